@@ -1,0 +1,209 @@
+"""Open a vision-language or text model by name: hub id, folder, or the built-in `okedit-mini`."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from okedit_cli.errors import ModelError, UsageError
+from okedit_cli.models.processor import load_processor
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
+
+MINI = "okedit-mini"
+_DTYPES = {
+    "float32": "float32", "fp32": "float32", "bfloat16": "bfloat16", "bf16": "bfloat16", "float16": "float16",
+    "fp16": "float16", "half": "float16",
+}  # fmt: skip
+
+
+@dataclass(eq=False)
+class LoadedModel:
+    """A model in eval mode with what it takes to talk to it. `processor` is None for a text-only model."""
+
+    model: PreTrainedModel
+    processor: ProcessorMixin | None
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+    revision: str | None
+    device: torch.device
+    dtype: torch.dtype
+    cache: dict[str, Any] = field(default_factory=dict, repr=False)  # what encode and fingerprint found out once
+
+
+def load_model(name: str, *, device: str = "auto", dtype: str = "auto", revision: str | None = None) -> LoadedModel:
+    """Load `name` offline where it can: fp32 on a CPU; on a GPU bf16, or fp16 where the checkpoint is fp16.
+
+    Raises ModelError (not found, not reachable, not supported, files missing, no such device), UsageError (bad words).
+    """
+    place = _device(device)
+    source, shown = _source(name)
+    with _quiet():
+        config = _open(_load_config, source, shown, revision)
+        auto = _auto_class(config, shown)
+        precision = _dtype(dtype, config, place)
+        processor, tokenizer = _open(load_processor, source, shown, revision, config=config)
+        model, info = _open(
+            auto.from_pretrained, source, shown, revision, config=config, dtype=precision, output_loading_info=True,
+            **({} if place.type == "cpu" else {"device_map": {"": str(place)}}),
+        )  # fmt: skip
+    missing = sorted(info.get("missing_keys", ()))
+    if missing:
+        raise ModelError(
+            f"{shown}: the checkpoint lacks {len(missing)} weights of {type(model).__name__} ({missing[0]}, ...).",
+            hint="It is incomplete or made for another class; download or save it again.",
+        )
+    model = model.eval().requires_grad_(False)
+    return LoadedModel(
+        model, processor, tokenizer, shown, _revision(config, source, revision), model.device, model.dtype
+    )
+
+
+def _load_config(source: str, **options):
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(source, **options)
+
+
+def _source(name: str) -> tuple[str, str]:
+    """(what from_pretrained gets, the name that is shown and stored): a folder goes by its last part."""
+    if name == MINI:
+        from okedit_cli.models.mini import ensure
+
+        return str(ensure()), MINI
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelError(
+                f"{name}: this folder holds no config.json, so it is no model checkpoint.",
+                hint="Name the folder that save_pretrained wrote.",
+            )
+        return str(path), path.resolve().name
+    if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1 or not name.strip():
+        raise ModelError(
+            f"{name!r} is not a model: no folder of that name, and no hub id (owner/name).",
+            hint=f"Give a folder, a hub id, or {MINI}.",
+        )
+    return name, name
+
+
+def _device(word: str) -> torch.device:
+    import torch
+
+    if word == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        place = torch.device(word)
+    except RuntimeError as error:
+        raise UsageError(f"--device {word!r} is not a device.", hint="Use auto, cpu, cuda, cuda:1 or mps.") from error
+    there = {
+        "cpu": lambda: True,
+        "cuda": lambda: torch.cuda.is_available() and (place.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available,
+    }.get(place.type, lambda: False)
+    if not there():
+        raise ModelError(f"There is no device {word!r} on this machine.", hint="Use --device auto or --device cpu.")
+    return place
+
+
+def _dtype(word: str, config, place: torch.device) -> torch.dtype:
+    import torch
+
+    if word != "auto":
+        if word not in _DTYPES:
+            raise UsageError(f"--dtype {word!r} is not known.", hint="Use auto, float32, bfloat16 or float16.")
+        return getattr(torch, _DTYPES[word])
+    if place.type != "cuda":
+        return torch.float32
+    stored = config.dtype or config.get_text_config().dtype
+    return torch.float16 if stored in (torch.float16, "float16") else torch.bfloat16
+
+
+def _auto_class(config, shown: str):
+    """The auto class for this config: with pictures where the family has them, else plain text."""
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+    for auto in (AutoModelForImageTextToText, AutoModelForCausalLM):
+        if type(config) in auto._model_mapping:
+            return auto
+    raise ModelError(
+        f"{shown}: models of type {config.model_type!r} neither answer about pictures nor generate text.",
+        hint="okedit edits models that transformers opens as image-text-to-text or text-generation.",
+    )
+
+
+def _revision(config, source: str, revision: str | None) -> str | None:
+    if Path(source).is_dir():
+        return revision
+    return getattr(config, "_commit_hash", None) or revision
+
+
+@contextmanager
+def _quiet():
+    """Without transformers' progress bars and advice: stderr belongs to the command, errors still come through."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _open(opener, source: str, shown: str, revision: str | None, **options):
+    """opener(source, ...), with every failure told as one ModelError."""
+    if revision is not None and not Path(source).is_dir():
+        options["revision"] = revision
+    try:
+        return opener(source, **options)
+    except ModelError:
+        raise
+    except Exception as error:  # whatever transformers, the hub client or a broken file raises
+        raise _told(error, source, shown, revision) from error
+
+
+def _told(error: Exception, source: str, shown: str, revision: str | None) -> ModelError:
+    from huggingface_hub import constants, errors
+
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
+        chain.append(cause)
+
+    def among(*kinds: type) -> bool:
+        return any(isinstance(link, kinds) for link in chain)
+
+    first = str(error).strip().split("\n")[0]
+    if among(errors.GatedRepoError):
+        return ModelError(f"{shown}: access to this model must be asked for.", hint="Accept its terms on its page on "
+                          "the hub, then log in with `hf auth login` or set HF_TOKEN.")  # fmt: skip
+    if among(errors.RevisionNotFoundError):
+        return ModelError(f"{shown}: there is no revision {revision!r}.", hint="Check --revision on the model's page.")
+    if among(errors.RepositoryNotFoundError):
+        return ModelError(f"{shown}: no such folder here, and no such model on the hub.",
+                          hint="Check the spelling; a private model needs `hf auth login` or HF_TOKEN.")  # fmt: skip
+    if not Path(source).is_dir() and among(errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, ConnectionError):
+        if constants.HF_HUB_OFFLINE:
+            return ModelError(f"{shown}: not in the local cache, and HF_HUB_OFFLINE is set.",
+                              hint="Unset it once to download the model, or give a folder.")  # fmt: skip
+        return ModelError(f"{shown}: not a folder here, and the hub cannot be reached.",
+                          hint="Check the network, or give a folder that holds the model.")  # fmt: skip
+    if among(ImportError):
+        return ModelError(f"{shown}: a package is missing: {_sentence(error)}", hint="Install it and try again.")
+    if isinstance(error, OSError) and "does not appear to have" in first:
+        return ModelError(f"{shown}: files are missing: {first}", hint="Download or save the model again.")
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+        return ModelError(f"{shown}: not enough memory to load it.", hint="Try --dtype bfloat16 or --device cpu.")
+    return ModelError(f"{shown} cannot be loaded: {first}", hint="Set OKEDIT_DEBUG=1 to see where it failed.")
+
+
+def _sentence(error: Exception) -> str:
+    """The first words of an error that say something: transformers starts some messages with an empty line."""
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

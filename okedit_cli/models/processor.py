@@ -1,0 +1,56 @@
+"""Open the processor (or only the tokenizer) of a checkpoint, also where torchvision is not installed."""
+
+from __future__ import annotations
+
+import inspect
+from types import SimpleNamespace
+
+
+def load_processor(source: str, *, config, **options):
+    """(processor or None, tokenizer) of the checkpoint; a text-only model has no processor."""
+    from transformers import AutoModelForImageTextToText, AutoTokenizer
+
+    if type(config) not in AutoModelForImageTextToText._model_mapping:
+        return None, AutoTokenizer.from_pretrained(source, **options)
+    processor = _processor(source, config, options)
+    return processor, processor.tokenizer
+
+
+def _processor(source: str, config, options: dict):
+    """AutoProcessor's, or one without its video part where that part is all that fails."""
+    from transformers import AutoProcessor
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+    from transformers.utils import is_torchvision_available
+
+    try:
+        processor = AutoProcessor.from_pretrained(source, **options)
+    # transformers opens the video processor of Qwen2-VL and others even when only pictures are used, and that one
+    # needs torchvision (huggingface/transformers#48558); it fails as ImportError or, in older versions, TypeError.
+    except (ImportError, TypeError, ValueError):
+        if is_torchvision_available() or type(config) not in PROCESSOR_MAPPING:
+            raise
+        return _image_only(PROCESSOR_MAPPING[type(config)]).from_pretrained(source, **options)
+    if getattr(processor, "tokenizer", None) is None or getattr(processor, "image_processor", None) is None:
+        raise ValueError(f"there is no processor for pictures and text with it, only a {type(processor).__name__}")
+    return processor
+
+
+def _image_only(processor_class: type) -> type:
+    """The processor class without its video processor; everything about pictures and text is inherited."""
+
+    class ImageOnlyProcessor(processor_class):
+        def __init__(self, *args, **kwargs):
+            needed = inspect.signature(processor_class.__init__).parameters["video_processor"]
+            super().__init__(*args, **kwargs, **({"video_processor": None} if needed.default is needed.empty else {}))
+            # SmolVLM's apply_chat_template reads these two even when there is no video
+            self.video_processor = SimpleNamespace(num_frames=1, fps=1)
+
+        @classmethod
+        def get_attributes(cls):
+            return [name for name in processor_class.get_attributes() if "video" not in name]
+
+    if "video_processor" not in inspect.signature(processor_class.__init__).parameters:
+        return processor_class
+    ImageOnlyProcessor.__name__ = ImageOnlyProcessor.__qualname__ = processor_class.__name__
+    ImageOnlyProcessor.__module__ = processor_class.__module__
+    return ImageOnlyProcessor

@@ -1,0 +1,109 @@
+"""Where an edit can sit in a model: its decoder layers, their feed-forward part, and the sizes that go with them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from okedit_cli.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedModel
+
+_FEED_FORWARD = ("mlp", "feed_forward", "ffn", "ff", "feedforward", "block_sparse_moe", "moe", "mlp_block")
+_NO_FEED_FORWARD = ("attn", "attention", "norm", "ln_", "dropout", "mixer")
+_LINEAR_PAIRS = (("fc1", "fc2"), ("w1", "w2"), ("up_proj", "down_proj"), ("c_fc", "c_proj"))
+
+
+def text_config(model: PreTrainedModel):
+    """The config of the text decoder, which for a vision-language model is a part of the whole."""
+    return model.config.get_text_config(decoder=True)
+
+
+def hidden_size(model: PreTrainedModel) -> int:
+    """Width of the decoder's residual stream."""
+    return text_config(model).hidden_size
+
+
+def image_token_id(model: PreTrainedModel) -> int | None:
+    """Id of the placeholder that picture features replace; None for a text-only model."""
+    for name in ("image_token_id", "image_token_index"):
+        value = getattr(model.config, name, None)
+        if isinstance(value, int):
+            return value
+    return None
+
+
+def decoder(model: PreTrainedModel) -> nn.Module:
+    """The module that owns the decoder layers. ModelError when no list of layers has the config's count."""
+    return _find(model)[0]
+
+
+def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
+    """The decoder layers, as many as the config says."""
+    return _find(model)[1]
+
+
+def _find(model: PreTrainedModel) -> tuple[nn.Module, nn.ModuleList]:
+    count = text_config(model).num_hidden_layers
+    # get_decoder() may return the decoder, a wrapper around it or the model itself, so it only says where to look
+    # first: a vision tower may have as many layers as the decoder.
+    named = model.get_decoder()
+    for root in [module for module in (named, model) if module is not None]:
+        found = list(_lists_of(root, count))
+        if root is model:
+            found = [(owner, layers) for owner, layers in found if not _is_vision(model, owner)]
+        if len(found) == 1:
+            return found[0]
+        if found and root is not model:
+            return found[0]  # the outermost; deeper ones belong to a layer's inside
+    raise ModelError(
+        f"{type(model).__name__}: no single list of {count} decoder layers was found.",
+        hint="This family is not supported yet.",
+    )
+
+
+def _lists_of(root: nn.Module, count: int):
+    """(owner, list) for every ModuleList of `count` layers with parameters under root, outermost first."""
+    from torch import nn
+
+    pairs = (
+        (name.count("."), owner, child)
+        for name, owner in root.named_modules()
+        for child in owner.children()
+        if isinstance(child, nn.ModuleList) and len(child) == count
+    )
+    for _, owner, layers in sorted(pairs, key=lambda pair: pair[0]):
+        if all(next(layer.parameters(), None) is not None for layer in layers):
+            yield owner, layers
+
+
+def _is_vision(model: PreTrainedModel, module: nn.Module) -> bool:
+    path = next(name for name, other in model.named_modules() if other is module)
+    return any(word in path for word in ("vision", "visual", "image", "audio", "connector", "projector", "qformer"))
+
+
+def mlp_of(layer: nn.Module) -> nn.Module:
+    """The layer's feed-forward module, hidden width in and out.
+
+    Where the layer holds the two linear maps itself (OPT's fc1 and fc2), the second: only its output is hidden wide.
+    """
+    children = dict(layer.named_children())
+    for name in _FEED_FORWARD:
+        if name in children:
+            return children[name]
+    for name, child in children.items():
+        if not any(word in name.lower() for word in _NO_FEED_FORWARD) and _has_pair(child):
+            return child
+    for first, second in _LINEAR_PAIRS:
+        if first in children and second in children:
+            return children[second]
+    raise ModelError(
+        f"{type(layer).__name__}: no feed-forward part among {', '.join(children) or 'no modules'}.",
+        hint="This family is not supported yet.",
+    )
+
+
+def _has_pair(module: nn.Module) -> bool:
+    names = {name for name, _ in module.named_children()}
+    return any(first in names and second in names for first, second in _LINEAR_PAIRS)
