@@ -1,0 +1,1 @@
+"""What an edit is, in pure tensors: no files, no models."""
