@@ -1,0 +1,98 @@
+"""Questions and answers as the text a model was taught on: its own chat template, and nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from okedit_cli.errors import ModelError, UsageError
+from okedit_cli.models.sites import image_token_id
+
+if TYPE_CHECKING:
+    from okedit_cli.models.load import LoadedModel
+
+
+def chat_template(loaded: LoadedModel) -> str | dict | None:
+    """The template in force: the processor's, else the tokenizer's; None for a base model without one."""
+    return getattr(loaded.processor, "chat_template", None) or getattr(loaded.tokenizer, "chat_template", None)
+
+
+def image_token(loaded: LoadedModel) -> str | None:
+    """The placeholder as text, one for a picture; None where pictures are not understood."""
+    if loaded.processor is None:
+        return None
+    token = getattr(loaded.processor, "image_token", None)
+    number = image_token_id(loaded.model)
+    return token or (None if number is None else loaded.tokenizer.convert_ids_to_tokens(number))
+
+
+def render(loaded: LoadedModel, prompt: str, with_picture: bool, answer: str | None = None) -> str:
+    """The conversation as text, up to where the model speaks; with `answer`, that turn as well.
+
+    Spaces around the prompt are dropped: they mean nothing to the reader and other tokens to the model.
+    Raises UsageError for a prompt that contains a placeholder, ModelError for a template that loses the prompt.
+    """
+    prompt = prompt.strip()
+    _refuse_placeholders(loaded, prompt)
+    placeholder = image_token(loaded)
+    if chat_template(loaded) is None:
+        # a base model goes on in the same text, so the answer begins with a space
+        return (f"{placeholder}\n" if with_picture else "") + prompt + (f" {answer.strip()}" if answer else "")
+    failure: Exception | None = None
+    for form in (_parts, _plain) if loaded.processor is not None else (_plain, _parts):
+        messages = [{"role": "user", "content": form(prompt, placeholder if with_picture else None)}]
+        if answer is not None:
+            messages.append({"role": "assistant", "content": form(answer, None)})
+        try:
+            text = _apply(loaded, messages, add_generation_prompt=answer is None)
+        except Exception as error:  # templates fail in their own words: jinja's, TypeError, KeyError
+            failure = error
+            continue
+        # A template that wants plain strings may print the list of parts as Python would.
+        whole = prompt in text and (answer is None or answer.strip() in text)
+        listed = "{'type':" in text and "{'type':" not in prompt
+        if whole and not listed and (not with_picture or text.count(placeholder) == 1):
+            return text
+    raise ModelError(
+        f"{loaded.name}: its chat template does not put {'picture and ' if with_picture else ''}prompt into the text"
+        + (f" ({failure})." if failure else "."),
+        hint="Use a checkpoint whose chat template is in order.",
+    ) from failure
+
+
+def adds_special_tokens(loaded: LoadedModel, text: str) -> bool:
+    """Whether the tokenizer should still put its beginning token before rendered text, as transformers decides it."""
+    if chat_template(loaded) is None:
+        return True
+    begin = loaded.tokenizer.bos_token
+    return loaded.processor is not None and not (begin is not None and text.startswith(begin))
+
+
+def _apply(loaded: LoadedModel, messages: list[dict], *, add_generation_prompt: bool) -> str:
+    # The tokenizer renders for both: the processor's own method reads a video processor that may not be there.
+    template = chat_template(loaded)
+    return loaded.tokenizer.apply_chat_template(
+        messages,
+        chat_template=template if isinstance(template, str) else None,
+        tokenize=False,
+        add_generation_prompt=add_generation_prompt,
+    )
+
+
+def _parts(text: str, placeholder: str | None) -> list[dict]:
+    return [*([{"type": "image"}] if placeholder else []), {"type": "text", "text": text}]
+
+
+def _plain(text: str, placeholder: str | None) -> str:
+    return f"{placeholder}\n{text}" if placeholder else text
+
+
+def _refuse_placeholders(loaded: LoadedModel, prompt: str) -> None:
+    if loaded.processor is None:
+        return
+    names = ("image_token", "video_token", "audio_token")
+    for token in (image_token(loaded), *(getattr(loaded.processor, name, None) for name in names)):
+        if isinstance(token, str) and token in prompt:
+            raise UsageError(
+                f"The prompt contains {token}, which stands for a picture in {loaded.name}.",
+                hint="Leave it out: the picture is put in place by itself.",
+            )

@@ -1,0 +1,117 @@
+"""The user's question alone, out of a prompt's token ids: what does not depend on picture, padding or template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from okedit_cli.models.prompts import adds_special_tokens, render
+from okedit_cli.models.sites import image_token_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from okedit_cli.models.load import LoadedModel
+
+# They differ in their first and in their last token, so that what they share is the template's and not theirs.
+_SENTINELS = ("a", "Q?", "7 x")
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Ids right before and right after the question, up to the picture or the end of the prompt."""
+
+    before: list[int]
+    after: list[int]
+
+
+def question_token_ids(loaded: LoadedModel, input_ids_row, attention_mask_row) -> list[int]:
+    """Ids of the question in a prompt [L]: no pads, image tokens, special tokens or frame.
+
+    An answer behind the prompt is left out as well, except where there is no template: nothing tells the two apart then.
+    They are the ids of the question's own text, tokenised by itself, so that a frame that ends in a space or a picture
+    before the question changes nothing.
+    """
+    kept = input_ids_row[attention_mask_row.bool()].tolist()
+    placeholder = image_token_id(loaded.model)
+    pictured = placeholder is not None and placeholder in kept
+    special = set(loaded.tokenizer.all_special_ids)
+    region = _region(kept, _frame(loaded, pictured), placeholder, special)
+    region = [i for i in region if i not in special and i != placeholder]
+    known = loaded.cache.setdefault("questions", {})
+    key = tuple(region)
+    if key not in known:
+        text = loaded.tokenizer.decode(region, clean_up_tokenization_spaces=False).strip()
+        own = loaded.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+        known[key] = [i for i in own if i not in special]
+    return list(known[key])
+
+
+def _region(ids: list[int], frame: _Frame, placeholder: int | None, special: set[int]) -> list[int]:
+    """The ids between the frame's two parts; of a conversation, those of its last turn."""
+    # The last place where the frame closes: an answer may follow, and earlier turns may come before.
+    stop = _find_last(ids, frame.after, len(ids)) if frame.after else len(ids)
+    stop = len(ids) if stop is None else stop
+    if placeholder is not None and placeholder in ids[:stop]:
+        last = max(i for i in range(stop) if ids[i] == placeholder)
+        start = last + 1
+        return ids[start + _shared(ids[start:stop], frame.before) : stop]
+    # Another system prompt than the template's own changes the far end of what comes before, not the near one.
+    begin = max((i for i, token in enumerate(frame.before) if token in special), default=0)
+    for before in (frame.before, frame.before[begin:]):
+        start = _find_last(ids, before, stop)
+        if start is not None:
+            return ids[start + len(before) : stop]
+    return ids[:stop]
+
+
+def _find_last(ids: list[int], part: list[int], stop: int) -> int | None:
+    """Where `part` begins for the last time in ids[:stop]; 0 for an empty part."""
+    if not part:
+        return 0
+    return next((i for i in range(stop - len(part), -1, -1) if ids[i : i + len(part)] == part), None)
+
+
+def _shared(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many leading ids two sequences share."""
+    count = 0
+    for a, b in zip(first, second, strict=False):
+        if a != b:
+            break
+        count += 1
+    return count
+
+
+def _frame(loaded: LoadedModel, pictured: bool) -> _Frame:
+    frames = loaded.cache.setdefault("frames", {})
+    if pictured not in frames:
+        frames[pictured] = _find_frame(loaded, pictured)
+    return frames[pictured]
+
+
+def _find_frame(loaded: LoadedModel, pictured: bool) -> _Frame:
+    """What is common to the prompts of questions that share nothing."""
+    prompts = [_prompt_ids(loaded, sentinel, pictured) for sentinel in _SENTINELS]
+    first, *others = prompts
+    head = min(_shared(first, other) for other in others)
+    tail = min(_shared(first[::-1], other[::-1]) for other in others)
+    before, after = first[:head], first[len(first) - tail :]
+    placeholder = image_token_id(loaded.model)
+    if placeholder in before:  # a picture's placeholders vary in number; what follows the last of them does not
+        before = before[len(before) - before[::-1].index(placeholder) :]
+    if placeholder in after:
+        after = after[: after.index(placeholder) + 1]
+    return _Frame(before, after)
+
+
+def _prompt_ids(loaded: LoadedModel, prompt: str, pictured: bool) -> list[int]:
+    from PIL import Image
+
+    text = render(loaded, prompt, pictured)
+    special = adds_special_tokens(loaded, text)
+    if not pictured:
+        return loaded.tokenizer(text, add_special_tokens=special)["input_ids"]
+    # the processor writes what stands around a picture's placeholders, so a real (blank) picture has to go through it
+    blank = Image.new("RGB", (64, 64))
+    row = loaded.processor(text=[text], images=[blank], add_special_tokens=special, return_tensors="pt")
+    return row["input_ids"][0].tolist()
