@@ -1,0 +1,154 @@
+"""Other views of a picture, as a user would meet them: shifted, turned, cropped, darker, blurred.
+
+Deterministic by seed, on Pillow and numpy alone. A view must still show what the picture shows: turns stay
+within 15 degrees and crops keep at least 80 % of a side.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
+
+MAX_SIDE = 1024  # models see fewer pixels; larger views only cost time
+MAX_TURN = 15.0  # degrees
+MIN_CROP = 0.8  # of a side
+_WHITE = 243  # a level of all three channels above which a pixel counts as paper
+
+Transform = Callable[[Image.Image, random.Random], Image.Image]
+
+
+def views(
+    picture: Image.Image, n: int, seed: int, *, mirror: bool = True, recolour: bool = True
+) -> list[Image.Image]:
+    """n different RGB views; without `mirror` none is reversed, without `recolour` colours stay."""
+    base = picture.convert("RGB")
+    base.thumbnail((MAX_SIDE, MAX_SIDE))
+    recipes = [r for r in _RECIPES if (mirror or _mirror not in r) and (recolour or not _RECOLOURS & set(r))]
+    chance = random.Random(seed)
+    out = []
+    for i in range(n):
+        view = base
+        for transform in recipes[i % len(recipes)]:
+            view = transform(view, chance)
+        out.append(view)
+    return out
+
+
+def has_white_border(picture: Image.Image) -> bool:
+    """Whether a drawing stands on plain white paper: 95 % of the outermost pixels are near white."""
+    pixels = np.asarray(picture.convert("RGB")).min(axis=2)
+    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    return bool((edge >= _WHITE).mean() >= 0.95)
+
+
+def _padded(picture: Image.Image, share: float = 0.25) -> Image.Image:
+    """The picture with a mirrored margin on every side, so that shifts and turns uncover no black corners."""
+    pixels = np.asarray(picture)
+    margins = [(min(int(side * share), side - 1),) * 2 for side in pixels.shape[:2]]
+    return Image.fromarray(np.pad(pixels, [*margins, (0, 0)], mode="reflect"))
+
+
+def _centre(picture: Image.Image, size: tuple[int, int], dx: int = 0, dy: int = 0) -> Image.Image:
+    left, top = (picture.width - size[0]) // 2 + dx, (picture.height - size[1]) // 2 + dy
+    return picture.crop((left, top, left + size[0], top + size[1]))
+
+
+def _shift(picture: Image.Image, chance: random.Random) -> Image.Image:
+    dx = round(picture.width * chance.choice((-1, 1)) * chance.uniform(0.04, 0.09))
+    dy = round(picture.height * chance.choice((-1, 1)) * chance.uniform(0.03, 0.08))
+    return _centre(_padded(picture), picture.size, dx, dy)
+
+
+def _turn(picture: Image.Image, chance: random.Random) -> Image.Image:
+    angle = chance.choice((-1, 1)) * chance.uniform(5, MAX_TURN)
+    return _centre(_padded(picture).rotate(angle, Image.Resampling.BICUBIC), picture.size)
+
+
+def _crop(picture: Image.Image, chance: random.Random) -> Image.Image:
+    share = chance.uniform(MIN_CROP, 0.92)
+    width, height = max(1, round(picture.width * share)), max(1, round(picture.height * share))
+    left = chance.randint(0, picture.width - width)
+    top = chance.randint(0, picture.height - height)
+    part = picture.crop((left, top, left + width, top + height))
+    return part.resize(picture.size, Image.Resampling.BICUBIC)
+
+
+def _smaller(picture: Image.Image, chance: random.Random) -> Image.Image:
+    """The same scene from a little farther away."""
+    share = chance.uniform(0.8, 0.92)
+    size = (max(1, round(picture.width * share)), max(1, round(picture.height * share)))
+    return _centre(_padded(picture.resize(size, Image.Resampling.BICUBIC)), picture.size)
+
+
+def _mirror(picture: Image.Image, chance: random.Random) -> Image.Image:
+    return ImageOps.mirror(picture)
+
+
+def _light(picture: Image.Image, chance: random.Random) -> Image.Image:
+    factor = chance.choice((chance.uniform(0.55, 0.75), chance.uniform(1.2, 1.4)))
+    return ImageEnhance.Brightness(picture).enhance(factor)
+
+
+def _contrast(picture: Image.Image, chance: random.Random) -> Image.Image:
+    return ImageEnhance.Contrast(picture).enhance(chance.choice((0.65, 1.4)))
+
+
+def _colour(picture: Image.Image, chance: random.Random) -> Image.Image:
+    """Weaker or stronger colours and a tint, as of lamp light or shade."""
+    picture = ImageEnhance.Color(picture).enhance(chance.choice((0.55, 1.5)))
+    warm = chance.choice((-1, 1)) * chance.uniform(0.06, 0.12)
+    gains = np.array([1 + warm, 1.0, 1 - warm])
+    return Image.fromarray(np.clip(np.asarray(picture) * gains, 0, 255).astype(np.uint8))
+
+
+def _grey(picture: Image.Image, chance: random.Random) -> Image.Image:
+    return ImageOps.grayscale(picture).convert("RGB")
+
+
+def _blur(picture: Image.Image, chance: random.Random) -> Image.Image:
+    return picture.filter(ImageFilter.GaussianBlur(max(picture.size) / chance.uniform(170, 260)))
+
+
+def _jpeg(picture: Image.Image, chance: random.Random) -> Image.Image:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=chance.randint(18, 40))
+    return Image.open(buffer).convert("RGB")
+
+
+def _ground(picture: Image.Image, chance: random.Random) -> Image.Image:
+    """Another plain ground for a drawing on white paper; a photograph stays as it is."""
+    colour = tuple(chance.randint(90, 230) for _ in range(3))
+    if not has_white_border(picture):
+        return picture
+    # Flood from the edge on a small map, so that white parts inside the drawing stay white.
+    side = 160
+    near = np.asarray(picture).min(axis=2) >= _WHITE
+    small = Image.fromarray(np.where(near, 255, 0).astype(np.uint8))
+    small = small.resize((side, side), Image.Resampling.BOX)
+    small = small.point(lambda level: 255 if level >= 128 else 0)
+    framed = ImageOps.expand(small, 1, 255)
+    ImageDraw.floodfill(framed, (0, 0), 77)
+    outside = framed.crop((1, 1, side + 1, side + 1)).point(lambda level: 255 if level == 77 else 0)
+    outside = outside.filter(ImageFilter.MaxFilter(3)).resize(picture.size, Image.Resampling.NEAREST)
+    mask = Image.fromarray(np.where((np.asarray(outside) > 0) & near, 255, 0).astype(np.uint8))
+    return Image.composite(Image.new("RGB", picture.size, colour), picture, mask)
+
+
+_RECOLOURS = {_colour, _grey, _ground}
+# The first four differ most, since four are what a fact gets by default.
+_RECIPES: list[tuple[Transform, ...]] = [
+    (_ground, _shift, _light),
+    (_turn, _colour),
+    (_crop, _jpeg),
+    (_mirror, _smaller, _contrast),
+    (_blur, _shift),
+    (_grey, _smaller),
+    (_ground, _turn),
+    (_light, _crop),
+    (_turn, _contrast, _jpeg),
+    (_shift, _contrast),
+]
