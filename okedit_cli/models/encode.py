@@ -95,6 +95,7 @@ def join_rows(loaded: LoadedModel, rows: Sequence[dict[str, Tensor]], *, side: s
 
 def answer_ids(loaded: LoadedModel, answer: str) -> list[int]:
     """The ids the model would generate for this answer, with the token that ends its turn as the last."""
+    answer = answer.strip()
     known = loaded.cache.setdefault("answers", {})
     if answer not in known:
         known[answer] = _answer_ids(loaded, answer)
@@ -109,14 +110,14 @@ def end_ids(loaded: LoadedModel) -> list[int]:
 
 
 def _answer_ids(loaded: LoadedModel, answer: str) -> list[int]:
-    if not answer.strip():
+    if not answer:
         raise UsageError("The answer is empty.", hint="Give the words the model should say.")
     prompt = "?"  # what comes before the answer's turn does not matter
     before, after = render(loaded, prompt, False), render(loaded, prompt, False, answer)
     # Where a template writes a finished turn otherwise than the opening it offers, the answer follows the opening.
     tail = after[len(before) :] if after.startswith(before) else answer
-    start = tail.find(answer.strip())
-    spoken, rest = tail[: start + len(answer.strip())], tail[start + len(answer.strip()) :]
+    end = tail.find(answer) + len(answer)
+    spoken, rest = tail[:end], tail[end:]
 
     def ids(text: str, special: bool = False) -> list[int]:
         return loaded.tokenizer(text, add_special_tokens=special)["input_ids"]

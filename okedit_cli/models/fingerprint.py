@@ -59,11 +59,13 @@ def weights_hash(model: nn.Module) -> str:
     """
     import torch
 
-    tensors = [tensor for tensor in model.state_dict().values() if isinstance(tensor, torch.Tensor)]
-    digests = set()  # a set: tied weights are stored once or twice, by the version of the library
+    found = (tensor for tensor in model.state_dict().values() if isinstance(tensor, torch.Tensor))
+    # tied weights stand in the state dict under each of their names, and count once
+    tensors = list({(tensor.data_ptr(), tensor.shape, tensor.stride()): tensor for tensor in found}.values())
+    digests = []
     for tensor, values in zip(tensors, _samples(tensors), strict=True):
         shape = ",".join(map(str, tensor.shape))
-        digests.add(_sha256(shape.encode() + b"|" + values))
+        digests.append(_sha256(shape.encode() + b"|" + values))
     return _sha256("".join(sorted(digests)).encode())
 
 

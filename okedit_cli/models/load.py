@@ -76,7 +76,7 @@ def _source(name: str) -> tuple[str, str]:
 
         return str(ensure()), MINI
     path = Path(name).expanduser()
-    if path.is_dir():
+    if name.strip() and path.is_dir():
         if not (path / "config.json").is_file():
             raise ModelError(
                 f"{name}: this folder holds no config.json, so it is no model checkpoint.",

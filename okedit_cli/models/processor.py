@@ -29,9 +29,21 @@ def _processor(source: str, config, options: dict):
     except (ImportError, TypeError, ValueError):
         if is_torchvision_available() or type(config) not in PROCESSOR_MAPPING:
             raise
-        return _image_only(PROCESSOR_MAPPING[type(config)]).from_pretrained(source, **options)
+        processor = _image_only(PROCESSOR_MAPPING[type(config)]).from_pretrained(source, **options)
     if getattr(processor, "tokenizer", None) is None or getattr(processor, "image_processor", None) is None:
         raise ValueError(f"there is no processor for pictures and text with it, only a {type(processor).__name__}")
+    return _on_pillow(processor, source, options)
+
+
+def _on_pillow(processor, source: str, options: dict):
+    """The processor with the Pillow image processor where the family has one, torchvision installed or not.
+
+    The two resize differently, and a bundle must meet the same pixels on every machine.
+    """
+    from transformers import AutoImageProcessor
+
+    if not type(processor.image_processor).__name__.endswith("Pil"):
+        processor.image_processor = AutoImageProcessor.from_pretrained(source, backend="pil", **options)
     return processor
 
 

@@ -36,7 +36,7 @@ def render(loaded: LoadedModel, prompt: str, with_picture: bool, answer: str | N
     placeholder = image_token(loaded)
     if chat_template(loaded) is None:
         # a base model goes on in the same text, so the answer begins with a space
-        return (f"{placeholder}\n" if with_picture else "") + prompt + (f" {answer.strip()}" if answer else "")
+        return (f"{placeholder}\n" if with_picture else "") + prompt + (f" {answer}" if answer else "")
     failure: Exception | None = None
     for form in (_parts, _plain) if loaded.processor is not None else (_plain, _parts):
         messages = [{"role": "user", "content": form(prompt, placeholder if with_picture else None)}]
@@ -48,7 +48,7 @@ def render(loaded: LoadedModel, prompt: str, with_picture: bool, answer: str | N
             failure = error
             continue
         # A template that wants plain strings may print the list of parts as Python would.
-        whole = prompt in text and (answer is None or answer.strip() in text)
+        whole = prompt in text and (answer is None or answer in text)
         listed = "{'type':" in text and "{'type':" not in prompt
         if whole and not listed and (not with_picture or text.count(placeholder) == 1):
             return text

@@ -1,0 +1,25 @@
+"""okedit-mini, the built-in model: EfficientNet-Lite2, a trained connector, SmolLM2-135M-Instruct, assembled once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+NAME = "okedit-mini"
+VERSION = "1"
+
+Progress = Callable[[str, int, int], None]  # stage in words, done, total
+
+
+def ensure(progress: Progress | None = None) -> Path:
+    """The model's folder, fetched and assembled first where it is not there yet. Raises SetupError."""
+    from okedit_cli.models.mini.assemble import ensure
+
+    return ensure(progress)
+
+
+def is_ready() -> bool:
+    """Whether the folder is there already, so that `ensure` will neither download nor build."""
+    from okedit_cli.models.mini.assemble import is_ready
+
+    return is_ready()

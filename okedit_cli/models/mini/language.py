@@ -72,7 +72,8 @@ def _plain(model: LlamaForCausalLM) -> LlamaForCausalLM:
             delattr(owner, name)
     for name in ("is_quantized", "quantization_method"):
         model.__dict__.pop(name, None)
-    model.config.__dict__.pop("_model_name_or_path", None)  # the GGUF's own title, not a name that can be loaded
+    model.config.name_or_path = ""  # the folder it was read from: no name to load it by
+    model.config.__dict__.pop("_model_name_or_path", None)  # the title inside the GGUF
     model.generation_config.do_sample = False
     return model.eval().requires_grad_(False)
 
