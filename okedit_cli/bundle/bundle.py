@@ -1,0 +1,189 @@
+"""A bundle in memory and on disk: one codebook with the manifest that explains it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from okedit_cli.bundle.atomic import atomic_write
+from okedit_cli.bundle.header import REMAKE, Header, open_regular, plan_table, read_header, render_header
+from okedit_cli.bundle.manifest import Manifest, parse_manifest, render_manifest
+from okedit_cli.errors import InvalidBundle
+
+if TYPE_CHECKING:
+    import torch
+
+    from okedit_cli.edits.codebook import Codebook
+
+CODEBOOK = (
+    "picture_mean",
+    "picture_projection",
+    "question_mean",
+    "question_projection",
+    "picture_keys",
+    "picture_owner",
+    "question_keys",
+    "question_owner",
+    "picture_radius",
+    "question_radius",
+    "value_down",
+    "value_up",
+    "value_bias",
+)
+CANARY = ("canary_picture", "canary_question")
+WHOLE = ("picture_owner", "question_owner")  # int64, every other tensor of the codebook is of floating point
+UNREAD = ("value_down", "value_up", "value_bias", "sources")  # large: read when they are used, or by verify
+
+
+@dataclass
+class Bundle:
+    """Edits ready to attach. `canary` has canary_picture and canary_question [rows, d], `extras` the rest."""
+
+    manifest: Manifest
+    codebook: Codebook
+    canary: dict[str, torch.Tensor] = field(default_factory=dict)
+    extras: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """The number of edits."""
+        return len(self.codebook)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Every tensor by the name it has in the file."""
+        return {**self.codebook.tensors(), **self.canary, **self.extras}
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the bundle whole or not at all; equal bundles give equal bytes.
+
+        InvalidBundle for content that a reader would refuse, OkeditError for what the disk refuses.
+        """
+        from okedit_cli.bundle.tensors import dtype_name, write_tensors
+        from okedit_cli.edits.codebook import Codebook
+
+        shown = os.fspath(path)
+        Codebook.from_tensors(self.codebook.tensors())
+        tensors = self.tensors()
+        table = plan_table(
+            {name: (dtype_name(name, tensor, shown), tuple(tensor.shape)) for name, tensor in tensors.items()}
+        )
+        entries = {
+            name: {"dtype": info.dtype, "shape": list(info.shape), "sha256": "0" * 64}
+            for name, info in table.items()
+        }
+        self._check_counts(shown)
+        # every sha256 is 64 characters, so the header's length is known before the first byte is hashed
+        start = len(render_header(render_manifest(self.manifest, entries, shown), table, shown))
+        with atomic_write(path) as handle:
+            for name, found in write_tensors(handle, start, table, tensors, shown).items():
+                entries[name]["sha256"] = found
+            header = render_header(render_manifest(self.manifest, entries, shown), table, shown)
+            if len(header) != start:
+                raise AssertionError("the header changed its length while the tensors were written")
+            handle.seek(0)
+            handle.write(header)
+        self.manifest.tensors = entries
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, *, verify: bool = False) -> Bundle:
+        """Open a bundle. Values stay on disk until they are used; `verify=True` reads and hashes every byte.
+
+        InvalidBundle says which file, what was expected and what to do.
+        """
+        from okedit_cli.bundle.tensors import check_finite, digest, map_tensors
+
+        shown = os.fspath(path)
+        with open_regular(path) as handle:
+            header = read_header(handle, shown)
+            manifest = _manifest(header, shown)
+            tensors = map_tensors(handle, header)
+        for name, tensor in tensors.items():
+            if verify or name not in UNREAD:
+                check_finite(name, (tensor,), shown)
+            if verify and digest(tensor) != manifest.tensors[name]["sha256"]:
+                raise InvalidBundle(
+                    f"{shown}: tensor {name!r} does not match its checksum: the file is damaged.", hint=REMAKE
+                )
+        return cls._assemble(manifest, tensors, shown)
+
+    @classmethod
+    def _assemble(cls, manifest: Manifest, tensors: dict[str, torch.Tensor], shown: str) -> Bundle:
+        from okedit_cli.edits.codebook import Codebook
+
+        try:
+            codebook = Codebook.from_tensors({name: tensors.pop(name) for name in CODEBOOK})
+        except InvalidBundle as error:
+            raise InvalidBundle(f"{shown}: {error.message}", hint=REMAKE) from None
+        canary = {name: tensors.pop(name) for name in CANARY if name in tensors}
+        bundle = cls(manifest, codebook, canary, tensors)
+        bundle._check_counts(shown)
+        return bundle
+
+    def _check_counts(self, shown: str) -> None:
+        """Rows of tensors against what the manifest lists."""
+        rows = {
+            "canary": self.canary,
+            "dropped": _pick(self.extras, "dropped_picture_radius", "dropped_question_radius"),
+            "facts": _pick(self.extras, "picture_reach", "question_reach"),
+        }
+        if len(self.codebook) != len(self.manifest.facts):
+            raise InvalidBundle(
+                f"{shown}: the manifest lists {len(self.manifest.facts)} facts, but the codebook has "
+                f"{len(self.codebook)} edits.",
+                hint=REMAKE,
+            )
+        for listed, tensors in rows.items():
+            for name, tensor in tensors.items():
+                count = len(getattr(self.manifest, listed))
+                if tensor.dim() == 0 or len(tensor) > count or (len(tensor) < count and listed != "canary"):
+                    raise InvalidBundle(
+                        f"{shown}: the manifest lists {count} {listed}, but tensor {name!r} has shape "
+                        f"{list(tensor.shape)}.",
+                        hint=REMAKE,
+                    )
+
+
+def read_manifest(path: str | os.PathLike) -> Manifest:
+    """What a bundle says about itself, from its header alone: needs no torch and reads no tensor."""
+    shown = os.fspath(path)
+    with open_regular(path) as handle:
+        return _manifest(read_header(handle, shown), shown)
+
+
+def _manifest(header: Header, shown: str) -> Manifest:
+    """The manifest, checked against the table of tensors."""
+    manifest = parse_manifest(header.text, shown)
+    missing = [name for name in CODEBOOK if name not in header.tensors]
+    if missing:
+        raise InvalidBundle(f"{shown}: the bundle lacks the tensor {missing[0]!r}.", hint=REMAKE)
+    for name in sorted({*header.tensors, *manifest.tensors}):
+        info, entry = header.tensors.get(name), manifest.tensors.get(name, {})
+        found = (info.dtype, list(info.shape)) if info else None
+        if found != (entry.get("dtype"), entry.get("shape")):
+            raise InvalidBundle(
+                f"{shown}: tensor {name[:80]!r} is not the one that the manifest lists.", hint=REMAKE
+            )
+        if (
+            name in CODEBOOK
+            and (info.dtype == "I64") != (name in WHOLE)
+            or name in CODEBOOK
+            and info.dtype in ("U8", "BOOL", "I32")
+        ):
+            raise InvalidBundle(
+                f"{shown}: tensor {name!r} has dtype {info.dtype}, expected "
+                f"{'I64' if name in WHOLE else 'a floating point one'}.",
+                hint=REMAKE,
+            )
+    edits = header.tensors["picture_radius"].shape
+    if edits != (len(manifest.facts),):
+        raise InvalidBundle(
+            f"{shown}: the manifest lists {len(manifest.facts)} facts, but the codebook has radii of shape "
+            f"{list(edits)}.",
+            hint=REMAKE,
+        )
+    return manifest
+
+
+def _pick(tensors: Mapping[str, torch.Tensor], *names: str) -> dict[str, torch.Tensor]:
+    return {name: tensors[name] for name in names if name in tensors}

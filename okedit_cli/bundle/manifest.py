@@ -1,0 +1,232 @@
+"""The manifest: what a bundle says about itself, as canonical JSON under `okedit` in the header. No torch.
+
+Canonical means sorted keys, no spaces, no escapes for non-ASCII. `checksum` is the sha256 of that very text
+with 64 zeros in its place; `tensors` holds a sha256 for each tensor, so one number vouches for the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from okedit_cli.bundle.header import REMAKE, parse_json
+from okedit_cli.errors import InvalidBundle
+
+FORMAT = "1.0"
+BLANK = "0" * 64
+_SLOT = f'"checksum":"{BLANK}"'
+
+_SHAPES = {
+    "format": str,
+    "base": dict,
+    "site": dict,
+    "method": str,
+    "facts": list,
+    "settings": dict,
+    "versions": dict,
+    "bank": str,
+    "canary": list,
+    "dropped": list,
+    "sources": list,
+    "tensors": dict,
+}
+_REQUIRED = ("format", "base", "site", "method", "facts", "tensors", "checksum")
+_BASE = {"architecture": str, "hidden_size": int, "layers": int}
+_FACT = {"id": str, "prompt": str, "answer": str}
+_FACT_OPTIONAL = {
+    "picture_sha256": str,
+    "report": dict,
+    "rephrases": list,
+    "images": list,
+    "keep": list,
+    "related": list,
+    "holdout": list,
+    "renamed_from": str,
+}
+_PATH = re.compile(r"""(?:^|[\s'"=(\[,])(?:~|/[\w.@+-]+|file:/|[A-Za-z]:\\|\\\\)[/\\\w.@+-]*[/\\][\w.@+-]+""")
+
+
+class BundleWarning(UserWarning):
+    """Something in a bundle deserves attention but does not stop its use."""
+
+
+@dataclass
+class Manifest:
+    """What a bundle says about itself; the README in bundles/ explains every field.
+
+    `base` is the fingerprint of the base model; `facts[i]` belongs to row i of the codebook; `dropped` and
+    `sources` describe optional tensors; `tensors` (dtype, shape, sha256 by name) is filled in when a file is
+    written or read; `extra` keeps the fields that this version does not know, `unknown` names them.
+    """
+
+    base: dict[str, Any]
+    site: dict[str, Any]
+    method: str
+    facts: list[dict[str, Any]]
+    settings: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, Any] = field(default_factory=dict)
+    bank: str = ""
+    canary: list[dict[str, Any]] = field(default_factory=list)
+    dropped: list[dict[str, Any]] = field(default_factory=list)
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    format: str = FORMAT
+    tensors: dict[str, dict[str, Any]] = field(default_factory=dict, compare=False)
+    extra: dict[str, Any] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list, compare=False)
+
+    def __len__(self) -> int:
+        """The number of facts."""
+        return len(self.facts)
+
+
+def render_manifest(manifest: Manifest, tensors: Mapping[str, dict[str, Any]], shown: str) -> str:
+    """The manifest as canonical JSON with its checksum; `tensors` maps names to dtype, shape and sha256.
+
+    InvalidBundle when a field has the wrong type, holds NaN or bad text, or names a path of this machine.
+    """
+    values = {name: getattr(manifest, name) for name in _SHAPES}
+    values["tensors"] = dict(tensors)
+    _check(values, shown)
+    _refuse_paths({name: value for name, value in values.items() if name not in ("facts", "dropped")}, shown)
+    for fact in manifest.facts:
+        _refuse_paths(fact.get("report", {}), f"{shown}: report of fact {fact['id']!r}")
+    optional = ("settings", "versions", "bank", "canary", "dropped", "sources")
+    document = {name: value for name, value in values.items() if value or name not in optional}
+    document = {**manifest.extra, **document, "checksum": BLANK}
+    try:
+        text = json.dumps(
+            document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        )
+        if text.count(_SLOT) != 1:
+            raise ValueError("a nested field is called checksum and is all zeros")
+        return text.replace(_SLOT, _SLOT.replace(BLANK, hashlib.sha256(text.encode("utf-8")).hexdigest()))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InvalidBundle(
+            f"{shown}: the manifest cannot be written as JSON ({error}).",
+            hint="Every value must be text, a finite number, true, false, null, a list or a dict.",
+        ) from None
+
+
+def parse_manifest(text: str, shown: str) -> Manifest:
+    """The manifest from its JSON text. A newer major version is refused; unknown fields warn and are kept."""
+    document = parse_json(text, shown, "manifest")
+    if not isinstance(document, dict):
+        raise InvalidBundle(f"{shown}: the manifest must be a JSON object.", hint=REMAKE)
+    check_version(document.get("format"), shown)
+    missing = [name for name in _REQUIRED if name not in document]
+    if missing:
+        raise InvalidBundle(f"{shown}: the manifest lacks {', '.join(missing)}.", hint=REMAKE)
+    checksum = document.pop("checksum")
+    if (
+        not isinstance(checksum, str)
+        or not re.fullmatch("[0-9a-f]{64}", checksum)
+        or text.count(checksum) != 1
+        or hashlib.sha256(text.replace(checksum, BLANK).encode("utf-8")).hexdigest() != checksum
+    ):
+        raise InvalidBundle(
+            f"{shown}: the manifest does not match its checksum: it was changed after it was written.",
+            hint=REMAKE,
+        )
+    known = {name: document.pop(name) for name in _SHAPES if name in document}
+    _check(known, shown)
+    unknown = sorted(document) + sorted(
+        {f"facts[].{key}" for fact in known["facts"] for key in fact}
+        - {f"facts[].{key}" for key in (*_FACT, *_FACT_OPTIONAL)}
+    )
+    manifest = Manifest(**known, extra=document, unknown=[name[:80] for name in unknown])
+    if unknown:
+        warnings.warn(
+            f"{shown}: written as format {manifest.format}, it has fields that this okedit (format {FORMAT}) "
+            f"does not know and leaves aside: {', '.join(manifest.unknown[:10])}.",
+            BundleWarning,
+            stacklevel=2,
+        )
+    return manifest
+
+
+def check_version(version: Any, shown: str) -> None:
+    """InvalidBundle unless `version` is "major.minor" with a major version that this okedit reads."""
+    ours = int(FORMAT.split(".")[0])
+    match = re.fullmatch(r"(\d{1,4})\.(\d{1,4})", version, re.ASCII) if isinstance(version, str) else None
+    if match is None or int(match[1]) < 1:
+        raise InvalidBundle(
+            f"{shown}: the manifest's format is {str(version)[:40]!r}, expected one such as {FORMAT!r}.",
+            hint=REMAKE,
+        )
+    if int(match[1]) > ours:
+        raise InvalidBundle(
+            f"{shown}: the bundle has format {version}, this okedit reads formats up to {ours}.x ({FORMAT}).",
+            hint="Upgrade with `pip install -U okedit`.",
+        )
+
+
+def _check(values: Mapping[str, Any], shown: str) -> None:
+    """InvalidBundle naming the first field that is not of the documented type, or facts that share an id."""
+    _typed(values, {}, _SHAPES, f"{shown}: the manifest's")
+    _typed(values["base"], _BASE, {}, f"{shown}: base model's")
+    ids: set[str] = set()
+    for kind in ("facts", "dropped"):
+        for number, fact in enumerate(values.get(kind, ())):
+            if not isinstance(fact, dict):
+                raise InvalidBundle(f"{shown}: {kind}[{number}] must be a JSON object.", hint=REMAKE)
+            _typed(fact, _FACT, _FACT_OPTIONAL, f"{shown}: {kind}[{number}]:")
+            if not fact["id"] or (kind == "facts" and fact["id"] in ids):
+                raise InvalidBundle(
+                    f"{shown}: {kind}[{number}] has an id that is empty or taken: {fact['id'][:80]!r}.",
+                    hint="Give every fact its own id.",
+                )
+            ids.add(fact["id"])
+    for kind in ("canary", "sources"):
+        if not all(isinstance(entry, dict) for entry in values.get(kind, ())):
+            raise InvalidBundle(
+                f"{shown}: the manifest's {kind} must be a list of JSON objects.", hint=REMAKE
+            )
+    for name, entry in values["tensors"].items():
+        if not isinstance(entry, dict) or not re.fullmatch("[0-9a-f]{64}", str(entry.get("sha256"))):
+            raise InvalidBundle(f"{shown}: the manifest has no sha256 for tensor {name[:80]!r}.", hint=REMAKE)
+
+
+def _typed(
+    values: Mapping[str, Any], required: Mapping[str, type], optional: Mapping[str, type], where: str
+) -> None:
+    for name, kind in required.items():
+        value = values.get(name)
+        if not isinstance(value, kind) or value is True or value is False:
+            raise InvalidBundle(
+                f"{where} {name} must be of type {kind.__name__}, got {str(value)[:40]!r}.", hint=REMAKE
+            )
+    for name, kind in optional.items():
+        value = values.get(name)
+        if value is None and optional is _FACT_OPTIONAL:
+            continue  # an absent picture is written as null
+        if name in values and not isinstance(value, kind):
+            raise InvalidBundle(
+                f"{where} {name} must be of type {kind.__name__}, got {str(value)[:40]!r}.", hint=REMAKE
+            )
+
+
+def _strings(value: Any, where: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield where, value
+    elif isinstance(value, Mapping):
+        for key, child in value.items():
+            yield from _strings(child, f"{where}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for child in value:
+            yield from _strings(child, where)
+
+
+def _refuse_paths(values: Mapping[str, Any], shown: str) -> None:
+    """A bundle travels: no field except the user's own words may name a path of the machine that made it."""
+    for name, value in values.items():
+        for where, text in _strings(value, str(name)):
+            if _PATH.search(text):
+                raise InvalidBundle(
+                    f"{shown}: the manifest's {where} holds a path of this machine: {text[:80]!r}.",
+                    hint="Record the last part of the path, or a hash of what it names.",
+                )
