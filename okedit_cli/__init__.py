@@ -1,4 +1,4 @@
-"""okedit: change what a vision-language model says about chosen pictures and questions, without touching its weights.
+"""okedit: change what a vision-language model says about chosen pictures, without touching its weights.
 
 The Python API, loaded at first use so that `import okedit_cli` needs neither torch nor transformers:
 
@@ -45,7 +45,7 @@ def __dir__() -> list[str]:
 
 
 class _Package(types.ModuleType):
-    """The package, whose function `attach` is not replaced by its module `attach` once something imports that."""
+    """The package: its function `attach` stays when its module `attach` is imported."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not (name in _API and isinstance(value, types.ModuleType)):

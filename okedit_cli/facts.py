@@ -1,0 +1,282 @@
+"""Fact files: YAML in, facts out, and back.
+
+A fact is a picture (or none), a prompt, the answer to give, and what must not change. A question in `keep`,
+`related` or `holdout` that names no image asks about the fact's own picture; `image: null` means no picture.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from .facts_yaml import Document, is_null, quoted, read_bytes
+
+VERSION = 1
+
+_FILE_KEYS = ("version", "model", "defaults", "facts")
+_DEFAULT_KEYS = ("method", "layer", "device", "dtype", "seed")
+_FACT_KEYS = ("id", "image", "prompt", "answer", "rephrases", "images", "keep", "related", "holdout")
+_ID = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
+_ID_LENGTH = 60
+
+
+@dataclass(frozen=True)
+class Question:
+    prompt: str
+    image: Path | None = None
+    answer: str | None = None  # what should follow from the fact; `related` questions only
+
+
+@dataclass(frozen=True)
+class Fact:
+    id: str
+    prompt: str
+    answer: str
+    image: Path | None = None
+    rephrases: tuple[str, ...] = ()
+    images: tuple[Path, ...] = ()
+    keep: tuple[Question, ...] = ()
+    related: tuple[Question, ...] = ()
+    holdout: tuple[Question, ...] = ()
+    line: int = 0  # where it starts in its file; 0 when it comes from no file
+
+
+@dataclass(frozen=True)
+class FactFile:
+    path: Path
+    facts: tuple[Fact, ...]
+    model: str | None = None
+    defaults: dict[str, str | int] = field(default_factory=dict)
+
+
+def load_facts(path: str | os.PathLike[str]) -> FactFile:
+    """Read a fact file ("-" is standard input); InvalidFacts names up to 20 problems as file:line:column."""
+    path = Path(path)
+    if str(path) == "-":
+        # pictures are then relative to the working folder
+        return _FactReader(Document(sys.stdin.buffer.read(), "<stdin>"), Path()).read(path)
+    return _FactReader(Document(read_bytes(path), str(path)), path.parent).read(path)
+
+
+def dump_facts(facts: FactFile | Sequence[Fact], path: str | os.PathLike[str]) -> None:
+    """Write facts as a fact file, pictures relative to it; load_facts gives them back, texts stripped."""
+    path = Path(path)
+    file = facts if isinstance(facts, FactFile) else FactFile(path, tuple(facts))
+    content: dict = {"version": VERSION}
+    if file.model:
+        content["model"] = file.model
+    if file.defaults:
+        content["defaults"] = dict(file.defaults)
+    content["facts"] = [_plain_fact(fact, path.parent) for fact in file.facts]
+    text = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    path.write_text(text, encoding="utf-8")
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's, which loses unusual line breaks unless the text stands in double quotes."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    unusual = any(sign in text for sign in "\x85\u2028\u2029")
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if unusual else None)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+class _FactReader:
+    """One pass over a document's nodes; `folder` is what picture paths are relative to."""
+
+    def __init__(self, document: Document, folder: Path) -> None:
+        self.document = document
+        self.folder = folder
+        self._lines: dict[str, int] = {}  # id -> line
+        self._asked: dict[tuple[Path | None, str], int] = {}  # picture and prompt -> line
+
+    def read(self, path: Path) -> FactFile:
+        document, model, defaults, facts = self.document, None, {}, []
+        root = document.mapping(document.root, "the fact file", _FILE_KEYS, ("version", "facts"))
+        if root is not None:
+            if "version" in root:
+                self._version(root["version"])
+            if "model" in root:
+                model = document.string(root["model"], "model")
+            if "defaults" in root:
+                defaults = self._defaults(root["defaults"])
+            if "facts" in root:
+                facts = self._facts(root["facts"])
+        if document.problems:
+            raise document.invalid()
+        return FactFile(path, tuple(facts), model, defaults)
+
+    def _version(self, node: yaml.Node) -> None:
+        version = self.document.integer(node, "version")
+        if version is not None and version != VERSION:
+            self.document.complain(node, f"version {version} of the format is not known, expected {VERSION}")
+
+    def _defaults(self, node: yaml.Node) -> dict[str, str | int]:
+        defaults: dict[str, str | int] = {}
+        for key, value in (self.document.mapping(node, "defaults", _DEFAULT_KEYS) or {}).items():
+            number = key == "seed" or (key == "layer" and value.value != "auto")
+            read = self.document.integer if number else self.document.string
+            found = read(value, f"the default {key}")
+            if found is not None:
+                defaults[key] = found
+        return defaults
+
+    def _facts(self, node: yaml.Node) -> list[Fact]:
+        nodes = self.document.sequence(node, "facts")
+        if isinstance(node, yaml.SequenceNode) and not nodes:
+            self.document.complain(node, "facts is empty; expected at least one fact")
+        facts = [fact for fact in map(self._fact, nodes) if fact is not None]
+        return _with_ids(facts)
+
+    def _fact(self, node: yaml.Node) -> Fact | None:
+        document = self.document
+        keys = document.mapping(node, "a fact", _FACT_KEYS, ("prompt", "answer"))
+        if keys is None:
+            return None
+        line = node.start_mark.line + 1
+        prompt, answer = self._text(keys, "prompt"), self._text(keys, "answer")
+        pictured = "image" in keys and not is_null(keys["image"])
+        image = self._picture(keys["image"], "image") if pictured else None
+        identity = self._id(keys["id"]) if "id" in keys else ""
+        views = self._list(keys, "images")
+        if views and not pictured:
+            document.complain(keys["images"], "images are further views of image, and this fact has no image")
+        rephrases = (document.string(item, "a rephrase") for item in self._list(keys, "rephrases"))
+        if prompt and pictured == (image is not None):
+            self._asked_once(node, image, prompt)
+        return Fact(
+            id=identity or "",
+            prompt=prompt or "",
+            answer=answer or "",
+            image=image,
+            rephrases=tuple(filter(None, rephrases)),
+            images=tuple(filter(None, (self._picture(item, "a view in images") for item in views))),
+            keep=self._questions(keys, "keep", image),
+            related=self._questions(keys, "related", image, answered=True),
+            holdout=self._questions(keys, "holdout", image),
+            line=line,
+        )
+
+    def _asked_once(self, node: yaml.Node, image: Path | None, prompt: str) -> None:
+        # one key in the codebook cannot have two answers
+        asked, line = (image, prompt.casefold()), node.start_mark.line + 1
+        if asked in self._asked:
+            first = self._asked[asked]
+            self.document.complain(node, f"asks the same of the same picture as the fact on line {first}")
+        self._asked.setdefault(asked, line)
+
+    def _text(self, keys: dict[str, yaml.Node], key: str) -> str | None:
+        return self.document.string(keys[key], key) if key in keys else None
+
+    def _list(self, keys: dict[str, yaml.Node], key: str) -> list[yaml.Node]:
+        return self.document.sequence(keys[key], key) if key in keys else []
+
+    def _id(self, node: yaml.Node) -> str | None:
+        identity = self.document.string(node, "id")
+        if identity is None:
+            return None
+        if not _ID.fullmatch(identity) or len(identity) > _ID_LENGTH:
+            wanted = f"a-z, 0-9 and single - between them, at most {_ID_LENGTH} long"
+            self.document.complain(node, f"id {quoted(identity)} must be {wanted}; try {_slug(identity)}")
+            return None
+        if identity in self._lines:
+            first = self._lines[identity]
+            self.document.complain(node, f"id {identity} is taken by the fact on line {first}")
+        self._lines.setdefault(identity, node.start_mark.line + 1)
+        return identity
+
+    def _picture(self, node: yaml.Node, what: str) -> Path | None:
+        name = self.document.string(node, what)
+        if name is None:
+            return None
+        picture = self.folder / name
+        try:
+            missing = "is a folder" if picture.is_dir() else "" if picture.exists() else "is not there"
+        except OSError as error:  # a name too long, a folder that may not be read
+            missing = f"cannot be read ({error.strerror})"
+        if missing:
+            self.document.complain(node, f"picture {quoted(name)} {missing}; looked for {picture}")
+            return None
+        return picture
+
+    def _questions(
+        self, keys: dict[str, yaml.Node], key: str, own: Path | None, *, answered: bool = False
+    ) -> tuple[Question, ...]:
+        known = ("image", "prompt", "answer") if answered else ("image", "prompt")
+        required = ("prompt", "answer") if answered else ("prompt",)
+        questions = []
+        for node in self._list(keys, key):
+            found = self.document.mapping(node, f"a question in {key}", known, required)
+            if found is None:
+                continue
+            image = own
+            if "image" in found:
+                image = None if is_null(found["image"]) else self._picture(found["image"], "image")
+            questions.append(Question(self._text(found, "prompt") or "", image, self._text(found, "answer")))
+        return tuple(questions)
+
+
+def _with_ids(facts: list[Fact]) -> list[Fact]:
+    """Facts without an id get one from their answer, with -2, -3 where it is taken; given ids stay."""
+    taken = {fact.id for fact in facts}
+    used: Counter[str] = Counter()
+    named = []
+    for fact in facts:
+        identity = base = fact.id or _slug(fact.answer)
+        while not fact.id and (identity in taken or used[base] == 0):
+            used[base] += 1
+            identity = base if used[base] == 1 else f"{base}-{used[base]}"
+        taken.add(identity)
+        named.append(dataclasses.replace(fact, id=identity))
+    return named
+
+
+def _slug(text: str) -> str:
+    """text as an id: accents dropped, all but a-z and digits to -, cut; "fact" when nothing is left."""
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    words = "-".join(re.findall("[a-z0-9]+", ascii_text))
+    return words[: _ID_LENGTH - 10].strip("-") or "fact"
+
+
+def _plain_fact(fact: Fact, folder: Path) -> dict:
+    plain: dict = {"id": fact.id}
+    if fact.image is not None:
+        plain["image"] = _relative(fact.image, folder)
+    plain |= {"prompt": fact.prompt, "answer": fact.answer}
+    if fact.rephrases:
+        plain["rephrases"] = list(fact.rephrases)
+    if fact.images:
+        plain["images"] = [_relative(image, folder) for image in fact.images]
+    for key in ("keep", "related", "holdout"):
+        if questions := getattr(fact, key):
+            plain[key] = [_plain_question(question, fact.image, folder) for question in questions]
+    return plain
+
+
+def _plain_question(question: Question, own: Path | None, folder: Path) -> dict:
+    plain: dict = {}
+    if question.image != own:
+        plain["image"] = None if question.image is None else _relative(question.image, folder)
+    plain["prompt"] = question.prompt
+    if question.answer is not None:
+        plain["answer"] = question.answer
+    return plain
+
+
+def _relative(picture: Path, folder: Path) -> str:
+    try:
+        return Path(os.path.relpath(picture, folder)).as_posix()
+    except ValueError:  # another drive on Windows
+        return str(picture)

@@ -1,0 +1,11 @@
+"""What holds for every test: no network, and no deadline on properties because a loaded machine is slow."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+settings.register_profile(
+    "okedit", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("okedit")
