@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import BinaryIO
 
 from okedit_cli.errors import OkeditError
 
+ABANDONED = 3600.0  # seconds without a write after which a temporary file is nobody's
 _HINTS = {
     errno.ENOSPC: "Free some space, or write to another disk with -o.",
     errno.EDQUOT: "Free some space, or write to another disk with -o.",
@@ -36,6 +39,7 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
         target.parent.mkdir(parents=True, exist_ok=True)
         mode = _mode(target)
+        _sweep(target)
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".tmp", dir=target.parent)
     except (OSError, ValueError) as error:
         raise _in_words(shown, error) from None
@@ -56,6 +60,16 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
                 os.unlink(name)
             except OSError:
                 pass  # the folder itself may be gone; the first error is the one to tell
+
+
+def _sweep(target: Path) -> None:
+    """Remove what writers of this name left behind when they were killed; a writer at work is younger."""
+    for leftover in target.parent.glob(f".{glob.escape(target.name[:100])}.*.tmp"):
+        try:
+            if time.time() - leftover.stat().st_mtime > ABANDONED:
+                leftover.unlink()
+        except OSError:
+            pass  # another writer was faster, or it is not ours to remove
 
 
 def _mode(target: Path) -> int:

@@ -21,7 +21,7 @@ BASE = {
 def make_codebook(
     edits: int = 3, *, seed: int = 0, keys: int = 2, rank: int = 2, size: int = 8, dtype=torch.float32
 ):
-    """N random edits with `keys` keys a channel; the space depends on the sizes alone, so that bundles can merge."""
+    """N random edits with `keys` keys a channel; equal sizes give an equal space, so that bundles merge."""
     space, rows = torch.Generator().manual_seed(1), torch.Generator().manual_seed(seed)
     owner = torch.arange(edits).repeat_interleave(keys)
 
