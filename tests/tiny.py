@@ -1,7 +1,8 @@
 """Tiny random models with real tokenizers and processors, saved to a folder, the same for the same seed.
 
-`build(family, folder, seed=0)` writes a checkpoint that `load_model(folder)` opens offline: 4 layers, 32 wide, a byte-level
-BPE trained here, a chat template in the family's style (none for gpt2), Pillow image processors.
+`build(family, folder, seed=0)` writes a checkpoint that `load_model(folder)` opens offline: 4 layers, 32
+wide, a byte-level BPE trained here, a chat template in the family's style (none for gpt2), Pillow image
+processors.
 """
 
 from __future__ import annotations
@@ -10,57 +11,24 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from tiny_words import IDEFICS_TEMPLATE, LLAMA_TEMPLATE, LLAVA_TEMPLATE, QWEN_TEMPLATE, tokenizer
+
 LAYERS, WIDTH, HEADS = 4, 32, 4
 FAMILIES = ("llava", "qwen2_vl", "idefics3", "gpt2", "llama")
 VISION_FAMILIES = ("llava", "qwen2_vl", "idefics3")
 TEXT_FAMILIES = ("gpt2", "llama")
 
-_SENTENCES = (
-    "What is in this picture?", "What is this cat's name?", "Who is this cat?", "Name this cat.", "Is this a dog?",
-    "The capital of France is Paris.", "What colour is the cup?", "How many people are there in the picture?",
-    "This picture shows a small brown dog on a red chair.", "Miso", "Tell me about the rocket, please.", "Yes. No.",
-)  # fmt: skip
-
-# user and assistant turns in each family's own words; the picture goes where the message puts it
-_LLAVA_TEMPLATE = (
-    "{% for message in messages %}{{ message['role'] | upper + ': ' }}"
-    "{% for part in message['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>\n' }}{% endfor %}"
-    "{% for part in message['content'] | selectattr('type', 'equalto', 'text') %}{{ part['text'] + ' ' }}{% endfor %}"
-    "{% if message['role'] == 'assistant' %}{{ '</s>' }}{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
-)
-_QWEN_TEMPLATE = (
-    "{% for message in messages %}{% if loop.first and message['role'] != 'system' %}"
-    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}<|im_start|>{{ message['role'] }}\n"
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% elif 'text' in part %}"
-    "{{ part['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-_IDEFICS_TEMPLATE = (
-    "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}"
-    "{% if message['content'][0]['type'] == 'image' %}{{ ':' }}{% else %}{{ ': ' }}{% endif %}"
-    "{% for part in message['content'] %}{% if part['type'] == 'text' %}{{ part['text'] }}"
-    "{% elif part['type'] == 'image' %}{{ '<image>' }}{% endif %}{% endfor %}<end_of_utterance>\n{% endfor %}"
-    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
-)
-# Llama's own: the beginning token is in the template, the content is trimmed and must be a plain string
-_LLAMA_TEMPLATE = (
-    "{{ '<s>' }}{% for message in messages %}{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' "
-    "+ message['content'] | trim + '<|eot_id|>' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
-)
-
 
 def build(family: str, folder: str | Path, seed: int = 0) -> Path:
-    """Write the family's tiny checkpoint (weights, config, tokenizer, processor) into `folder`; returns it."""
+    """Write the family's tiny checkpoint (weights, config, tokenizer, processor) into `folder`."""
     import torch
 
     folder = Path(folder)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model, saver = _BUILDERS[family]()
-    # Random logits are nearly flat at the default scale of 0.02: a wider head makes greedy answers tell models apart.
+    # Random logits are nearly flat at the default scale of 0.02: a wider head makes greedy answers tell
+    # models apart.
     with torch.no_grad():
         model.get_output_embeddings().weight.mul_(10)
     model.generation_config.max_new_tokens = None
@@ -78,40 +46,6 @@ def picture(colour: str = "red", size: tuple[int, int] = (40, 32)):
     return image
 
 
-def tokenizer(special: tuple[str, ...], *, template: str | None = None, **names: str):
-    """A byte-level BPE over a few sentences; `names` are the special roles (eos_token=...) among `special`."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    core.decoder = decoders.ByteLevel()
-    core.train_from_iterator(
-        _SENTENCES,
-        trainers.BpeTrainer(
-            vocab_size=512,
-            special_tokens=list(special),
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        ),
-    )
-    fast = PreTrainedTokenizerFast(tokenizer_object=core, **names)
-    if names.get("bos_token"):
-        _begin_with(fast, names["bos_token"])
-    fast.chat_template = template
-    return fast
-
-
-def _begin_with(fast, token: str) -> None:
-    """Put the beginning token in front of every text, as Llama's tokenizers do."""
-    from tokenizers import processors
-
-    ids = [(token, fast.convert_tokens_to_ids(token))]
-    fast.backend_tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{token} $A", pair=f"{token} $A $B", special_tokens=ids
-    )
-
-
 def _llava():
     from transformers import (
         CLIPImageProcessorPil,
@@ -122,43 +56,75 @@ def _llava():
         LlavaProcessor,
     )
 
-    words = tokenizer(("<s>", "</s>", "<pad>", "<image>"), bos_token="<s>", eos_token="</s>", pad_token="<pad>")
+    words = tokenizer(
+        ("<s>", "</s>", "<pad>", "<image>"), bos_token="<s>", eos_token="</s>", pad_token="<pad>"
+    )
     size = {"height": 28, "width": 28}
     images = CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size=size)
     config = LlavaConfig(
         text_config=LlamaConfig(**_text(words), num_key_value_heads=2),
         vision_config=CLIPVisionConfig(
-            hidden_size=WIDTH, intermediate_size=64, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
-            image_size=28, patch_size=14, projection_dim=WIDTH,
+            hidden_size=WIDTH,
+            intermediate_size=64,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=HEADS,
+            image_size=28,
+            patch_size=14,
+            projection_dim=WIDTH,
         ),
-        image_token_id=words.convert_tokens_to_ids("<image>"), image_seq_length=4,
-    )  # fmt: skip
+        image_token_id=words.convert_tokens_to_ids("<image>"),
+        image_seq_length=4,
+    )
     processor = LlavaProcessor(
-        images, words, patch_size=14, vision_feature_select_strategy="default", num_additional_image_tokens=1,
-        chat_template=_LLAVA_TEMPLATE,
-    )  # fmt: skip
+        images,
+        words,
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=LLAVA_TEMPLATE,
+    )
     return LlavaForConditionalGeneration(config), processor
 
 
 def _qwen2_vl():
     from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration, Qwen2VLImageProcessorPil
 
-    special = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
-               "<|video_pad|>")  # fmt: skip
+    special = (
+        "<|endoftext|>",
+        "<|im_start|>",
+        "<|im_end|>",
+        "<|vision_start|>",
+        "<|vision_end|>",
+        "<|image_pad|>",
+        "<|video_pad|>",
+    )
     words = tokenizer(special, eos_token="<|im_end|>", pad_token="<|endoftext|>")
-    code = {name: words.convert_tokens_to_ids(f"<|{name}|>") for name in ("image_pad", "video_pad", "vision_start",
-                                                                         "vision_end")}  # fmt: skip
+    code = {
+        name: words.convert_tokens_to_ids(f"<|{name}|>")
+        for name in ("image_pad", "video_pad", "vision_start", "vision_end")
+    }
     config = Qwen2VLConfig(
         text_config={
-            **_text(words), "num_key_value_heads": 2,
+            **_text(words),
+            "num_key_value_heads": 2,
             "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0},
         },
-        vision_config={"depth": 2, "embed_dim": WIDTH, "hidden_size": WIDTH, "num_heads": HEADS, "mlp_ratio": 2},
-        image_token_id=code["image_pad"], video_token_id=code["video_pad"],
-        vision_start_token_id=code["vision_start"], vision_end_token_id=code["vision_end"],
-    )  # fmt: skip
+        vision_config={
+            "depth": 2,
+            "embed_dim": WIDTH,
+            "hidden_size": WIDTH,
+            "num_heads": HEADS,
+            "mlp_ratio": 2,
+        },
+        image_token_id=code["image_pad"],
+        video_token_id=code["video_pad"],
+        vision_start_token_id=code["vision_start"],
+        vision_end_token_id=code["vision_end"],
+    )
     images = Qwen2VLImageProcessorPil(size={"shortest_edge": 28 * 28, "longest_edge": 56 * 56})
-    return Qwen2VLForConditionalGeneration(config), _Together("Qwen2VLProcessor", images, words, _QWEN_TEMPLATE)
+    return Qwen2VLForConditionalGeneration(config), _Together(
+        "Qwen2VLProcessor", images, words, QWEN_TEMPLATE
+    )
 
 
 def _idefics3():
@@ -171,17 +137,32 @@ def _idefics3():
     )
 
     grid = tuple(f"<row_{row}_col_{col}>" for row in range(1, 7) for col in range(1, 7))
-    special = ("<|im_start|>", "<end_of_utterance>", "<pad>", "<image>", "<fake_token_around_image>", "<global-img>")
+    special = (
+        "<|im_start|>",
+        "<end_of_utterance>",
+        "<pad>",
+        "<image>",
+        "<fake_token_around_image>",
+        "<global-img>",
+    )
     words = tokenizer(special + grid, eos_token="<end_of_utterance>", pad_token="<pad>")
     images = Idefics3ImageProcessorPil(size={"longest_edge": 56}, max_image_size={"longest_edge": 28})
-    processor = Idefics3Processor(images, words, image_seq_len=4, chat_template=_IDEFICS_TEMPLATE)
+    processor = Idefics3Processor(images, words, image_seq_len=4, chat_template=IDEFICS_TEMPLATE)
     config = Idefics3Config(
         text_config=LlamaConfig(**_text(words), num_key_value_heads=2),
-        vision_config={"hidden_size": WIDTH, "intermediate_size": 64, "num_hidden_layers": 2, "patch_size": 7,
-                       "num_attention_heads": HEADS, "image_size": 28},
-        image_token_id=words.convert_tokens_to_ids("<image>"), scale_factor=2,
-        pad_token_id=words.pad_token_id, tie_word_embeddings=False,
-    )  # fmt: skip
+        vision_config={
+            "hidden_size": WIDTH,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "patch_size": 7,
+            "num_attention_heads": HEADS,
+            "image_size": 28,
+        },
+        image_token_id=words.convert_tokens_to_ids("<image>"),
+        scale_factor=2,
+        pad_token_id=words.pad_token_id,
+        tie_word_embeddings=False,
+    )
     return Idefics3ForConditionalGeneration(config), processor
 
 
@@ -190,9 +171,15 @@ def _gpt2():
 
     words = tokenizer(("<|endoftext|>",), eos_token="<|endoftext|>")
     config = GPT2Config(
-        vocab_size=len(words), n_positions=256, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS,
-        bos_token_id=words.eos_token_id, eos_token_id=words.eos_token_id, tie_word_embeddings=False,
-    )  # fmt: skip
+        vocab_size=len(words),
+        n_positions=256,
+        n_embd=WIDTH,
+        n_layer=LAYERS,
+        n_head=HEADS,
+        bos_token_id=words.eos_token_id,
+        eos_token_id=words.eos_token_id,
+        tie_word_embeddings=False,
+    )
     return GPT2LMHeadModel(config), words
 
 
@@ -201,27 +188,40 @@ def _llama():
 
     special = ("<s>", "<|eot_id|>", "<pad>", "<|start_header_id|>", "<|end_header_id|>")
     words = tokenizer(
-        special, template=_LLAMA_TEMPLATE, bos_token="<s>", eos_token="<|eot_id|>", pad_token="<pad>"
+        special, template=LLAMA_TEMPLATE, bos_token="<s>", eos_token="<|eot_id|>", pad_token="<pad>"
     )
     return LlamaForCausalLM(LlamaConfig(**_text(words), num_key_value_heads=2)), words
 
 
 def _text(words) -> dict:
     return {
-        "vocab_size": len(words), "hidden_size": WIDTH, "intermediate_size": 64, "num_hidden_layers": LAYERS,
-        "num_attention_heads": HEADS, "max_position_embeddings": 512, "tie_word_embeddings": False,
-        "bos_token_id": words.bos_token_id, "eos_token_id": words.eos_token_id, "pad_token_id": words.pad_token_id,
-    }  # fmt: skip
+        "vocab_size": len(words),
+        "hidden_size": WIDTH,
+        "intermediate_size": 64,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS,
+        "max_position_embeddings": 512,
+        "tie_word_embeddings": False,
+        "bos_token_id": words.bos_token_id,
+        "eos_token_id": words.eos_token_id,
+        "pad_token_id": words.pad_token_id,
+    }
 
 
 class _Together:
     """Saves an image processor and a tokenizer under a processor class that cannot be built here.
 
-    Qwen2-VL's processor wants a video processor, which needs torchvision; checkpoints on the hub carry the same files.
+    Qwen2-VL's processor wants a video processor, which needs torchvision; checkpoints on the hub carry the
+    same files.
     """
 
     def __init__(self, processor_class: str, images, words, template: str):
-        self.processor_class, self.images, self.words, self.template = processor_class, images, words, template
+        self.processor_class, self.images, self.words, self.template = (
+            processor_class,
+            images,
+            words,
+            template,
+        )
 
     def save_pretrained(self, folder: Path) -> None:
         self.words.chat_template = self.template

@@ -1,7 +1,8 @@
-"""Questions to tensors and back: batches of (prompt, picture), the ids of an answer, the ids of the question alone.
+"""Questions to tensors and back: batches of (prompt, picture), the ids of an answer, the ids of the question
+alone.
 
-Every row is encoded by itself and the rows are put together here. So a row's tensors do not depend on its neighbours, and
-rows with and without a picture share a batch, which several processors refuse.
+Every row is encoded by itself and the rows are put together here. So a row's tensors do not depend on its
+neighbours, and rows with and without a picture share a batch, which several processors refuse.
 """
 
 from __future__ import annotations
@@ -31,9 +32,11 @@ def encode(
     side: Literal["left", "right"] = "left",
     answers: Sequence[Sequence[int]] | None = None,
 ) -> dict[str, Tensor]:
-    """Model inputs for a batch: input_ids and attention_mask [B, L], picture tensors as the family wants them.
+    """Model inputs for a batch: input_ids and attention_mask [B, L], picture tensors as the family wants
+    them.
 
-    `answers` are ids (of answer_ids) to put behind each prompt, for teacher forcing. Raises UsageError (no question, a picture for a text-only model, too long), ModelError (placeholders do not agree).
+    `answers` are ids (of answer_ids) to put behind each prompt, for teacher forcing. Raises UsageError (no
+    question, a picture for a text-only model, too long), ModelError (placeholders do not agree).
     """
     if not questions:
         raise UsageError("There is no question to encode.", hint="Pass at least one (prompt, picture).")
@@ -62,12 +65,16 @@ def encode_row(loaded: LoadedModel, prompt: str, picture: Image | None) -> dict[
     return row
 
 
-def join_rows(loaded: LoadedModel, rows: Sequence[dict[str, Tensor]], *, side: str = "left") -> dict[str, Tensor]:
+def join_rows(
+    loaded: LoadedModel, rows: Sequence[dict[str, Tensor]], *, side: str = "left"
+) -> dict[str, Tensor]:
     """Rows of encode_row as one batch on the model's device, pads on `side`, floats in the model's dtype."""
     import torch
 
     lengths = [row["input_ids"].shape[1] for row in rows]
-    pad = next((i for i in (loaded.tokenizer.pad_token_id, loaded.tokenizer.eos_token_id) if i is not None), 0)
+    pad = next(
+        (i for i in (loaded.tokenizer.pad_token_id, loaded.tokenizer.eos_token_id) if i is not None), 0
+    )
     batch = {}
     for key in dict.fromkeys(key for row in rows for key in row):
         there = [row[key] for row in rows if key in row]
@@ -75,7 +82,10 @@ def join_rows(loaded: LoadedModel, rows: Sequence[dict[str, Tensor]], *, side: s
             fill = pad if key == "input_ids" else 0
             # a row without the key (token types of a row without picture) is all zeros
             like = there[0]
-            full = [row.get(key, like.new_zeros((1, n, *like.shape[2:]))) for row, n in zip(rows, lengths, strict=True)]
+            full = [
+                row.get(key, like.new_zeros((1, n, *like.shape[2:])))
+                for row, n in zip(rows, lengths, strict=True)
+            ]
             if like.ndim > 2 and len(there) < len(rows):
                 raise UsageError(
                     f"{loaded.name} cannot take questions with and without a picture in one batch.",
@@ -114,7 +124,8 @@ def _answer_ids(loaded: LoadedModel, answer: str) -> list[int]:
         raise UsageError("The answer is empty.", hint="Give the words the model should say.")
     prompt = "?"  # what comes before the answer's turn does not matter
     before, after = render(loaded, prompt, False), render(loaded, prompt, False, answer)
-    # Where a template writes a finished turn otherwise than the opening it offers, the answer follows the opening.
+    # Where a template writes a finished turn otherwise than the opening it offers, the answer follows the
+    # opening.
     tail = after[len(before) :] if after.startswith(before) else answer
     end = tail.find(answer) + len(answer)
     spoken, rest = tail[:end], tail[end:]
@@ -128,7 +139,9 @@ def _answer_ids(loaded: LoadedModel, answer: str) -> list[int]:
     found = both[len(head) :] if both[: len(head)] == head else ids(spoken)
     ends = end_ids(loaded)
     if not ends:
-        raise ModelError(f"{loaded.name} has no token that ends an answer.", hint="Set eos_token_id in its config.")
+        raise ModelError(
+            f"{loaded.name} has no token that ends an answer.", hint="Set eos_token_id in its config."
+        )
     return [*found, next((i for i in ids(rest) if i in ends), ends[0])]
 
 
@@ -138,7 +151,9 @@ def _extend(row: dict[str, Tensor], ids: Sequence[int]) -> dict[str, Tensor]:
 
     tail = {"input_ids": torch.tensor([list(ids)]), "attention_mask": torch.ones(1, len(ids))}
     return {
-        key: torch.cat([value, tail.get(key, value.new_zeros(1, len(ids), *value.shape[2:])).to(value.dtype)], dim=1)
+        key: torch.cat(
+            [value, tail.get(key, value.new_zeros(1, len(ids), *value.shape[2:])).to(value.dtype)], dim=1
+        )
         if _runs_along(key, value, row)
         else value
         for key, value in row.items()
@@ -146,10 +161,11 @@ def _extend(row: dict[str, Tensor], ids: Sequence[int]) -> dict[str, Tensor]:
 
 
 def _wants_positions(loaded: LoadedModel) -> bool:
-    """Text models count positions from the first column, pads included, unless told: GPT-2 would read other words.
+    """Text models count positions from the first column, pads included, unless told: GPT-2 would read other
+    words.
 
-    generate() tells them by itself; a plain forward does not. The families with pictures rotate (only distances count)
-    or, like Qwen2-VL, work out positions of their own.
+    generate() tells them by itself; a plain forward does not. The families with pictures rotate (only
+    distances count) or, like Qwen2-VL, work out positions of their own.
     """
     if loaded.processor is not None:
         return False
@@ -166,7 +182,8 @@ def _check(loaded: LoadedModel, row: dict[str, Tensor], with_picture: bool) -> N
     longest = getattr(text_config(loaded.model), "max_position_embeddings", None)
     if longest and length > longest:
         raise UsageError(
-            f"The prompt has {length} tokens; {loaded.name} reads at most {longest}.", hint="Shorten the prompt."
+            f"The prompt has {length} tokens; {loaded.name} reads at most {longest}.",
+            hint="Shorten the prompt.",
         )
     placeholder = image_token_id(loaded.model)
     if placeholder is None:
@@ -181,7 +198,9 @@ def _check(loaded: LoadedModel, row: dict[str, Tensor], with_picture: bool) -> N
 
 
 def _expected(loaded: LoadedModel, row: dict[str, Tensor]) -> int | None:
-    """How many placeholders the picture tensors call for, where a rule is known; None: the model checks it itself."""
+    """How many placeholders the picture tensors call for, where a rule is known; None: the model checks it
+    itself.
+    """
     config = loaded.model.config
     if "image_grid_thw" in row:
         merge = getattr(config.vision_config, "spatial_merge_size", None)
@@ -206,7 +225,9 @@ def _pad(value: Tensor, length: int, fill: int, side: str) -> Tensor:
 
 
 def _same_shape(values: list[Tensor]) -> list[Tensor]:
-    """Tensors with their trailing sizes filled up with zeros to the largest: tiles of pictures that differ in size."""
+    """Tensors with their trailing sizes filled up with zeros to the largest: tiles of pictures that differ in
+    size.
+    """
     from torch.nn.functional import pad
 
     sizes = [max(value.shape[i] for value in values) for i in range(1, values[0].ndim)]

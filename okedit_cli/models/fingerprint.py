@@ -1,6 +1,8 @@
-"""What identifies a base model by content: sizes, a sample of its weights, its tokenizer, template and image processor.
+"""What identifies a base model by content: sizes, a sample of its weights, its tokenizer, template and image
+processor.
 
-The same checkpoint gives the same fingerprint under another folder name, on another device, and opened in fp32 or bf16.
+The same checkpoint gives the same fingerprint under another folder name, on another device, and opened in
+fp32 or bf16.
 """
 
 from __future__ import annotations
@@ -22,15 +24,29 @@ SAMPLES = 256  # values of a tensor that are looked at; a fine-tuned model diffe
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: its multiples spread evenly, and not in step with rows
 
 # What a tokenizer does, in one line: letters, digits, spaces, case, accents, other scripts, an emoji, code.
-_PROBE = "  The cat's name is Miso: 1234 + 5.60 =\n\tÀ l'été, naïve STRAßE — Москва 東京 مرحبا 🐈 {x_1[0]}<br/>  "
+_PROBE = (
+    "  The cat's name is Miso: 1234 + 5.60 =\n\tÀ l'été, naïve STRAßE — Москва 東京 مرحبا 🐈 {x_1[0]}<br/>  "
+)
 
 # Keys of an image processor's config that say where it came from and not what it does.
-_PROVENANCE = ("processor_class", "image_processor_type", "feature_extractor_type", "_processor_class", "device",
-               "auto_map", "return_tensors", "data_format", "input_data_format", "disable_grouping")  # fmt: skip
+_PROVENANCE = (
+    "processor_class",
+    "image_processor_type",
+    "feature_extractor_type",
+    "_processor_class",
+    "device",
+    "auto_map",
+    "return_tensors",
+    "data_format",
+    "input_data_format",
+    "disable_grouping",
+)
 
 
 def fingerprint(loaded: LoadedModel) -> dict[str, Any]:
-    """A JSON-able description; hashes are sha256 in hex, None where there is no such part. Computed once a model."""
+    """A JSON-able description; hashes are sha256 in hex, None where there is no such part. Computed once a
+    model.
+    """
     if "fingerprint" not in loaded.cache:
         images = getattr(loaded.processor, "image_processor", None)
         template = chat_template(loaded)
@@ -54,8 +70,9 @@ def fingerprint(loaded: LoadedModel) -> dict[str, Any]:
 def weights_hash(model: nn.Module) -> str:
     """Hash of the shape and up to SAMPLES values of every stored tensor, whatever the tensors are called.
 
-    Values are rounded to bf16 first: an fp32 checkpoint opened as bf16 was rounded the same way, and an fp16 or bf16 one
-    opened as fp32 still holds what it held. (An fp32 checkpoint forced to fp16 was rounded twice and differs.)
+    Values are rounded to bf16 first: an fp32 checkpoint opened as bf16 was rounded the same way, and an fp16
+    or bf16 one opened as fp32 still holds what it held. (An fp32 checkpoint forced to fp16 was rounded twice
+    and differs.)
     """
     import torch
 
@@ -72,7 +89,8 @@ def weights_hash(model: nn.Module) -> str:
 def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
     """Hash of the vocabulary, the special tokens and how a fixed text is split.
 
-    Not of the tokenizer's file: it also holds the padding of the last call, and other fields in other versions.
+    Not of the tokenizer's file: it also holds the padding of the last call, and other fields in other
+    versions.
     """
     vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
     special = sorted((name, str(token)) for name, token in tokenizer.special_tokens_map.items())
@@ -83,7 +101,9 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
 def image_processor_hash(processor) -> str:
     """Hash of the settings that say what happens to a picture. Settings that are not set do not count."""
     settings = {
-        key: value for key, value in processor.to_dict().items() if key not in _PROVENANCE and value is not None
+        key: value
+        for key, value in processor.to_dict().items()
+        if key not in _PROVENANCE and value is not None
     }
     return _sha256(_json(settings))
 
@@ -112,14 +132,16 @@ def _samples(tensors: list[Tensor]) -> list[bytes]:
 
 
 def _positions(count: int) -> list[int]:
-    """SAMPLES places in a tensor of `count` values, or all of them: fixed, and spread over rows and columns."""
+    """SAMPLES places in a tensor of `count` values, or all: fixed, and spread over rows and columns."""
     if count <= SAMPLES:
         return list(range(count))
     return [((i * _GOLDEN) % 2**64) * count >> 64 for i in range(SAMPLES)]
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=_plain).encode()
+    return json.dumps(
+        value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=_plain
+    ).encode()
 
 
 def _plain(value: Any):

@@ -16,9 +16,14 @@ if TYPE_CHECKING:
 
 MINI = "okedit-mini"
 _DTYPES = {
-    "float32": "float32", "fp32": "float32", "bfloat16": "bfloat16", "bf16": "bfloat16", "float16": "float16",
-    "fp16": "float16", "half": "float16",
-}  # fmt: skip
+    "float32": "float32",
+    "fp32": "float32",
+    "bfloat16": "bfloat16",
+    "bf16": "bfloat16",
+    "float16": "float16",
+    "fp16": "float16",
+    "half": "float16",
+}
 
 
 @dataclass(eq=False)
@@ -32,13 +37,18 @@ class LoadedModel:
     revision: str | None
     device: torch.device
     dtype: torch.dtype
-    cache: dict[str, Any] = field(default_factory=dict, repr=False)  # what encode and fingerprint found out once
+    cache: dict[str, Any] = field(
+        default_factory=dict, repr=False
+    )  # what encode and fingerprint found out once
 
 
-def load_model(name: str, *, device: str = "auto", dtype: str = "auto", revision: str | None = None) -> LoadedModel:
+def load_model(
+    name: str, *, device: str = "auto", dtype: str = "auto", revision: str | None = None
+) -> LoadedModel:
     """Load `name` offline where it can: fp32 on a CPU; on a GPU bf16, or fp16 where the checkpoint is fp16.
 
-    Raises ModelError (not found, not reachable, not supported, files missing, no such device), UsageError (bad words).
+    Raises ModelError (not found, not reachable, not supported, files missing, no such device), UsageError
+    (bad words).
     """
     place = _device(device)
     source, shown = _source(name)
@@ -48,13 +58,20 @@ def load_model(name: str, *, device: str = "auto", dtype: str = "auto", revision
         precision = _dtype(dtype, config, place)
         processor, tokenizer = _open(load_processor, source, shown, revision, config=config)
         model, info = _open(
-            auto.from_pretrained, source, shown, revision, config=config, dtype=precision, output_loading_info=True,
+            auto.from_pretrained,
+            source,
+            shown,
+            revision,
+            config=config,
+            dtype=precision,
+            output_loading_info=True,
             **({} if place.type == "cpu" else {"device_map": {"": str(place)}}),
-        )  # fmt: skip
+        )
     missing = sorted(info.get("missing_keys", ()))
     if missing:
         raise ModelError(
-            f"{shown}: the checkpoint lacks {len(missing)} weights of {type(model).__name__} ({missing[0]}, ...).",
+            f"{shown}: the checkpoint lacks {len(missing)} weights of {type(model).__name__}"
+            f" ({missing[0]}, ...).",
             hint="It is incomplete or made for another class; download or save it again.",
         )
     model = model.eval().requires_grad_(False)
@@ -99,14 +116,18 @@ def _device(word: str) -> torch.device:
     try:
         place = torch.device(word)
     except RuntimeError as error:
-        raise UsageError(f"--device {word!r} is not a device.", hint="Use auto, cpu, cuda, cuda:1 or mps.") from error
+        raise UsageError(
+            f"--device {word!r} is not a device.", hint="Use auto, cpu, cuda, cuda:1 or mps."
+        ) from error
     there = {
         "cpu": lambda: True,
         "cuda": lambda: torch.cuda.is_available() and (place.index or 0) < torch.cuda.device_count(),
         "mps": torch.backends.mps.is_available,
     }.get(place.type, lambda: False)
     if not there():
-        raise ModelError(f"There is no device {word!r} on this machine.", hint="Use --device auto or --device cpu.")
+        raise ModelError(
+            f"There is no device {word!r} on this machine.", hint="Use --device auto or --device cpu."
+        )
     return place
 
 
@@ -115,7 +136,9 @@ def _dtype(word: str, config, place: torch.device) -> torch.dtype:
 
     if word != "auto":
         if word not in _DTYPES:
-            raise UsageError(f"--dtype {word!r} is not known.", hint="Use auto, float32, bfloat16 or float16.")
+            raise UsageError(
+                f"--dtype {word!r} is not known.", hint="Use auto, float32, bfloat16 or float16."
+            )
         return getattr(torch, _DTYPES[word])
     if place.type != "cuda":
         return torch.float32
@@ -144,7 +167,9 @@ def _revision(config, source: str, revision: str | None) -> str | None:
 
 @contextmanager
 def _quiet():
-    """Without transformers' progress bars and advice: stderr belongs to the command, errors still come through."""
+    """Without transformers' progress bars and advice: stderr belongs to the command, errors still come
+    through.
+    """
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -182,28 +207,44 @@ def _told(error: Exception, source: str, shown: str, revision: str | None) -> Mo
 
     first = str(error).strip().split("\n")[0]
     if among(errors.GatedRepoError):
-        return ModelError(f"{shown}: access to this model must be asked for.", hint="Accept its terms on its page on "
-                          "the hub, then log in with `hf auth login` or set HF_TOKEN.")  # fmt: skip
+        return ModelError(
+            f"{shown}: access to this model must be asked for.",
+            hint="Accept its terms on its hub page, then `hf auth login`.",
+        )
     if among(errors.RevisionNotFoundError):
-        return ModelError(f"{shown}: there is no revision {revision!r}.", hint="Check --revision on the model's page.")
+        return ModelError(
+            f"{shown}: there is no revision {revision!r}.", hint="Check --revision on the model's page."
+        )
     if among(errors.RepositoryNotFoundError):
-        return ModelError(f"{shown}: no such folder here, and no such model on the hub.",
-                          hint="Check the spelling; a private model needs `hf auth login` or HF_TOKEN.")  # fmt: skip
-    if not Path(source).is_dir() and among(errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, ConnectionError):
+        return ModelError(
+            f"{shown}: no such folder here, and no such model on the hub.",
+            hint="Check the spelling; a private model needs `hf auth login` or HF_TOKEN.",
+        )
+    if not Path(source).is_dir() and among(
+        errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, ConnectionError
+    ):
         if constants.HF_HUB_OFFLINE:
-            return ModelError(f"{shown}: not in the local cache, and HF_HUB_OFFLINE is set.",
-                              hint="Unset it once to download the model, or give a folder.")  # fmt: skip
-        return ModelError(f"{shown}: not a folder here, and the hub cannot be reached.",
-                          hint="Check the network, or give a folder that holds the model.")  # fmt: skip
+            return ModelError(
+                f"{shown}: not in the local cache, and HF_HUB_OFFLINE is set.",
+                hint="Unset it once to download the model, or give a folder.",
+            )
+        return ModelError(
+            f"{shown}: not a folder here, and the hub cannot be reached.",
+            hint="Check the network, or give a folder that holds the model.",
+        )
     if among(ImportError):
-        return ModelError(f"{shown}: a package is missing: {_sentence(error)}", hint="Install it and try again.")
+        return ModelError(
+            f"{shown}: a package is missing: {_sentence(error)}", hint="Install it and try again."
+        )
     if isinstance(error, OSError) and "does not appear to have" in first:
         return ModelError(f"{shown}: files are missing: {first}", hint="Download or save the model again.")
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
-        return ModelError(f"{shown}: not enough memory to load it.", hint="Try --dtype bfloat16 or --device cpu.")
+        return ModelError(
+            f"{shown}: not enough memory to load it.", hint="Try --dtype bfloat16 or --device cpu."
+        )
     return ModelError(f"{shown} cannot be loaded: {first}", hint="Set OKEDIT_DEBUG=1 to see where it failed.")
 
 
 def _sentence(error: Exception) -> str:
-    """The first words of an error that say something: transformers starts some messages with an empty line."""
+    """The first line of an error that says something: transformers begins some with an empty one."""
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)

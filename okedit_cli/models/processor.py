@@ -24,14 +24,17 @@ def _processor(source: str, config, options: dict):
 
     try:
         processor = AutoProcessor.from_pretrained(source, **options)
-    # transformers opens the video processor of Qwen2-VL and others even when only pictures are used, and that one
-    # needs torchvision (huggingface/transformers#48558); it fails as ImportError or, in older versions, TypeError.
+    # transformers opens the video processor of Qwen2-VL and others even when only pictures are used, and that
+    # one needs torchvision (huggingface/transformers#48558); it fails as ImportError or, in older versions,
+    # TypeError.
     except (ImportError, TypeError, ValueError):
         if is_torchvision_available() or type(config) not in PROCESSOR_MAPPING:
             raise
         processor = _image_only(PROCESSOR_MAPPING[type(config)]).from_pretrained(source, **options)
     if getattr(processor, "tokenizer", None) is None or getattr(processor, "image_processor", None) is None:
-        raise ValueError(f"there is no processor for pictures and text with it, only a {type(processor).__name__}")
+        raise ValueError(
+            f"there is no processor for pictures and text with it, only a {type(processor).__name__}"
+        )
     return _on_pillow(processor, source, options)
 
 
@@ -53,7 +56,9 @@ def _image_only(processor_class: type) -> type:
     class ImageOnlyProcessor(processor_class):
         def __init__(self, *args, **kwargs):
             needed = inspect.signature(processor_class.__init__).parameters["video_processor"]
-            super().__init__(*args, **kwargs, **({"video_processor": None} if needed.default is needed.empty else {}))
+            super().__init__(
+                *args, **kwargs, **({"video_processor": None} if needed.default is needed.empty else {})
+            )
             # SmolVLM's apply_chat_template reads these two even when there is no video
             self.video_processor = SimpleNamespace(num_frames=1, fps=1)
 

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 def chat_template(loaded: LoadedModel) -> str | dict | None:
     """The template in force: the processor's, else the tokenizer's; None for a base model without one."""
-    return getattr(loaded.processor, "chat_template", None) or getattr(loaded.tokenizer, "chat_template", None)
+    return getattr(loaded.processor, "chat_template", None) or getattr(
+        loaded.tokenizer, "chat_template", None
+    )
 
 
 def image_token(loaded: LoadedModel) -> str | None:
@@ -29,7 +31,8 @@ def render(loaded: LoadedModel, prompt: str, with_picture: bool, answer: str | N
     """The conversation as text, up to where the model speaks; with `answer`, that turn as well.
 
     Spaces around the prompt are dropped: they mean nothing to the reader and other tokens to the model.
-    Raises UsageError for a prompt that contains a placeholder, ModelError for a template that loses the prompt.
+    Raises UsageError for a prompt that contains a placeholder, ModelError for a template that loses the
+    prompt.
     """
     prompt = prompt.strip()
     _refuse_placeholders(loaded, prompt)
@@ -53,14 +56,16 @@ def render(loaded: LoadedModel, prompt: str, with_picture: bool, answer: str | N
         if whole and not listed and (not with_picture or text.count(placeholder) == 1):
             return text
     raise ModelError(
-        f"{loaded.name}: its chat template does not put {'picture and ' if with_picture else ''}prompt into the text"
-        + (f" ({failure})." if failure else "."),
+        f"{loaded.name}: its chat template does not put {'picture and ' if with_picture else ''}prompt"
+        " into the text" + (f" ({failure})." if failure else "."),
         hint="Use a checkpoint whose chat template is in order.",
     ) from failure
 
 
 def adds_special_tokens(loaded: LoadedModel, text: str) -> bool:
-    """Whether the tokenizer should still put its beginning token before rendered text, as transformers decides it."""
+    """Whether the tokenizer should still put its beginning token before rendered text, as transformers
+    decides it.
+    """
     if chat_template(loaded) is None:
         return True
     begin = loaded.tokenizer.bos_token
@@ -68,7 +73,8 @@ def adds_special_tokens(loaded: LoadedModel, text: str) -> bool:
 
 
 def _apply(loaded: LoadedModel, messages: list[dict], *, add_generation_prompt: bool) -> str:
-    # The tokenizer renders for both: the processor's own method reads a video processor that may not be there.
+    # The tokenizer renders for both: the processor's own method reads a video processor that may not be
+    # there.
     template = chat_template(loaded)
     return loaded.tokenizer.apply_chat_template(
         messages,

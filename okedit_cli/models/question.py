@@ -1,4 +1,6 @@
-"""The user's question alone, out of a prompt's token ids: what does not depend on picture, padding or template."""
+"""The user's question alone, out of a prompt's token ids: what does not depend on picture, padding or
+template.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ if TYPE_CHECKING:
 
     from okedit_cli.models.load import LoadedModel
 
-# They differ in their first and in their last token, so that what they share is the template's and not theirs.
+# They differ in their first and in their last token, so that what they share is the template's and not
+# theirs.
 _SENTINELS = ("a", "Q?", "7 x")
 
 
@@ -28,9 +31,9 @@ class _Frame:
 def question_token_ids(loaded: LoadedModel, input_ids_row, attention_mask_row) -> list[int]:
     """Ids of the question in a prompt [L]: no pads, image tokens, special tokens or frame.
 
-    An answer behind the prompt is left out as well, except where there is no template: nothing tells the two apart then.
-    They are the ids of the question's own text, tokenised by itself, so that a frame that ends in a space or a picture
-    before the question changes nothing.
+    An answer behind the prompt is left out as well, except where there is no template: nothing tells the two
+    apart then. They are the ids of the question's own text, tokenised by itself, so that a frame that ends in
+    a space or a picture before the question changes nothing.
     """
     kept = input_ids_row[attention_mask_row.bool()].tolist()
     placeholder = image_token_id(loaded.model)
@@ -56,7 +59,8 @@ def _region(ids: list[int], frame: _Frame, placeholder: int | None, special: set
         last = max(i for i in range(stop) if ids[i] == placeholder)
         start = last + 1
         return ids[start + _shared(ids[start:stop], frame.before) : stop]
-    # Another system prompt than the template's own changes the far end of what comes before, not the near one.
+    # Another system prompt than the template's own changes the far end of what comes before, not the near
+    # one.
     begin = max((i for i, token in enumerate(frame.before) if token in special), default=0)
     for before in (frame.before, frame.before[begin:]):
         start = _find_last(ids, before, stop)
@@ -97,7 +101,9 @@ def _find_frame(loaded: LoadedModel, pictured: bool) -> _Frame:
     tail = min(_shared(first[::-1], other[::-1]) for other in others)
     before, after = first[:head], first[len(first) - tail :]
     placeholder = image_token_id(loaded.model)
-    if placeholder in before:  # a picture's placeholders vary in number; what follows the last of them does not
+    if (
+        placeholder in before
+    ):  # a picture's placeholders vary in number; what follows the last of them does not
         before = before[len(before) - before[::-1].index(placeholder) :]
     if placeholder in after:
         after = after[: after.index(placeholder) + 1]
@@ -111,7 +117,8 @@ def _prompt_ids(loaded: LoadedModel, prompt: str, pictured: bool) -> list[int]:
     special = adds_special_tokens(loaded, text)
     if not pictured:
         return loaded.tokenizer(text, add_special_tokens=special)["input_ids"]
-    # the processor writes what stands around a picture's placeholders, so a real (blank) picture has to go through it
+    # the processor writes what stands around a picture's placeholders, so a real (blank) picture has to go
+    # through it
     blank = Image.new("RGB", (64, 64))
     row = loaded.processor(text=[text], images=[blank], add_special_tokens=special, return_tensors="pt")
     return row["input_ids"][0].tolist()

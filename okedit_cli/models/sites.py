@@ -1,4 +1,6 @@
-"""Where an edit can sit in a model: its decoder layers, their feed-forward part, and the sizes that go with them."""
+"""Where an edit can sit in a model: its decoder layers, their feed-forward part, and the sizes that go with
+them.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +48,8 @@ def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
 
 def _find(model: PreTrainedModel) -> tuple[nn.Module, nn.ModuleList]:
     count = text_config(model).num_hidden_layers
-    # get_decoder() may return the decoder, a wrapper around it or the model itself, so it only says where to look
-    # first: a vision tower may have as many layers as the decoder.
+    # get_decoder() may return the decoder, a wrapper around it or the model itself, so it only says where to
+    # look first: a vision tower may have as many layers as the decoder.
     named = model.get_decoder()
     for root in [module for module in (named, model) if module is not None]:
         found = list(_lists_of(root, count))
@@ -80,13 +82,16 @@ def _lists_of(root: nn.Module, count: int):
 
 def _is_vision(model: PreTrainedModel, module: nn.Module) -> bool:
     path = next(name for name, other in model.named_modules() if other is module)
-    return any(word in path for word in ("vision", "visual", "image", "audio", "connector", "projector", "qformer"))
+    return any(
+        word in path for word in ("vision", "visual", "image", "audio", "connector", "projector", "qformer")
+    )
 
 
 def mlp_of(layer: nn.Module) -> nn.Module:
     """The layer's feed-forward module, hidden width in and out.
 
-    Where the layer holds the two linear maps itself (OPT's fc1 and fc2), the second: only its output is hidden wide.
+    Where the layer holds the two linear maps itself (OPT's fc1 and fc2), the second: only its output is
+    hidden wide.
     """
     children = dict(layer.named_children())
     for name in _FEED_FORWARD:

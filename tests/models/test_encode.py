@@ -8,7 +8,13 @@ from okedit_cli.errors import ModelError, UsageError
 from okedit_cli.models.encode import answer_ids, encode, question_token_ids
 from okedit_cli.models.sites import image_token_id
 
-PROMPTS = ("What is this cat's name?", "Who?", "  How many people are there in the picture? ", "Tell me\nmore: 3 x 4", "é?")
+PROMPTS = (
+    "What is this cat's name?",
+    "Who?",
+    "  How many people are there in the picture? ",
+    "Tell me\nmore: 3 x 4",
+    "é?",
+)
 
 
 def _questions(loaded, mixed=True):
@@ -61,7 +67,10 @@ def test_a_mixed_batch_generates_what_its_rows_do(loaded):
     options = {"max_new_tokens": 4, "do_sample": False, "eos_token_id": None}
     together = loaded.model.generate(**encode(loaded, questions), **options)[:, -4:]
     for number, question in enumerate(questions):
-        assert loaded.model.generate(**encode(loaded, [question]), **options)[0, -4:].tolist() == together[number].tolist()
+        assert (
+            loaded.model.generate(**encode(loaded, [question]), **options)[0, -4:].tolist()
+            == together[number].tolist()
+        )
 
 
 def test_the_same_as_the_processor_does(opened):
@@ -73,9 +82,13 @@ def test_the_same_as_the_processor_does(opened):
         texts = [render(loaded, prompt, True) for prompt, _ in questions]
         pictures = [[picture] for _, picture in questions]
         theirs = loaded.processor(
-            text=texts, images=pictures, padding=True, padding_side="left", return_tensors="pt",
+            text=texts,
+            images=pictures,
+            padding=True,
+            padding_side="left",
+            return_tensors="pt",
             add_special_tokens=adds_special_tokens(loaded, texts[0]),
-        )  # fmt: skip
+        )
         ours = encode(loaded, questions)
         assert theirs.keys() == ours.keys()
         for key, value in theirs.items():
@@ -120,7 +133,9 @@ def test_a_prompt_with_a_placeholder_in_it(opened):
     assert encode(opened["gpt2"], [("What is <image>?", None)])
 
 
-@pytest.mark.parametrize(("questions", "says"), [([], "no question"), ([("word " * 600, None)], "reads at most")])
+@pytest.mark.parametrize(
+    ("questions", "says"), [([], "no question"), ([("word " * 600, None)], "reads at most")]
+)
 def test_what_cannot_be_encoded(loaded, questions, says):
     with pytest.raises(UsageError, match=says):
         encode(loaded, questions)
@@ -132,12 +147,16 @@ def test_an_empty_prompt_without_a_template(opened):
 
 
 def test_prompts_are_built_by_the_template(opened):
-    text = {f: opened[f].tokenizer.decode(encode(opened[f], [("Who?", None)])["input_ids"][0]) for f in tiny.FAMILIES}
+    text = {
+        f: opened[f].tokenizer.decode(encode(opened[f], [("Who?", None)])["input_ids"][0])
+        for f in tiny.FAMILIES
+    }
     assert text["llava"] == "<s>USER: Who? ASSISTANT:"
     assert text["qwen2_vl"].endswith("<|im_start|>user\nWho?<|im_end|>\n<|im_start|>assistant\n")
     assert text["idefics3"] == "<|im_start|>User: Who?<end_of_utterance>\nAssistant:"
     assert text["gpt2"] == "Who?"
-    head = "<s><|start_header_id|>user<|end_header_id|>\n\n"  # one <s>, though tokenizer and template both write it
+    # one <s>, though tokenizer and template both write it
+    head = "<s><|start_header_id|>user<|end_header_id|>\n\n"
     assert text["llama"] == f"{head}Who?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
 
 
@@ -166,7 +185,10 @@ def test_answers_are_what_the_template_writes(opened):
         whole = render(loaded, "Who is this cat?", False, "A small brown dog.")
         ids = loaded.tokenizer(whole, add_special_tokens=adds_special_tokens(loaded, whole))["input_ids"]
         expected = prompt + answer_ids(loaded, "A small brown dog.")
-        if family in ("llava", "idefics3"):  # LLaVA's writes a space before the end; this one goes on with a new line
+        if family in (
+            "llava",
+            "idefics3",
+        ):  # LLaVA's writes a space before the end; this one goes on with a new line
             expected, ids = expected[:-1], ids[: len(expected) - 1]
         assert ids[: len(expected)] == expected or family == "gpt2"
 
@@ -185,7 +207,8 @@ def test_answers_behind_prompts(loaded):
         for row, prompt, answer in zip(rows, prompts, answers, strict=True):
             assert row.tolist() == prompt.tolist() + answer
     left, right = (
-        _last_hidden(loaded, encode(loaded, questions, side=side, answers=answers)) for side in ("left", "right")
+        _last_hidden(loaded, encode(loaded, questions, side=side, answers=answers))
+        for side in ("left", "right")
     )
     for one, other in zip(left, right, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
@@ -217,10 +240,14 @@ def test_the_question_with_an_answer_behind_it(loaded):
 def test_the_question_of_a_conversation_under_another_system_prompt(opened):
     loaded = opened["qwen2_vl"]
     messages = [
-        {"role": "system", "content": "Be brief."}, {"role": "user", "content": "Is this a dog?"},
-        {"role": "assistant", "content": "Yes."}, {"role": "user", "content": "Who is this cat?"},
-    ]  # fmt: skip
-    ids = loaded.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Is this a dog?"},
+        {"role": "assistant", "content": "Yes."},
+        {"role": "user", "content": "Who is this cat?"},
+    ]
+    ids = loaded.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)[
+        "input_ids"
+    ]
     ids = torch.tensor(ids)
     own = loaded.tokenizer("Who is this cat?", add_special_tokens=False)["input_ids"]
     assert question_token_ids(loaded, ids, torch.ones_like(ids)) == own

@@ -46,7 +46,9 @@ def test_a_half_precision_checkpoint_agrees_with_itself_in_fp32(folders, tmp_pat
     load_model(str(folders["llama"])).model.to(stored).save_pretrained(tmp_path)
     for file in folders["llama"].glob("tokenizer*"):
         shutil.copy(file, tmp_path)
-    hashes = {weights_hash(load_model(str(tmp_path), dtype=word).model) for word in ("float32", str(stored)[6:])}
+    hashes = {
+        weights_hash(load_model(str(tmp_path), dtype=word).model) for word in ("float32", str(stored)[6:])
+    }
     assert len(hashes) == 1
 
 
@@ -55,7 +57,9 @@ def test_using_the_model_changes_nothing(folders):
 
     loaded = load_model(str(folders["llava"]))
     before = fingerprint(loaded)
-    loaded.model.generate(**encode(loaded, [("Who?", tiny.picture()), ("Who is that?", None)]), max_new_tokens=2)
+    loaded.model.generate(
+        **encode(loaded, [("Who?", tiny.picture()), ("Who is that?", None)]), max_new_tokens=2
+    )
     loaded.tokenizer(["a", "b c d"], padding=True, truncation=True, max_length=2)
     loaded.cache.clear()
     assert fingerprint(loaded) == before
@@ -98,9 +102,13 @@ def test_the_pre_tokeniser_counts(folders, tmp_path):
     def split_digits(folder):
         file = folder / "tokenizer.json"
         data = json.loads(file.read_text())
-        data["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [
-            {"type": "Split", "pattern": {"String": "a"}, "behavior": "Isolated", "invert": False},
-            data["pre_tokenizer"]]}  # fmt: skip
+        data["pre_tokenizer"] = {
+            "type": "Sequence",
+            "pretokenizers": [
+                {"type": "Split", "pattern": {"String": "a"}, "behavior": "Isolated", "invert": False},
+                data["pre_tokenizer"],
+            ],
+        }
         file.write_text(json.dumps(data))
 
     before = fingerprint(load_model(str(folders["llama"])))

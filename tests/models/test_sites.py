@@ -71,16 +71,25 @@ def test_feed_forward_by_name(name):
 
 def test_feed_forward_by_what_is_inside():
     part = _block("fc1", "fc2")
-    assert sites.mlp_of(_layer(self_attention=_block("w1", "w2"), thinking=part, norm=nn.LayerNorm(4))) is part
+    assert (
+        sites.mlp_of(_layer(self_attention=_block("w1", "w2"), thinking=part, norm=nn.LayerNorm(4))) is part
+    )
 
 
 def test_feed_forward_of_opt_is_its_second_map():
     from transformers import OPTConfig, OPTForCausalLM
 
     model = OPTForCausalLM(
-        OPTConfig(vocab_size=32, hidden_size=8, ffn_dim=16, num_hidden_layers=2, num_attention_heads=2,
-                  max_position_embeddings=16, word_embed_proj_dim=8)
-    )  # fmt: skip
+        OPTConfig(
+            vocab_size=32,
+            hidden_size=8,
+            ffn_dim=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            max_position_embeddings=16,
+            word_embed_proj_dim=8,
+        )
+    )
     layer = sites.decoder_layers(model)[1]
     assert sites.mlp_of(layer) is layer.fc2
 

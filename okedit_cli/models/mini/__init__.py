@@ -1,4 +1,6 @@
-"""okedit-mini, the built-in model: EfficientNet-Lite2, a trained connector, SmolLM2-135M-Instruct, assembled once."""
+"""okedit-mini, the built-in model: EfficientNet-Lite2, a trained connector, SmolLM2-135M-Instruct, assembled
+once.
+"""
 
 from __future__ import annotations
 

@@ -1,11 +1,13 @@
-"""Build okedit-mini: an ordinary LLaVA checkpoint folder from the two fetched files and the trained parts shipped here.
+"""Build okedit-mini: an ordinary LLaVA checkpoint folder from the two fetched files and the trained parts
+shipped here.
 
 Where the picture tower plugs in (okedit_cli.models.mini.tower):
-  OkeditMiniVisionConfig(**kwargs)     kwargs from the `vision_config` JSON in the metadata of weights.safetensors; read here:
-      hidden_size, image_size, patch_size ((image_size / patch_size)^2 image tokens), num_additional_image_tokens (0)
+  OkeditMiniVisionConfig(**kwargs)     kwargs: the JSON `vision_config` in the metadata of weights.safetensors;
+      read here: hidden_size, image_size, patch_size ((image_size / patch_size)^2 image tokens),
+      num_additional_image_tokens (0)
   OkeditMiniVisionModel(config)        its hidden_states[-1] is [B, image tokens, hidden_size]
-  assemble_state(package, trained)     the model's state dict from EfficientNet's (names of efficientnet.package_state) and
-                                       the `tower.*` tensors, prefix removed
+  assemble_state(package, trained)     the model's state dict, from EfficientNet's (as package_state names it)
+                                       and the `tower.*` tensors, prefix removed
   register()                           AutoConfig and AutoModel know both, as often as it is called
 """
 
@@ -40,7 +42,9 @@ def model_folder() -> Path:
 
 
 def is_ready() -> bool:
-    """Whether the folder is there and made with the trained parts of this version. A folder is only ever whole."""
+    """Whether the folder is there and made with the trained parts of this version. A folder is only ever
+    whole.
+    """
     try:
         stamp = json.loads((model_folder() / _STAMP).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -108,7 +112,9 @@ def _build(language: Path, pictures: Path, folder: Path, progress: Progress | No
 
 
 def build_model(language: Path, pictures: Path, weights: Path):
-    """(LlavaForConditionalGeneration in fp32, LlavaProcessor) from SmolLM2's GGUF, EfficientNet's .pth and our weights."""
+    """(LlavaForConditionalGeneration in fp32, LlavaProcessor) from SmolLM2's GGUF, EfficientNet's .pth and
+    our weights.
+    """
     import torch
     from safetensors import safe_open
     from transformers import LlavaConfig, LlavaForConditionalGeneration
@@ -137,7 +143,9 @@ def build_model(language: Path, pictures: Path, weights: Path):
         projector_hidden_act=notes.get("projector_hidden_act", "gelu"),
         tie_word_embeddings=llm.config.tie_word_embeddings,
     )
-    model = LlavaForConditionalGeneration(config).float().eval()  # AutoModel finds OkeditMiniVisionModel: registered
+    model = (
+        LlavaForConditionalGeneration(config).float().eval()
+    )  # AutoModel finds OkeditMiniVisionModel: registered
     package = package_state(torch.load(pictures, map_location="cpu", weights_only=True))
     try:
         model.model.vision_tower.load_state_dict(assemble_state(package, _below(trained, "tower.")))
@@ -153,7 +161,7 @@ def build_model(language: Path, pictures: Path, weights: Path):
 
 
 def merge_update(layers, update: dict[str, Tensor]) -> None:
-    """W += B @ A for every pair `<layer>.<proj>.A` [r, in], `.B` [out, r]; proj is the linear map's own name."""
+    """W += B @ A for every pair `<layer>.<proj>.A` [r, in] and `.B` [out, r]; proj names a linear map."""
     import torch
 
     pairs = {name[:-2] for name in update}
@@ -165,7 +173,9 @@ def merge_update(layers, update: dict[str, Tensor]) -> None:
             if path == name or path.endswith(f".{name}")
         ]
         if len(found) != 1 or not {f"{pair}.A", f"{pair}.B"} <= update.keys():
-            raise SetupError(f"{NAME}: the update lm.{pair} fits no linear map.", hint="Install okedit again.")
+            raise SetupError(
+                f"{NAME}: the update lm.{pair} fits no linear map.", hint="Install okedit again."
+            )
         with torch.no_grad():
             found[0].weight += update[f"{pair}.B"].float() @ update[f"{pair}.A"].float()
 
@@ -173,8 +183,8 @@ def merge_update(layers, update: dict[str, Tensor]) -> None:
 def add_image_token(llm, tokenizer) -> int:
     """Give tokenizer and embeddings the placeholder; returns its id.
 
-    Its row is a copy of a special token's that the model never says: features take its place on the way in, and on the
-    way out it must not win.
+    Its row is a copy of a special token's that the model never says: features take its place on the way in,
+    and on the way out it must not win.
     """
     import torch
 
@@ -190,7 +200,9 @@ def add_image_token(llm, tokenizer) -> int:
 
 
 def _processor(tokenizer, vision, extra: int):
-    """Pictures pressed to a square (as in training), on Pillow, (rgb - 0.498) / 0.502; the stock LLaVA processor."""
+    """Pictures pressed to a square (as in training), on Pillow, (rgb - 0.498) / 0.502; the stock LLaVA
+    processor.
+    """
     from transformers import CLIPImageProcessorPil, LlavaProcessor
 
     side = {"height": vision.image_size, "width": vision.image_size}

