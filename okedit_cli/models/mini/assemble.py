@@ -2,12 +2,12 @@
 shipped here.
 
 Where the picture tower plugs in (okedit_cli.models.mini.tower):
-  OkeditMiniVisionConfig(**kwargs)     kwargs: the JSON `vision_config` in the metadata of weights.safetensors;
-      read here: hidden_size, image_size, patch_size ((image_size / patch_size)^2 image tokens),
-      num_additional_image_tokens (0)
+  OkeditMiniVisionConfig(**kwargs)     kwargs: the JSON `vision_config` in weights.safetensors' metadata,
+      of which this file reads hidden_size, image_size, patch_size ((image_size // patch_size)^2 image tokens),
+      num_additional_image_tokens (0 where there is none): as many image tokens more
   OkeditMiniVisionModel(config)        its hidden_states[-1] is [B, image tokens, hidden_size]
-  assemble_state(package, trained)     the model's state dict, from EfficientNet's (as package_state names it)
-                                       and the `tower.*` tensors, prefix removed
+  assemble_state(package, trained, llm, tokenizer)   the model's state dict, from EfficientNet's (as package_state
+      names it), the `tower.*` tensors (prefix removed), and the language model with its merged update and <image>
   register()                           AutoConfig and AutoModel know both, as often as it is called
 """
 
@@ -148,7 +148,9 @@ def build_model(language: Path, pictures: Path, weights: Path):
     )  # AutoModel finds OkeditMiniVisionModel: registered
     package = package_state(torch.load(pictures, map_location="cpu", weights_only=True))
     try:
-        model.model.vision_tower.load_state_dict(assemble_state(package, _below(trained, "tower.")))
+        model.model.vision_tower.load_state_dict(
+            assemble_state(package, _below(trained, "tower."), llm, tokenizer)
+        )
         model.model.multi_modal_projector.load_state_dict(_below(trained, "projector."))
         model.model.language_model.load_state_dict(llm.model.state_dict())
         model.lm_head.load_state_dict(llm.lm_head.state_dict())

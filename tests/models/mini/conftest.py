@@ -46,7 +46,7 @@ def _tower_module():
 
     module = types.ModuleType("okedit_cli.models.mini.tower")
     module.OkeditMiniVisionConfig, module.OkeditMiniVisionModel, module.register = Config, Model, register
-    module.assemble_state = lambda package, trained: {
+    module.assemble_state = lambda package, trained, llm, tokenizer: {
         **{f"eye.{name}": value for name, value in package.items()},
         **trained,
     }
