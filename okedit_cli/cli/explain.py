@@ -1,0 +1,40 @@
+"""Which edit fired or came nearest, in words and as data."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .output import plain
+
+
+def decision_words(decision: Any) -> str:
+    """One line about a Decision, or about there being none because nothing was attached."""
+    if decision is None:
+        return "no edit fired: none is attached"
+    if decision.hit is not None:
+        return f"fired: {_place(decision.hit)}: {_distances(decision.hit)}"
+    if decision.nearest is None:
+        return "no edit fired, and none was near"
+    return f"no edit fired; nearest was {_place(decision.nearest)}: {_distances(decision.nearest)}"
+
+
+def decision_json(decision: Any) -> dict[str, Any] | None:
+    """hit and nearest with their distances and radii; null stands for an open channel's radius."""
+    return None if decision is None else plain({"hit": decision.hit, "nearest": decision.nearest})
+
+
+def _place(edit: Any) -> str:
+    return f"{edit.edit_id} of {edit.bundle}"
+
+
+def _distances(edit: Any) -> str:
+    picture = _channel("picture", edit.picture_distance, edit.picture_radius)
+    return f"{picture}, {_channel('question', edit.question_distance, edit.question_radius)}"
+
+
+def _channel(name: str, distance: Any, radius: Any) -> str:
+    if distance is None or radius is None or math.isinf(radius):
+        return f"any {name}"
+    near = "within" if distance <= radius else "beyond"
+    return f"{name} {float(distance):.3g} {near} {float(radius):.3g}"

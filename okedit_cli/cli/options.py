@@ -1,0 +1,49 @@
+"""Options that several commands share, so that they read the same everywhere.
+
+Each is None when neither the flag nor its OKEDIT_* variable is given; the command says what holds then.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+DEFAULT_MODEL = "okedit-mini"
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "-m",
+        "--model",
+        metavar="MODEL",
+        envvar="OKEDIT_MODEL",
+        help=f"Hub id or folder. [default: {DEFAULT_MODEL}]",
+    ),
+]
+Revision = Annotated[
+    str | None,
+    typer.Option(
+        "--revision", metavar="NAME", help="Branch, tag or commit of a model on the hub. [default: main]"
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        envvar="OKEDIT_DEVICE",
+        help="auto, cpu, cuda, cuda:1, mps. [default: auto]",
+    ),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype",
+        metavar="DTYPE",
+        envvar="OKEDIT_DTYPE",
+        help="auto, float32, bfloat16, float16. [default: auto]",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print data, warnings and errors only.")]

@@ -1,0 +1,36 @@
+"""okedit setup: fetch and assemble the built-in model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from . import options
+from .output import Output
+
+EXAMPLES = """
+  okedit setup                 fetch and assemble okedit-mini, once
+  okedit setup --force         build it again
+  OKEDIT_HOME=/data okedit setup
+"""
+
+
+def setup(
+    force: Annotated[bool, typer.Option("--force", help="Build it again even if it is there.")] = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Fetch and assemble the built-in model, okedit-mini.
+
+    It goes into the cache (OKEDIT_HOME); the folder is printed.
+    """
+    from okedit_cli.models.mini import ensure
+
+    out = Output(json=json, quiet=quiet)
+    with out.progress() as progress:
+        folder = ensure(force=force, progress=progress)
+    if out.json:
+        out.json_object({"model": options.DEFAULT_MODEL, "folder": folder})
+    else:
+        out.line(str(folder))
