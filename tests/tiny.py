@@ -14,6 +14,7 @@ from pathlib import Path
 from tiny_words import IDEFICS_TEMPLATE, LLAMA_TEMPLATE, LLAVA_TEMPLATE, QWEN_TEMPLATE, tokenizer
 
 LAYERS, WIDTH, HEADS = 4, 32, 4
+# smolvlm can be built too; its processor wants the package num2words, which only videos need
 FAMILIES = ("llava", "qwen2_vl", "idefics3", "gpt2", "llama")
 VISION_FAMILIES = ("llava", "qwen2_vl", "idefics3")
 TEXT_FAMILIES = ("gpt2", "llama")
@@ -127,43 +128,51 @@ def _qwen2_vl():
     )
 
 
+def _tiles():
+    """Tokenizer and model config of Idefics3 and SmolVLM, which cut a picture into tiles of 28 px."""
+    from transformers import LlamaConfig
+
+    grid = tuple(f"<row_{row}_col_{col}>" for row in range(1, 7) for col in range(1, 7))
+    special = ("<|im_start|>", "<end_of_utterance>", "<pad>", "<image>", "<fake_token_around_image>")
+    words = tokenizer(
+        (*special, "<global-img>", "<video>", *grid), eos_token="<end_of_utterance>", pad_token="<pad>"
+    )
+    vision = {"hidden_size": WIDTH, "intermediate_size": 64, "num_hidden_layers": 2, "patch_size": 7}
+    return words, {
+        "text_config": LlamaConfig(**_text(words), num_key_value_heads=2),
+        "vision_config": {**vision, "num_attention_heads": HEADS, "image_size": 28},
+        "image_token_id": words.convert_tokens_to_ids("<image>"),
+        "scale_factor": 2,
+        "pad_token_id": words.pad_token_id,
+        "tie_word_embeddings": False,
+    }
+
+
+_TILED = {"size": {"longest_edge": 56}, "max_image_size": {"longest_edge": 28}}
+
+
 def _idefics3():
     from transformers import (
         Idefics3Config,
         Idefics3ForConditionalGeneration,
         Idefics3ImageProcessorPil,
         Idefics3Processor,
-        LlamaConfig,
     )
 
-    grid = tuple(f"<row_{row}_col_{col}>" for row in range(1, 7) for col in range(1, 7))
-    special = (
-        "<|im_start|>",
-        "<end_of_utterance>",
-        "<pad>",
-        "<image>",
-        "<fake_token_around_image>",
-        "<global-img>",
-    )
-    words = tokenizer(special + grid, eos_token="<end_of_utterance>", pad_token="<pad>")
-    images = Idefics3ImageProcessorPil(size={"longest_edge": 56}, max_image_size={"longest_edge": 28})
+    words, config = _tiles()
+    images = Idefics3ImageProcessorPil(**_TILED)
     processor = Idefics3Processor(images, words, image_seq_len=4, chat_template=IDEFICS_TEMPLATE)
-    config = Idefics3Config(
-        text_config=LlamaConfig(**_text(words), num_key_value_heads=2),
-        vision_config={
-            "hidden_size": WIDTH,
-            "intermediate_size": 64,
-            "num_hidden_layers": 2,
-            "patch_size": 7,
-            "num_attention_heads": HEADS,
-            "image_size": 28,
-        },
-        image_token_id=words.convert_tokens_to_ids("<image>"),
-        scale_factor=2,
-        pad_token_id=words.pad_token_id,
-        tie_word_embeddings=False,
+    return Idefics3ForConditionalGeneration(Idefics3Config(**config)), processor
+
+
+def _smolvlm():
+    from transformers import SmolVLMConfig, SmolVLMForConditionalGeneration, SmolVLMImageProcessorPil
+
+    words, config = _tiles()
+    saver = _Together(
+        "SmolVLMProcessor", SmolVLMImageProcessorPil(**_TILED), words, IDEFICS_TEMPLATE, image_seq_len=4
     )
-    return Idefics3ForConditionalGeneration(config), processor
+    return SmolVLMForConditionalGeneration(SmolVLMConfig(**config)), saver
 
 
 def _gpt2():
@@ -215,25 +224,23 @@ class _Together:
     same files.
     """
 
-    def __init__(self, processor_class: str, images, words, template: str):
-        self.processor_class, self.images, self.words, self.template = (
-            processor_class,
-            images,
-            words,
-            template,
-        )
+    def __init__(self, processor_class: str, images, words, template: str, **settings):
+        self.settings = {"processor_class": processor_class, **settings}
+        self.images, self.words, self.template = images, words, template
 
     def save_pretrained(self, folder: Path) -> None:
         self.words.chat_template = self.template
         self.words.save_pretrained(folder)
-        images = {**self.images.to_dict(), "processor_class": self.processor_class}
-        (folder / "preprocessor_config.json").write_text(json.dumps(images), encoding="utf-8")
+        for name, content in (("preprocessor", self.images.to_dict()), ("processor", {})):
+            text = json.dumps({**content, **self.settings})
+            (folder / f"{name}_config.json").write_text(text, encoding="utf-8")
 
 
 _BUILDERS: dict[str, Callable] = {
     "llava": _llava,
     "qwen2_vl": _qwen2_vl,
     "idefics3": _idefics3,
+    "smolvlm": _smolvlm,
     "gpt2": _gpt2,
     "llama": _llama,
 }

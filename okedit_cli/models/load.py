@@ -232,7 +232,7 @@ def _told(error: Exception, source: str, shown: str, revision: str | None) -> Mo
             f"{shown}: not a folder here, and the hub cannot be reached.",
             hint="Check the network, or give a folder that holds the model.",
         )
-    if among(ImportError):
+    if isinstance(error, ImportError):
         return ModelError(
             f"{shown}: a package is missing: {_sentence(error)}", hint="Install it and try again."
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from types import SimpleNamespace
 
 
 def load_processor(source: str, *, config, **options):
@@ -22,14 +21,16 @@ def _processor(source: str, config, options: dict):
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
     from transformers.utils import is_torchvision_available
 
-    try:
-        processor = AutoProcessor.from_pretrained(source, **options)
+    processor = None
     # transformers opens the video processor of Qwen2-VL and others even when only pictures are used, and that
     # one needs torchvision (huggingface/transformers#48558); it fails as ImportError or, in older versions,
     # TypeError.
+    try:
+        processor = AutoProcessor.from_pretrained(source, **options)
     except (ImportError, TypeError, ValueError):
         if is_torchvision_available() or type(config) not in PROCESSOR_MAPPING:
             raise
+    if processor is None:
         processor = _image_only(PROCESSOR_MAPPING[type(config)]).from_pretrained(source, **options)
     if getattr(processor, "tokenizer", None) is None or getattr(processor, "image_processor", None) is None:
         raise ValueError(
@@ -54,17 +55,16 @@ def _image_only(processor_class: type) -> type:
     """The processor class without its video processor; everything about pictures and text is inherited."""
 
     class ImageOnlyProcessor(processor_class):
-        def __init__(self, *args, **kwargs):
-            needed = inspect.signature(processor_class.__init__).parameters["video_processor"]
-            super().__init__(
-                *args, **kwargs, **({"video_processor": None} if needed.default is needed.empty else {})
-            )
-            # SmolVLM's apply_chat_template reads these two even when there is no video
-            self.video_processor = SimpleNamespace(num_frames=1, fps=1)
-
+        # __init__ stays the family's own: from_pretrained reads from its code which settings to pass on
         @classmethod
         def get_attributes(cls):
             return [name for name in processor_class.get_attributes() if "video" not in name]
+
+        @classmethod
+        def from_args_and_dict(cls, args, *rest, **kwargs):
+            given = iter(args)
+            filled = [None if "video" in name else next(given) for name in processor_class.get_attributes()]
+            return super().from_args_and_dict(filled, *rest, **kwargs)
 
     if "video_processor" not in inspect.signature(processor_class.__init__).parameters:
         return processor_class

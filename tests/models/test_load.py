@@ -24,6 +24,25 @@ def test_images_are_processed_by_pillow(opened):
         assert type(opened[family].processor.image_processor).__name__.endswith("Pil")
 
 
+def test_a_processor_with_a_video_part_keeps_its_other_settings(tmp_path, monkeypatch):
+    from transformers.models.smolvlm import processing_smolvlm
+
+    from okedit_cli.models.encode import encode, question_token_ids
+
+    folder = str(tiny.build("smolvlm", tmp_path / "smolvlm"))
+    monkeypatch.setattr(processing_smolvlm, "num2words", None)
+    with pytest.raises(ModelError, match="num2words"):
+        load_model(folder)
+    monkeypatch.setattr(processing_smolvlm, "num2words", str)
+    loaded = load_model(folder)
+    assert loaded.processor.image_seq_len == 4
+    batch = encode(loaded, [("Who?", tiny.picture()), ("Who?", None)])
+    pairs = zip(batch["input_ids"], batch["attention_mask"], strict=True)
+    one, other = (question_token_ids(loaded, *pair) for pair in pairs)
+    assert one == other == loaded.tokenizer("Who?", add_special_tokens=False)["input_ids"]
+    assert loaded.model.generate(**batch, max_new_tokens=2).shape[0] == 2
+
+
 def test_same_seed_same_model_other_seed_other_model(tmp_path, opened):
     again, other = (load_model(str(tiny.build("gpt2", tmp_path / str(seed), seed=seed))) for seed in (0, 1))
     one = opened["gpt2"].model.state_dict()

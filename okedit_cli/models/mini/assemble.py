@@ -3,11 +3,11 @@ shipped here.
 
 Where the picture tower plugs in (okedit_cli.models.mini.tower):
   OkeditMiniVisionConfig(**kwargs)     kwargs: the JSON `vision_config` in weights.safetensors' metadata,
-      of which this file reads hidden_size, image_size, patch_size ((image_size // patch_size)^2 image tokens),
-      num_additional_image_tokens (0 where there is none): as many image tokens more
+      of which this file reads hidden_size, image_size, patch_size, num_additional_image_tokens (0 if absent):
+      there are (image_size // patch_size)^2 + num_additional_image_tokens image tokens
   OkeditMiniVisionModel(config)        its hidden_states[-1] is [B, image tokens, hidden_size]
-  assemble_state(package, trained, llm, tokenizer)   the model's state dict, from EfficientNet's (as package_state
-      names it), the `tower.*` tensors (prefix removed), and the language model with its merged update and <image>
+  assemble_state(package, trained, llm, tokenizer)    the model's state dict, from EfficientNet's (as
+      package_state names it), the `tower.*` tensors (prefix removed), and the language model, update merged
   register()                           AutoConfig and AutoModel know both, as often as it is called
 """
 
@@ -126,7 +126,7 @@ def build_model(language: Path, pictures: Path, weights: Path):
     register()
     with safe_open(weights, "pt") as file:
         notes = file.metadata() or {}
-        trained = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a dict)
+        trained = {name: _full(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 (not a dict)
     llm, tokenizer = load_language_model(language)
     merge_update(llm.model.layers, _below(trained, "lm."))
     image_token_id = add_image_token(llm, tokenizer)
@@ -143,9 +143,7 @@ def build_model(language: Path, pictures: Path, weights: Path):
         projector_hidden_act=notes.get("projector_hidden_act", "gelu"),
         tie_word_embeddings=llm.config.tie_word_embeddings,
     )
-    model = (
-        LlavaForConditionalGeneration(config).float().eval()
-    )  # AutoModel finds OkeditMiniVisionModel: registered
+    model = LlavaForConditionalGeneration(config).float().eval()
     package = package_state(torch.load(pictures, map_location="cpu", weights_only=True))
     try:
         model.model.vision_tower.load_state_dict(
@@ -219,6 +217,11 @@ def _processor(tokenizer, vision, extra: int):
         num_additional_image_tokens=extra,
         chat_template=tokenizer.chat_template,
     )
+
+
+def _full(tensor: Tensor) -> Tensor:
+    """Stored in half precision to be small; tables of ids stay what they are."""
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
