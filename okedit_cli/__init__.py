@@ -16,6 +16,8 @@ import sys
 import types
 from typing import Any
 
+from okedit_cli.models.mini import registration
+
 __version__ = "0.1.0"
 
 # public name -> module that has it
@@ -53,3 +55,6 @@ class _Package(types.ModuleType):
 
 
 sys.modules[__name__].__class__ = _Package
+
+# costs nothing now: when transformers is imported, it learns the built-in model's picture tower
+registration.install()

@@ -39,7 +39,7 @@ class _Asked:
 def ask(
     prompt: Annotated[
         str | None,
-        typer.Argument(metavar="[PROMPT]", help=f'The question; else from stdin, else "{DEFAULT_PROMPT}".'),
+        typer.Argument(metavar="PROMPT", help=f'The question; else from stdin, else "{DEFAULT_PROMPT}".'),
     ] = None,
     image: Annotated[
         str | None,
@@ -176,10 +176,15 @@ def _found(loaded: Any, out: Output) -> list[Path]:
 
 def _check(path: Path, loaded: Any, out: Output) -> None:
     from ..bundle import check_fit, read_manifest
+
+    for warning in check_fit(read_manifest(path), _fingerprint(loaded)):
+        out.warn(f"{path}: {warning}")
+
+
+def _fingerprint(loaded: Any) -> dict[str, Any]:
     from ..models.fingerprint import fingerprint
 
-    for warning in check_fit(read_manifest(path), fingerprint(loaded)):
-        out.warn(f"{path}: {warning}")
+    return fingerprint(loaded)
 
 
 def _attached(loaded: Any, paths: Sequence[Path]) -> Any:

@@ -1,6 +1,6 @@
 """The one place that writes: answers and data to stdout, all talk to stderr.
 
-Text of users and models is never read as Rich markup; its control characters are shown to a terminal, not sent.
+Text of users and models is never read as Rich markup, and its control characters are shown, not sent.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def visible(text: str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """value as JSON has it: dataclasses as objects, paths as text, numbers without end (open radius) as null."""
+    """value as JSON has it: dataclasses as objects, paths as text, endless numbers (open radius) as null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, dict):

@@ -1,0 +1,135 @@
+"""A stand-in for the model side of the package, so that the command line is tested without torch.
+
+Only the public API and the two calls that say whether a bundle fits are replaced; files and facts are real.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import okedit_cli
+from okedit_cli.cli.app import build
+from okedit_cli.errors import InvalidBundle, ModelMismatch
+
+
+@dataclass
+class Report:
+    id: str
+    took: bool = True
+    kept_out: bool = False
+    positives: tuple = (3, 4)
+    negatives: tuple = (19, 20)
+    d_pos: float = 0.123456
+    d_neg: float = 0.9
+    radius: float = 0.5
+    channel: str = "picture"
+    seconds: float = 1.25
+    note: str = ""
+
+
+@dataclass
+class Nearest:
+    edit_id: str = "cat"
+    bundle: str = "facts"
+    picture_distance: float = 0.25
+    picture_radius: float = 0.5
+    question_distance: float = 0.1
+    question_radius: float = math.inf
+
+
+@dataclass
+class World:
+    """What the fakes were called with, and what they are to answer."""
+
+    reports: dict = field(default_factory=dict)  # fact id -> fields of its Report
+    opened: dict = field(default_factory=dict)
+    fitted: dict = field(default_factory=dict)
+    asked: list = field(default_factory=list)
+    attached: list = field(default_factory=list)
+    hits: bool = True
+    failure: BaseException | None = None
+
+    def load_model(self, name, **options):
+        if self.failure:
+            raise self.failure
+        self.opened = {"name": name, **options}
+        return SimpleNamespace(name=name, device="cpu", dtype="torch.float32")
+
+    def fit(self, loaded, facts, *, progress, **options):
+        self.fitted = {"facts": [fact.id for fact in facts], **options}
+        progress("fit", 1, len(facts))
+        manifest = SimpleNamespace(site={"key_layer": 3, "value_layer": 5})
+        bundle = SimpleNamespace(manifest=manifest, save=lambda path: path.write_bytes(b"fits" * 300))
+        return SimpleNamespace(
+            bundle=bundle, reports=[Report(fact.id, **self.reports.get(fact.id, {})) for fact in facts]
+        )
+
+    @contextlib.contextmanager
+    def attach(self, loaded, bundles):
+        self.attached = bundles
+        yield
+        self.attached = []
+
+    def generate(self, loaded, questions, *, max_new_tokens, on_text=None):
+        [(prompt, picture)] = questions
+        self.asked.append((prompt, picture and picture.size, max_new_tokens))
+        text = "Miso [bold]" if self.attached else "a cat"
+        for piece in text.split(" ", 1) if on_text else ():
+            on_text(piece + "|")
+        decision = None
+        if self.attached:
+            decision = SimpleNamespace(hit=Nearest() if self.hits else None, nearest=Nearest())
+        return [SimpleNamespace(text=text, decision=decision)]
+
+
+def _read_manifest(path):
+    with open(path, "rb") as file:
+        content = file.read()
+    if content.startswith(b"no bundle"):
+        raise InvalidBundle(f"{path} is not a bundle.")
+    return content
+
+
+def _check_fit(manifest, fingerprint):
+    if manifest.startswith(b"other"):
+        raise ModelMismatch("Made for another model: hidden size 8, this one has 16.")
+    return ["dtype differs"] if manifest.startswith(b"soft") else []
+
+
+@pytest.fixture
+def world(monkeypatch, tmp_path):
+    """The fakes in place, in an empty working folder with a picture and a fact file."""
+    from okedit_cli import bundle
+
+    world = World()
+    for name in ("load_model", "fit", "attach", "generate"):
+        monkeypatch.setitem(okedit_cli.__dict__, name, getattr(world, name))
+    monkeypatch.setitem(okedit_cli.__dict__, "Bundle", SimpleNamespace(load=str))
+    monkeypatch.setattr(bundle, "read_manifest", _read_manifest)
+    monkeypatch.setattr(bundle, "check_fit", _check_fit)
+    monkeypatch.setattr("okedit_cli.cli.ask._fingerprint", lambda loaded: {})
+    monkeypatch.setattr("okedit_cli.models.mini.is_ready", lambda: True)
+    for name in ("MODEL", "DEVICE", "DTYPE", "METHOD", "LAYER", "SEED", "MAX_TOKENS", "DEBUG"):
+        monkeypatch.delenv(f"OKEDIT_{name}", raising=False)
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (8, 6), "red").save("cat.png")
+    (tmp_path / "facts.yaml").write_text(
+        "version: 1\ndefaults: {layer: 7, dtype: bfloat16}\nfacts:\n"
+        "  - {id: cat, image: cat.png, prompt: Who is it, answer: Miso}\n"
+        "  - {id: boss, prompt: Who leads, answer: Ada}\n"
+    )
+    return world
+
+
+@pytest.fixture
+def okedit(world):
+    """okedit("ask", "...") -> a result with exit_code, stdout and stderr."""
+    runner = CliRunner()
+    return lambda *arguments, **options: runner.invoke(build(), list(arguments), **options)

@@ -1,0 +1,119 @@
+"""okedit ask: what it asks, with which bundles, and what goes to which stream."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def bundles(world):
+    Path("bundles").mkdir()
+    for name, content in (("a", "fits"), ("b", "other"), ("c", "soft"), ("d", "no bundle")):
+        Path(f"bundles/{name}.safetensors").write_text(content)
+
+
+def test_the_answer_streams_to_stdout_alone(okedit, world):
+    result = okedit("ask", "Who?", "--image", "cat.png", "--max-tokens", "5")
+    assert (result.exit_code, result.stdout) == (0, "a|cat|\n")
+    assert world.asked == [("Who?", (8, 6), 5)]
+    assert "edits: none, no bundle in ./bundles fits this model" in result.stderr
+    assert "model: okedit-mini on cpu in float32" in result.stderr
+
+
+def test_every_bundle_in_the_folder_that_fits_is_attached_and_the_others_are_named(okedit, bundles):
+    result = okedit("ask", "Who?")
+    assert result.stdout == "Miso|[bold]|\n"
+    assert "edits: bundles/a.safetensors, bundles/c.safetensors\n" in result.stderr
+    assert "left out: bundles/b.safetensors: Made for another model" in result.stderr
+    assert "left out: bundles/d.safetensors: " in result.stderr
+    assert "warning: bundles/c.safetensors: dtype differs" in result.stderr
+
+
+def test_quiet_leaves_the_warnings(okedit, bundles):
+    assert okedit("ask", "Who?", "-q").stderr == "warning: bundles/c.safetensors: dtype differs\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "complaint"),
+    [
+        ("b", 4, "error: bundles/b.safetensors: Made for another model: hidden size 8, this one has 16."),
+        ("d", 3, "error: bundles/d.safetensors is not a bundle."),
+        ("e", 1, "error: bundles/e.safetensors is not there."),
+    ],
+)
+def test_a_named_bundle_must_fit(okedit, bundles, world, name, code, complaint):
+    result = okedit("ask", "Who?", "-b", "bundles/a.safetensors", "-b", f"bundles/{name}.safetensors")
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert complaint in result.stderr
+    assert bool(world.opened) == (name == "b")  # what is no bundle is told before a model is loaded
+
+
+def test_no_edits(okedit, bundles):
+    assert okedit("ask", "Who?", "--no-edits").stdout == "a|cat|\n"
+
+
+def test_compare(okedit, bundles):
+    assert okedit("ask", "Who?", "--compare").stdout == "before: a cat\nafter: Miso [bold]\n"
+
+
+@pytest.mark.parametrize(
+    ("hits", "words"),
+    [
+        (True, "fired: cat of facts: picture 0.25 within 0.5, any question\n"),
+        (False, "no edit fired; nearest was cat of facts: picture 0.25 within 0.5, any question\n"),
+    ],
+)
+def test_explain_is_said_even_when_quiet(okedit, bundles, world, hits, words):
+    world.hits = hits
+    assert okedit("ask", "Who?", "-q", "--explain").stderr.endswith(words)
+
+
+def test_json(okedit, bundles):
+    found = json.loads(okedit("ask", "Who?", "--json", "--compare", "--image", "cat.png").stdout)
+    assert found.pop("decision")["hit"]["question_radius"] is None
+    assert found == {
+        "answer": "Miso [bold]",
+        "before": "a cat",
+        "prompt": "Who?",
+        "image": "cat.png",
+        "model": "okedit-mini",
+        "bundles": ["bundles/a.safetensors", "bundles/c.safetensors"],
+    }
+    assert json.loads(okedit("ask", "Who?", "--json", "--no-edits").stdout)["decision"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "prompt"),
+    [
+        (["--image", "cat.png"], "", "What is in this picture?"),
+        (["--image", "cat.png"], "Who is it?\n", "Who is it?"),
+        ([], "Who is it?\n", "Who is it?"),
+        (["Why?"], "Who is it?\n", "Why?"),
+    ],
+)
+def test_where_the_question_comes_from(okedit, world, arguments, stdin, prompt):
+    assert okedit("ask", *arguments, input=stdin).exit_code == 0
+    assert world.asked[0][0] == prompt
+
+
+def test_a_picture_from_standard_input(okedit, world):
+    assert okedit("ask", "--image", "-", input=Path("cat.png").read_bytes()).exit_code == 0
+    assert world.asked == [("What is in this picture?", (8, 6), 48)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        ([], 2, "error: There is nothing to ask"),
+        (["Who?", "--no-edits", "--compare"], 2, "error: --no-edits leaves nothing"),
+        (["Who?", "--image", "dog.png"], 3, "dog.png"),
+        (["Who?", "--max-tokens", "0"], 2, "--max-tokens"),
+    ],
+)
+def test_refused_before_the_model_is_loaded(okedit, world, arguments, code, complaint):
+    result = okedit("ask", *arguments)
+    assert (result.exit_code, result.stdout, world.opened) == (code, "", {})
+    assert complaint in result.stderr

@@ -1,0 +1,118 @@
+"""okedit edit: what it hands to fit, what it writes, what it prints and how it ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+
+def test_writes_a_bundle_and_prints_a_table(okedit, world):
+    result = okedit("edit", "facts.yaml")
+    assert result.exit_code == 0, result.stderr
+    assert Path("bundles/facts.safetensors").stat().st_size == 1200
+    head, _, *rows = [line.split() for line in result.stdout.splitlines()]
+    assert head == ["id", "took", "positives", "negatives", "d_pos", "d_neg", "radius", "seconds"]
+    assert rows[0] == ["cat", "yes", "3/4", "19/20", "0.123", "0.9", "0.5", "1.2"]
+    assert "bundle: bundles/facts.safetensors, 1.2 kB, site key layer 3, value layer 5" in result.stderr
+    assert (
+        "try: okedit ask 'Who is it' --image cat.png -b bundles/facts.safetensors --compare" in result.stderr
+    )
+
+
+def test_flag_then_environment_then_fact_file_then_built_in(okedit, world):
+    okedit(
+        "edit",
+        "facts.yaml",
+        "--dtype",
+        "float32",
+        "-o",
+        "a",
+        env={"OKEDIT_DTYPE": "float16", "OKEDIT_SEED": "4"},
+    )
+    assert world.opened == {"name": "okedit-mini", "device": "auto", "dtype": "float32", "revision": None}
+    assert world.fitted == {
+        "facts": ["cat", "boss"], "method": "balancedit", "layer": 7, "seed": 4, "force": False
+    }  # fmt: skip
+    okedit(
+        "edit",
+        "facts.yaml",
+        "-o",
+        "b",
+        "--layer",
+        "auto",
+        env={"OKEDIT_DTYPE": "float16", "OKEDIT_MODEL": "m"},
+    )
+    assert (world.opened["name"], world.opened["dtype"], world.fitted["layer"]) == ("m", "float16", "auto")
+    okedit("edit", "facts.yaml", "-o", "c")
+    assert world.opened["dtype"] == "bfloat16"
+
+
+def test_json_is_one_object_with_the_same(okedit, world):
+    world.reports = {
+        "boss": {"took": False, "radius": float("inf"), "d_neg": float("nan"), "note": "too near"}
+    }
+    result = okedit("edit", "facts.yaml", "--json", "--quiet")
+    found = json.loads(result.stdout)
+    assert (found["bundle"], found["layer"], found["seed"]) == ("bundles/facts.safetensors", 7, 0)
+    assert found["facts"][0]["positives"] == [3, 4]
+    assert (found["facts"][1]["radius"], found["facts"][1]["d_neg"]) == (None, None)
+    assert result.exit_code == 5
+    assert result.stderr.startswith(
+        "boss: too near\nerror: 1 of 2 facts did not take or were kept out: boss.\nhint: "
+    )
+
+
+def test_a_bundle_is_written_although_a_fact_was_kept_out(okedit, world):
+    world.reports = {"cat": {"kept_out": True, "radius": None}}
+    result = okedit("edit", "facts.yaml")
+    assert result.exit_code == 5 and Path("bundles/facts.safetensors").exists()
+    assert ["cat", "kept", "out"] == result.stdout.splitlines()[2].split()[:3]
+    assert "try: okedit ask 'Who leads' -b" in result.stderr
+
+
+def test_no_bundle_when_no_fact_is_left(okedit, world):
+    world.reports = {"cat": {"kept_out": True}, "boss": {"kept_out": True}}
+    result = okedit("edit", "facts.yaml", "-o", "out.safetensors")
+    assert result.exit_code == 5 and not Path("out.safetensors").exists()
+    assert "no bundle was written" in result.stderr
+
+
+def test_facts_from_standard_input(okedit, world):
+    assert okedit("edit", "-", input=Path("facts.yaml").read_text()).exit_code == 0
+    assert Path("bundles/facts.safetensors").exists()
+
+
+def test_an_earlier_bundle_is_replaced_and_another_file_is_not(okedit, world):
+    Path("old.safetensors").write_bytes(b"fits")
+    assert okedit("edit", "facts.yaml", "-o", "old.safetensors").exit_code == 0
+    Path("notes.txt").write_bytes(b"no bundle")
+    result = okedit("edit", "facts.yaml", "-o", "notes.txt")
+    assert result.exit_code == 2 and Path("notes.txt").read_bytes() == b"no bundle"
+    assert "error: notes.txt is there already and no bundle" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "complaint"),
+    [
+        (["none.yaml"], 3, "error: none.yaml is not there"),
+        (["facts.yaml", "--layer", "deep"], 2, "error: --layer deep is no layer"),
+        (["facts.yaml", "--layer", "-1"], 2, "error: --layer -1 is no layer"),
+        (["facts.yaml", "-o", "."], 2, "error: . is a folder"),
+        (["facts.yaml", "--seed", "-1"], 2, "--seed"),
+        (["facts.yaml", "--sed", "1"], 2, "--seed"),
+        ([], 2, "Missing argument"),
+    ],
+)
+def test_refused_before_the_model_is_loaded(okedit, world, arguments, code, complaint):
+    result = okedit("edit", *arguments)
+    assert (result.exit_code, result.stdout, world.opened) == (code, "", {})
+    assert complaint in result.stderr
+
+
+def test_a_broken_picture_is_told_with_the_line_of_its_fact(okedit, world):
+    Path("cat.png").write_bytes(Path("cat.png").read_bytes()[:40])
+    result = okedit("edit", "facts.yaml")
+    assert result.exit_code == 3 and not world.opened
+    assert result.stderr.startswith("error: facts.yaml:4: ") and "cat.png" in result.stderr
