@@ -1,4 +1,4 @@
-"""The rules of the house, checked on the source: which way imports go, what is not loaded, how long files are."""
+"""The rules of the house, checked on the source: which way imports go, what is loaded, how long files are."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def rank(room: str) -> int:
 
 
 def imported(file: Path) -> set[str]:
-    """Every module that file imports anywhere, as an absolute name; those for type checkers only are left out."""
+    """Every module that file imports anywhere, as an absolute name; not those for type checkers only."""
     package = ("okedit_cli", *file.relative_to(PACKAGE).parts[:-1])
     found: set[str] = set()
     nodes = [ast.parse(file.read_text(encoding="utf-8"))]
