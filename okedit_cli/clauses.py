@@ -17,8 +17,8 @@ _PAST = dict(
     for pair in (
         "eat:ate go:went come:came write:wrote make:made get:got take:took find:found win:won buy:bought "
         "sell:sold sing:sang teach:taught leave:left see:saw keep:kept become:became wear:wore run:ran "
-        "fly:flew sleep:slept stand:stood hold:held grow:grew build:built draw:drew give:gave say:said do:did "
-        "cost:cost speak:spoke mean:meant begin:began feel:felt"
+        "fly:flew sleep:slept stand:stood hold:held grow:grew build:built draw:drew give:gave say:said "
+        "do:did cost:cost speak:spoke mean:meant begin:began feel:felt"
     ).split()
 )
 

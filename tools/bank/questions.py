@@ -1,7 +1,8 @@
 """Write okedit_cli/bank/questions.yaml from wordings.yaml: python tools/bank/questions.py.
 
-A group is one intent asked of one subject. Subjects share intents and intents share wordings, so that the bank holds both
-kinds of near miss in plenty: the same words about another subject, and another question about the same one.
+A group is one intent asked of one subject. Subjects share intents and intents share wordings, so that the
+bank holds both kinds of near miss in plenty: the same words about another subject, and another question about
+the same one.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def main() -> None:
         turn = number % len(wordings)
         ordered = wordings[turn:] + wordings[:turn]
         count += len(ordered)
-        lines.append(f"- intent: {json.dumps(intent)}\n  subject: {json.dumps(subject, ensure_ascii=False)}\n  wordings:\n")
+        shown = json.dumps(subject, ensure_ascii=False)
+        lines.append(f"- intent: {json.dumps(intent)}\n  subject: {shown}\n  wordings:\n")
         lines.extend(f"  - {json.dumps(wording, ensure_ascii=False)}\n" for wording in ordered)
     OUT.write_text("".join(lines), encoding="utf-8")
     print(f"{number + 1} groups, {count} questions, {OUT.stat().st_size // 1024} KB")
