@@ -79,18 +79,12 @@ class Output:
     @contextmanager
     def progress(self) -> Iterator[ProgressCall]:
         """A call (stage, done, total) with one bar a stage, on a terminal only; total 0: not known."""
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-        )
-        bars = Progress(
-            *columns,
-            console=self._console,
-            transient=True,
-            disable=self.quiet or not self._console.is_terminal,
-        )
+        if self.quiet or not self._console.is_terminal:
+            yield lambda stage, done, total: None
+            return
+        words = TextColumn("{task.description}", markup=False)
+        columns = (words, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        bars = Progress(*columns, console=self._console, transient=True)
         tasks: dict[str, Any] = {}
 
         def show(stage: str, done: int, total: int) -> None:

@@ -29,7 +29,7 @@ def setup(
 
     out = Output(json=json, quiet=quiet)
     with out.progress() as progress:
-        folder = ensure(force=force, progress=progress)
+        folder = ensure(progress=progress, **({"force": True} if force else {}))
     if out.json:
         out.json_object({"model": options.DEFAULT_MODEL, "folder": folder})
     else:

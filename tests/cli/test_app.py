@@ -71,7 +71,7 @@ def test_setup_prints_the_folder(okedit, monkeypatch, tmp_path):
     assert (
         okedit("setup", "--force", "--json").stdout == f'{{"model": "okedit-mini", "folder": "{tmp_path}"}}\n'
     )
-    assert [options["force"] for options in called] == [False, True]
+    assert [options.get("force", False) for options in called] == [False, True]
 
 
 def test_the_built_in_model_is_set_up_by_the_first_command_that_needs_it(okedit, world, monkeypatch):
@@ -99,6 +99,11 @@ def test_control_characters_reach_files_but_not_terminals(monkeypatch):
     Output().line("a\x1b]0;title\x07")
     assert sys.stdout.getvalue() == "a\\x1b]0;title\\x07\n"
     assert visible("tab\tnew\nline\r\x9b") == "tab\tnew\nline\\x0d\\x9b"
+
+
+def test_tables_are_never_cut_where_no_terminal_is(capsys):
+    Output().table(["id", "took"], [["x" * 300, "[bold]yes"]])
+    assert capsys.readouterr().out.splitlines()[2].split() == ["x" * 300, "[bold]yes"]
 
 
 def test_json_has_no_numbers_that_json_lacks():
