@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from okedit_cli.bundle.atomic import atomic_write
 from okedit_cli.bundle.header import REMAKE, Header, open_regular, plan_table, read_header, render_header
-from okedit_cli.bundle.manifest import Manifest, parse_manifest, render_manifest
+from okedit_cli.bundle.manifest import FORMAT, BundleWarning, Manifest, parse_manifest, render_manifest
 from okedit_cli.errors import InvalidBundle
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ CODEBOOK = (
     "value_bias",
 )
 CANARY = ("canary_picture", "canary_question")
+REACH = ("picture_reach", "question_reach")  # radii as fitted, where a merge has shrunk some
+DROPPED = tuple(
+    f"dropped_{channel}_{part}" for channel in ("picture", "question") for part in ("keys", "owner", "radius")
+)
+OPTIONAL = (*REACH, *DROPPED, "sources")
 WHOLE = ("picture_owner", "question_owner")  # int64, every other tensor of the codebook is of floating point
 UNREAD = ("value_down", "value_up", "value_bias", "sources")  # large: read when they are used, or by verify
 
@@ -125,7 +131,7 @@ class Bundle:
         rows = {
             "canary": self.canary,
             "dropped": _pick(self.extras, "dropped_picture_radius", "dropped_question_radius"),
-            "facts": _pick(self.extras, "picture_reach", "question_reach"),
+            "facts": _pick(self.extras, *REACH),
         }
         if len(self.codebook) != len(self.manifest.facts):
             raise InvalidBundle(
@@ -175,6 +181,15 @@ def _manifest(header: Header, shown: str) -> Manifest:
                 f"{'I64' if name in WHOLE else 'a floating point one'}.",
                 hint=REMAKE,
             )
+    unknown = sorted({*header.tensors} - {*CODEBOOK, *CANARY, *OPTIONAL})
+    manifest.unknown += [f"tensor {name[:80]}" for name in unknown]
+    if manifest.unknown:
+        warnings.warn(
+            f"{shown}: written as format {manifest.format}, it has fields that this okedit (format {FORMAT}) "
+            f"does not know and leaves aside: {', '.join(manifest.unknown[:10])}.",
+            BundleWarning,
+            stacklevel=4,
+        )
     edits = header.tensors["picture_radius"].shape
     if edits != (len(manifest.facts),):
         raise InvalidBundle(

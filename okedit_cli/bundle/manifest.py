@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,6 +46,7 @@ _FACT_OPTIONAL = {
     "related": list,
     "holdout": list,
     "renamed_from": str,
+    "content": str,
 }
 _PATH = re.compile(r"""(?:^|[\s'"=(\[,])(?:~|/[\w.@+-]+|file:/|[A-Za-z]:\\|\\\\)[/\\\w.@+-]*[/\\][\w.@+-]+""")
 
@@ -113,7 +113,7 @@ def render_manifest(manifest: Manifest, tensors: Mapping[str, dict[str, Any]], s
 
 
 def parse_manifest(text: str, shown: str) -> Manifest:
-    """The manifest from its JSON text. A newer major version is refused; unknown fields warn and are kept."""
+    """The manifest from its JSON text. A newer major version is refused; unknown fields are kept."""
     document = parse_json(text, shown, "manifest")
     if not isinstance(document, dict):
         raise InvalidBundle(f"{shown}: the manifest must be a JSON object.", hint=REMAKE)
@@ -139,13 +139,6 @@ def parse_manifest(text: str, shown: str) -> Manifest:
         - {f"facts[].{key}" for key in (*_FACT, *_FACT_OPTIONAL)}
     )
     manifest = Manifest(**known, extra=document, unknown=[name[:80] for name in unknown])
-    if unknown:
-        warnings.warn(
-            f"{shown}: written as format {manifest.format}, it has fields that this okedit (format {FORMAT}) "
-            f"does not know and leaves aside: {', '.join(manifest.unknown[:10])}.",
-            BundleWarning,
-            stacklevel=2,
-        )
     return manifest
 
 

@@ -1,4 +1,4 @@
-"""A save that fails or is killed leaves the old file or the new one, whole, and no litter that is not swept."""
+"""A save that fails or is killed leaves the old file or the new one, whole, and sweeps its litter."""
 
 from __future__ import annotations
 

@@ -170,6 +170,14 @@ def test_unknown_fields_warn_and_are_kept(tmp_path, good):
         assert read_manifest(tmp_path / "y").extra == {"mood": "sunny"}
 
 
+def test_an_unknown_tensor_warns_and_is_kept(tmp_path):
+    bundle = make_bundle()
+    bundle.extras["mood"] = torch.ones(3)
+    bundle.save(tmp_path / "x")
+    with pytest.warns(BundleWarning, match="tensor mood"):
+        assert same(Bundle.load(tmp_path / "x"), bundle)
+
+
 @pytest.mark.parametrize("name, value, words", [
     ("value_up", float("nan"), "not finite"), ("picture_keys", float("inf"), "not finite"),
     ("question_radius", float("nan"), "not a number"), ("picture_radius", -1.0, "negative"),

@@ -1,0 +1,268 @@
+"""Several bundles into one. Works on codebooks alone, without the base model.
+
+Bundles are taken in the order given; a later one is newer. Duplicates by content are kept once. Two edits
+of different bundles conflict when their scopes meet in both channels and their answers differ: `newest` and
+`first` drop one of them, `error` refuses, `shrink` cuts both reaches at the midpoint. Edits of one bundle
+are not judged against each other again.
+
+Merging is associative because nothing that decides is forgotten: a dropped edit leaves its scope behind
+(`dropped`), a shrunk one its radii as fitted (`picture_reach`, `question_reach`), a renamed one its first
+id (`renamed_from`).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import torch
+
+from okedit_cli.bundle.bundle import Bundle
+from okedit_cli.bundle.fit import check_fit
+from okedit_cli.bundle.manifest import BundleWarning, Manifest
+from okedit_cli.bundle.overlap import overlaps
+from okedit_cli.bundle.rows import CHANNELS, SPACE, Rows, content, stack, unstack
+from okedit_cli.bundle.sources import get_sources, put_sources
+from okedit_cli.errors import ModelMismatch, OkeditError, UsageError
+
+Policy = Literal["newest", "first", "error", "shrink"]
+SHOWN = 1000  # conflicts kept for the table beyond one for each edit that was dropped or shrunk
+
+
+class MergeConflict(OkeditError):
+    """Edits of two bundles contradict each other, and the policy does not say which to keep."""
+
+    report: MergeReport | None = None
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Two edits that would answer the same prompt differently; the first is of the earlier bundle."""
+
+    first: str
+    second: str
+    answers: tuple[str, str]
+    distances: tuple[float, float]  # picture, question
+    radii: tuple[
+        tuple[float, float], tuple[float, float]
+    ]  # of the first and of the second: picture, question
+    action: str
+
+
+@dataclass
+class MergeReport:
+    """What a merge did; every edit that is not in the result as it was is named here."""
+
+    conflicts: list[Conflict] = field(default_factory=list)
+    total: int = 0  # conflicts found, of which `conflicts` may show a part
+    duplicates: list[tuple[str, str]] = field(
+        default_factory=list
+    )  # id that was left out, id that stands for it
+    renamed: list[tuple[str, str]] = field(default_factory=list)  # old id, new id
+    dropped: list[str] = field(default_factory=list)
+
+
+def merge(bundles: Sequence[Bundle], *, on_conflict: Policy = "newest", names: Sequence[str] | None = None):
+    """Merge bundles of one base model and one key space; returns (Bundle, MergeReport).
+
+    ModelMismatch when they cannot stand beside each other; MergeConflict under `error`, and under `shrink`
+    when two edits have the same key in both channels. `names` are the bundles' names for messages.
+    """
+    if on_conflict not in get_args(Policy):
+        raise UsageError(f"on-conflict is {on_conflict!r}, expected one of {', '.join(get_args(Policy))}.")
+    if not bundles:
+        raise UsageError("There is nothing to merge.", hint="Name at least one bundle.")
+    names = list(names or (f"bundle {number}" for number in range(1, len(bundles) + 1)))
+    report = MergeReport()
+    if len(bundles) == 1:
+        return bundles[0], report
+    for bundle, name in zip(bundles[1:], names[1:], strict=True):
+        _check_mates(bundles[0], bundle, names[0], name)
+    rows = [unstack(bundle) for bundle in bundles]
+    _leave_out_duplicates(rows, on_conflict, report)
+    _settle(rows, on_conflict, report)
+    _name(rows, report)
+    teller = next((bundle for bundle in bundles if bundle.canary), bundles[0])
+    manifest = _manifest([bundle.manifest for bundle in bundles])
+    manifest.canary = list(teller.manifest.canary)
+    merged = stack(manifest, bundles[0].codebook, rows, dict(teller.canary))
+    put_sources(merged, [picture for bundle in bundles for picture in get_sources(bundle).values()])
+    unknown = dict.fromkeys(name for bundle in bundles for name in bundle.manifest.unknown)
+    if unknown:
+        warnings.warn(
+            f"A merge leaves out what this okedit does not know: {', '.join(unknown)}.",
+            BundleWarning,
+            stacklevel=2,
+        )
+    return merged, report
+
+
+def _check_mates(one: Bundle, other: Bundle, name: str, other_name: str) -> None:
+    where = f"{name} and {other_name} cannot be merged"
+    hint = "Make the edits of both with the same model, layer and method."
+    try:
+        check_fit(one.manifest, other.manifest.base)
+    except ModelMismatch as error:
+        reason = error.message.split(": ", 1)[1].replace(" when the bundle was made, here it is", " in one,")
+        raise ModelMismatch(f"{where}: {reason[:-1]} in the other.", hint=hint) from None
+    for what in ("method", "site"):
+        a, b = getattr(one.manifest, what), getattr(other.manifest, what)
+        if a != b:
+            raise ModelMismatch(f"{where}: the {what} is {a} in one and {b} in the other.", hint=hint)
+    for tensor in SPACE:
+        a, b = getattr(one.codebook, tensor), getattr(other.codebook, tensor)
+        if a.shape != b.shape or not torch.equal(a.float(), b.float()):
+            raise ModelMismatch(f"{where}: their keys lie in different spaces ({tensor} differs).", hint=hint)
+    a, b = one.codebook.value_bias.shape[1], other.codebook.value_bias.shape[1]
+    if a != b:
+        raise ModelMismatch(f"{where}: values have size {a} in one and {b} in the other.", hint=hint)
+
+
+def _leave_out_duplicates(rows: list[Rows], policy: Policy, report: MergeReport) -> None:
+    """Equal edits in several bundles: the newest stays, under `first` the earliest."""
+    places: dict[tuple, list[tuple[int, int]]] = {}
+    for source, part in enumerate(rows):
+        for row, mark in enumerate(part.marks()):
+            places.setdefault(mark, []).append((source, row))
+    for found in places.values():
+        if len({source for source, _ in found}) < 2:
+            continue
+        groups: dict[str, list[tuple[int, int]]] = {}
+        for source, row in found:
+            groups.setdefault(content(rows[source], row), []).append((source, row))
+        for equal in groups.values():
+            kept = (min if policy == "first" else max)(source for source, _ in equal)
+            stand_in = next(rows[source].facts[row]["id"] for source, row in equal if source == kept)
+            for source, row in equal:
+                if source != kept:
+                    rows[source].keep[row] = False
+                    report.duplicates.append((rows[source].facts[row]["id"], stand_in))
+
+
+def _settle(rows: list[Rows], policy: Policy, report: MergeReport) -> None:
+    """Find conflicts between bundles and do what the policy says."""
+    codes: dict[str, int] = {}
+    answers = [
+        torch.tensor([codes.setdefault(answer, len(codes)) for answer in part.answers()], dtype=torch.int64)
+        for part in rows
+    ]
+    scopes = [part.scopes() for part in rows]
+    losers: list[set[int]] = [set() for _ in rows]
+    for early in range(len(rows)):
+        for late in range(early + 1, len(rows)):
+            for i, j, distance in overlaps(scopes[early], scopes[late]):
+                judged = (answers[early][i] != answers[late][j]) & rows[early].keep[i] & rows[late].keep[j]
+                if policy in ("error", "shrink"):
+                    judged &= ~(rows[early].dropped[i] | rows[late].dropped[j])
+                i, j, distance = i[judged], j[judged], distance[:, judged]
+                if not len(i):
+                    continue
+                told = _apply(rows, (early, i), (late, j), distance, policy, losers)
+                report.total += len(i)
+                room = SHOWN - len(report.conflicts)
+                for n in sorted({*told, *range(min(len(i), max(0, room)))}):
+                    pair = (early, int(i[n])), (late, int(j[n]))
+                    report.conflicts.append(_told(rows, scopes, *pair, distance[:, n], policy))
+    if policy == "error" and report.conflicts:
+        first = report.conflicts[0]
+        error = MergeConflict(
+            f"{report.total} pairs of facts contradict each other, the first is {first.first!r} "
+            f"({first.answers[0]!r}) and {first.second!r} ({first.answers[1]!r}).",
+            hint="Merge with --on-conflict newest, first or shrink, or `okedit remove` one of them.",
+        )
+        error.report = report
+        raise error
+    for source, winners in enumerate(losers):
+        for row in sorted(winners):
+            part = rows[source]
+            if not part.dropped[row]:
+                report.dropped.append(part.facts[row]["id"])
+                part.drop(row)
+
+
+def _apply(rows, early, late, distance, policy: Policy, losers) -> set[int]:
+    """Note what becomes of each pair; returns the positions to tell, one for each edit that changes."""
+    (a, i), (b, j) = early, late
+    told: set[int] = set()
+    if policy in ("newest", "first"):
+        loser, row = (a, i) if policy == "newest" else (b, j)
+        for n, lost in enumerate(row.tolist()):
+            if lost not in losers[loser] and not rows[loser].dropped[lost]:
+                losers[loser].add(lost)
+                told.add(n)
+    elif policy == "shrink":
+        reach = torch.stack([rows[a].reach[c][i].double() + rows[b].reach[c][j].double() for c in CHANNELS])
+        usable = (distance > 0) & torch.isfinite(distance)
+        stuck = ~usable.any(0)
+        if stuck.any():
+            n = int(stuck.nonzero()[0])
+            one, other = rows[a].facts[int(i[n])], rows[b].facts[int(j[n])]
+            raise MergeConflict(
+                f"{one['id']!r} ({one['answer']!r}) and {other['id']!r} ({other['answer']!r}) have the same "
+                f"key, so no reach can tell them apart.",
+                hint="Merge with --on-conflict newest or first, or remove one of them.",
+            )
+        room = torch.where(usable, distance / reach, -1.0)  # the channel that has to give up least
+        channel = (room[1] > room[0]) | ((room[1] == room[0]) & (distance[1] > distance[0]) & usable[1])
+        half = torch.where(channel, distance[1], distance[0]) / 2
+        for part, row in ((rows[a], i), (rows[b], j)):
+            for number, name in enumerate(CHANNELS):
+                some = channel == bool(number)
+                part.cut(name, row[some], half[some])
+        seen: dict[tuple[int, int], int] = {}
+        for n, (x, y) in enumerate(zip(i.tolist(), j.tolist(), strict=True)):
+            seen.setdefault((0, x), n)
+            seen.setdefault((1, y), n)
+        told.update(seen.values())
+    return told
+
+
+def _told(rows, scopes, one, other, distance: torch.Tensor, policy: Policy) -> Conflict:
+    facts = [rows[source].facts[row] for source, row in (one, other)]
+    radii = tuple(
+        tuple(float(channel.radius[row]) for channel in scopes[source]) for source, row in (one, other)
+    )
+    action = {"newest": f"kept {facts[1]['id']}", "first": f"kept {facts[0]['id']}", "error": "refused",
+              "shrink": "shrank both"}[policy]  # fmt: skip
+    return Conflict(facts[0]["id"], facts[1]["id"], (facts[0]["answer"], facts[1]["answer"]),
+                    tuple(distance.tolist()), radii, action)  # fmt: skip
+
+
+def _name(rows: list[Rows], report: MergeReport) -> None:
+    """Give every edit its own id: later ones get -2, -3 ...; depends on first ids and order alone."""
+    live = [(part, row) for part in rows for row in part.live()]
+    firsts = [part.facts[row].get("renamed_from") or part.facts[row]["id"] for part, row in live]
+    taken = set(firsts)
+    seen: dict[str, int] = {}
+    for (part, row), first in zip(live, firsts, strict=True):
+        fact, number = part.facts[row], seen.get(first, 0) + 1
+        name = first
+        while number > 1 and (name := f"{first}-{number}") in taken:
+            number += 1
+        seen[first] = number
+        taken.add(name)
+        if name != fact["id"]:
+            report.renamed.append((fact["id"], name))
+        part.rename(row, name, first)
+
+
+def _manifest(manifests: Sequence[Manifest]) -> Manifest:
+    """Base, site and method of the first; settings and versions of all, listed where they differ."""
+    first = manifests[0]
+    banks = dict.fromkeys(bank for m in manifests for bank in m.bank.split(", ") if bank)
+    return Manifest(base=first.base, site=first.site, method=first.method, facts=[], bank=", ".join(banks),
+                    settings=_union([m.settings for m in manifests]),
+                    versions=_union([m.versions for m in manifests]))  # fmt: skip
+
+
+def _union(values: Sequence[dict]) -> dict:
+    different: list[dict] = []
+    for value in values:
+        for one in (
+            value["merged"] if set(value) == {"merged"} and isinstance(value["merged"], list) else [value]
+        ):
+            if one not in different:
+                different.append(one)
+    return different[0] if len(different) == 1 else {"merged": different}

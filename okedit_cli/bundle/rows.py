@@ -1,0 +1,208 @@
+"""A bundle as rows that can be taken apart and stacked again: what merge and remove have in common."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from okedit_cli.bundle.bundle import Bundle
+from okedit_cli.bundle.manifest import Manifest
+from okedit_cli.bundle.overlap import Channel
+from okedit_cli.edits.codebook import Codebook
+
+CHANNELS = ("picture", "question")
+SPACE = tuple(f"{channel}_{part}" for channel in CHANNELS for part in ("mean", "projection"))
+BLOCK = 4096  # edits copied at a time
+VALUES = ("value_down", "value_up", "value_bias")
+
+
+@dataclass
+class Rows:
+    """The edits of one bundle, live ones first, then those that an earlier merge dropped (without values).
+
+    `reach`: radii as fitted, `radius`: as they are now, [rows] a channel; `keep`: False for what is left out.
+    """
+
+    facts: list[dict]
+    keys: dict[str, torch.Tensor]
+    owner: dict[str, torch.Tensor]
+    reach: dict[str, torch.Tensor]
+    radius: dict[str, torch.Tensor]
+    values: dict[str, torch.Tensor]
+    dropped: torch.Tensor
+    keep: torch.Tensor
+    _index: dict = field(default_factory=dict, repr=False)
+
+    def live(self) -> list[int]:
+        """Rows that go on as edits."""
+        return (self.keep & ~self.dropped).nonzero()[:, 0].tolist()
+
+    def scopes(self) -> tuple[Channel, ...]:
+        """Both channels, with radii as fitted: conflicts must not depend on the order of merges."""
+        return tuple(Channel.of(self.keys[c], self.owner[c], self.reach[c]) for c in CHANNELS)
+
+    def answers(self) -> list[str]:
+        """Answers, normalised: two edits that say the same do not conflict."""
+        return [normalise(fact["answer"]) for fact in self.facts]
+
+    def marks(self) -> list[tuple]:
+        """A cheap fingerprint of each row; rows that differ in it differ in content."""
+        reach = zip(*(self.reach[c].tolist() for c in CHANNELS), strict=True)
+        return [
+            (f["prompt"], f["answer"], f.get("picture_sha256"), *r)
+            for f, r in zip(self.facts, reach, strict=True)
+        ]
+
+    def drop(self, row: int) -> None:
+        """Turn an edit into a record of one, under its first id and with a hash of the content it had."""
+        fact = dict(self.facts[row], content=content(self, row))
+        fact["id"] = fact.pop("renamed_from", None) or fact["id"]
+        self.facts[row] = fact
+        self.dropped[row] = True
+
+    def own_keys(self, channel: str, row: int) -> torch.Tensor:
+        """The keys [k, r] of one row."""
+        if channel not in self._index:
+            owner = self.owner[channel]
+            count = torch.bincount(owner, minlength=len(self.facts))
+            self._index[channel] = torch.argsort(owner, stable=True), count.cumsum(0) - count, count
+        order, first, count = self._index[channel]
+        return self.keys[channel][order[first[row] : first[row] + count[row]]]
+
+    def cut(self, channel: str, row: torch.Tensor, limit: torch.Tensor) -> None:
+        """Lower radii [rows] to limits [rows] float64, never above them in the radii's own precision."""
+        radius = self.radius[channel]
+        lower = limit.to(radius.dtype)
+        step = 1 - torch.finfo(radius.dtype).eps
+        lower = torch.where(lower.double() > limit, (limit * step).to(radius.dtype), lower)
+        self.radius[channel] = radius.scatter_reduce(0, row, lower, "amin")
+
+    def rename(self, row: int, name: str, first: str) -> None:
+        """Set an id and remember the first one, where they differ."""
+        fact = {key: value for key, value in self.facts[row].items() if key != "renamed_from"}
+        self.facts[row] = {**fact, "id": name, **({"renamed_from": first} if name != first else {})}
+
+
+def normalise(answer: str) -> str:
+    """An answer without case, spacing and closing punctuation."""
+    return " ".join(unicodedata.normalize("NFKC", answer).casefold().split()).strip(" .!?,;:\"'")
+
+
+def unstack(bundle: Bundle) -> Rows:
+    """The rows of a bundle; its tensors are not copied where nothing was dropped before."""
+    book, extras, gone = bundle.codebook, bundle.extras, len(bundle.manifest.dropped)
+    keys, owner, reach, radius = {}, {}, {}, {}
+    for c in CHANNELS:
+        keys[c], owner[c] = getattr(book, f"{c}_keys"), getattr(book, f"{c}_owner")
+        radius[c] = getattr(book, f"{c}_radius")
+        reach[c] = extras.get(f"{c}_reach", radius[c])
+        if gone:
+            keys[c] = torch.cat([keys[c], extras[f"dropped_{c}_keys"]])
+            owner[c] = torch.cat([owner[c], extras[f"dropped_{c}_owner"] + len(book)])
+            radius[c] = torch.cat([radius[c], extras[f"dropped_{c}_radius"]])
+            reach[c] = torch.cat([reach[c], extras[f"dropped_{c}_radius"]])
+    rows = len(book) + gone
+    return Rows(
+        facts=[*bundle.manifest.facts, *bundle.manifest.dropped], keys=keys, owner=owner, reach=reach,
+        radius=radius,
+        values={name: getattr(book, name) for name in VALUES},
+        dropped=torch.arange(rows) >= len(book), keep=torch.ones(rows, dtype=torch.bool),
+    )  # fmt: skip
+
+
+def content(rows: Rows, row: int) -> str:
+    """sha256 of what an edit is: its words, picture, keys, radii as fitted and values; not its id."""
+    fact = rows.facts[row]
+    if rows.dropped[row] and fact.get("content"):
+        return fact["content"]
+    found = hashlib.sha256(repr([fact["prompt"], fact["answer"], fact.get("picture_sha256")]).encode())
+    for c in CHANNELS:
+        found.update(_bytes(rows.own_keys(c, row)) + b"|" + _bytes(rows.reach[c][row : row + 1]))
+    if row >= len(rows.values["value_bias"]):
+        return found.hexdigest()
+    down, up = rows.values["value_down"][row], rows.values["value_up"][row]
+    used = ((down != 0) | (up != 0)).any(1)  # another bundle may have padded the rank with zeros
+    for part in (down[used], up[used], rows.values["value_bias"][row]):
+        found.update(b"|" + _bytes(part))
+    return found.hexdigest()
+
+
+def _bytes(tensor: torch.Tensor) -> bytes:
+    return tensor.float().contiguous().numpy().tobytes()
+
+
+def stack(manifest: Manifest, space: Codebook, rows: Sequence[Rows], canary: dict) -> Bundle:
+    """One bundle of the rows that are kept, in order; `manifest` supplies all but facts and dropped."""
+    live = [(part.keep & ~part.dropped) for part in rows]
+    gone = [(part.keep & part.dropped) for part in rows]
+    tensors = {name: getattr(space, name) for name in SPACE}
+    extras: dict[str, torch.Tensor] = {}
+    some_gone = any(bool(mask.any()) for mask in gone)
+    for c in CHANNELS:
+        tensors[f"{c}_keys"], tensors[f"{c}_owner"] = _keys(rows, live, c)
+        tensors[f"{c}_radius"] = _stack([part.radius[c][mask] for part, mask in zip(rows, live, strict=True)])
+        extras[f"{c}_reach"] = _stack([part.reach[c][mask] for part, mask in zip(rows, live, strict=True)])
+        if some_gone:
+            extras[f"dropped_{c}_keys"], extras[f"dropped_{c}_owner"] = _keys(rows, gone, c)
+            extras[f"dropped_{c}_radius"] = _stack(
+                [p.reach[c][mask] for p, mask in zip(rows, gone, strict=True)]
+            )
+    if all(torch.equal(extras[f"{c}_reach"], tensors[f"{c}_radius"]) for c in CHANNELS):
+        for c in CHANNELS:
+            del extras[f"{c}_reach"]
+    for name in VALUES:
+        tensors[name] = _values([(part.values[name], mask[: len(part.values[name])])
+                                 for part, mask in zip(rows, live, strict=True)])  # fmt: skip
+    manifest = copy.copy(manifest)
+    manifest.facts = [part.facts[row] for part in rows for row in part.live()]
+    manifest.dropped = [part.facts[row] for part, mask in zip(rows, gone, strict=True)
+                        for row in mask.nonzero()[:, 0].tolist()]  # fmt: skip
+    return Bundle(manifest, Codebook.from_tensors(tensors), canary, extras)
+
+
+def _keys(rows: Sequence[Rows], masks: Sequence[torch.Tensor], c: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Keys and owners of the rows in the masks, the owners counted anew over all parts."""
+    keys, owner, before = [], [], 0
+    for part, mask in zip(rows, masks, strict=True):
+        number = mask.cumsum(0) - 1 + before
+        own = mask[part.owner[c]]
+        keys.append(part.keys[c][own])
+        owner.append(number[part.owner[c][own]])
+        before += int(mask.sum())
+    return _stack(keys), torch.cat(owner)
+
+
+def _stack(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Concatenate in the widest dtype: nothing is rounded."""
+    dtype = parts[0].dtype
+    for part in parts[1:]:
+        dtype = torch.promote_types(dtype, part.dtype)
+    return torch.cat([part.to(dtype) for part in parts])
+
+
+def _values(parts: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+    """Chosen rows of value tensors, copied once; a smaller rank is padded with zeros, which add nothing."""
+    dtype = parts[0][0].dtype
+    for tensor, _ in parts[1:]:
+        dtype = torch.promote_types(dtype, tensor.dtype)
+    counts = [int(mask.sum()) for _, mask in parts]
+    middle = [max(tensor.shape[1] for tensor, _ in parts)] if parts[0][0].dim() == 3 else []
+    out = torch.zeros(sum(counts), *middle, parts[0][0].shape[-1], dtype=dtype)
+    start = 0
+    for (tensor, mask), count in zip(parts, counts, strict=True):
+        place = out[start : start + count]
+        if middle:
+            place = place[:, : tensor.shape[1]]
+        if count == len(tensor):
+            place.copy_(tensor)
+        else:
+            chosen = mask.nonzero()[:, 0]
+            for at in range(0, count, BLOCK):
+                place[at : at + BLOCK] = tensor[chosen[at : at + BLOCK]].to(dtype)
+        start += count
+    return out

@@ -1,0 +1,330 @@
+"""Merging: the laws, what happens to contradictions, and that nothing goes without being named."""
+
+from __future__ import annotations
+
+import copy
+import zlib
+
+import pytest
+import torch
+from bundle.factory import BASE, make_bundle, make_fact, same
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from okedit_cli.bundle import Bundle
+from okedit_cli.bundle.merge import MergeConflict, merge
+from okedit_cli.bundle.overlap import Channel, overlaps
+from okedit_cli.bundle.sources import get_sources, put_sources
+from okedit_cli.errors import ModelMismatch, UsageError
+
+INF = float("inf")
+
+
+def lay(*edits: tuple, seed: int = 0) -> Bundle:
+    """A bundle of edits (id, answer, place of the picture key, picture radius[, question radius]); one question key at 0."""
+    bundle = make_bundle(len(edits), keys=1, seed=seed)
+    book = bundle.codebook
+    book.picture_keys, book.question_keys = torch.zeros(len(edits), 4), torch.zeros(len(edits), 3)
+    for row, (name, answer, place, radius, *question) in enumerate(edits):
+        bundle.manifest.facts[row] = {
+            **make_fact(f"{answer} {place}", answer),
+            "id": name,
+            "prompt": "What is it?",
+        }
+        book.picture_keys[row, 0], book.picture_radius[row] = place, radius
+        book.question_radius[row] = question[0] if question else 1.0
+        generator = torch.Generator().manual_seed(zlib.crc32(repr((place, radius, answer)).encode()))
+        for tensor in (book.value_down, book.value_up, book.value_bias):
+            tensor[row] = torch.randn(tensor[row].shape, generator=generator)
+    return bundle
+
+
+def ids(bundle: Bundle) -> list[str]:
+    return [fact["id"] for fact in bundle.manifest.facts]
+
+
+EDIT = st.tuples(
+    st.sampled_from(["x", "y", "x-2"]), st.sampled_from(["Miso", "miso.", "Rex", "Ada"]), st.integers(-6, 6),
+    st.sampled_from([0.25, 1.0, 2.5, INF]),
+)  # fmt: skip
+
+
+@st.composite
+def bundles(draw, count: int):
+    """Bundles over a shared pool of edits, so that duplicates and conflicts are common; ids are unique in each."""
+    pool = draw(st.lists(EDIT, min_size=1, max_size=6, unique_by=lambda e: e[1:]))
+    out = []
+    for _ in range(count):
+        chosen = draw(
+            st.lists(st.sampled_from(pool), max_size=4, unique_by=(lambda e: e[0], lambda e: e[1:]))
+        )
+        out.append(lay(*chosen))
+    return out
+
+
+POLICIES = st.sampled_from(["newest", "first", "error", "shrink"])
+
+
+def attempt(*parts, on_conflict):
+    """The merged bundle, or the word for a refusal; a part that was refused refuses the whole."""
+    if any(isinstance(part, str) for part in parts):
+        return "refused"
+    try:
+        return merge(parts, on_conflict=on_conflict)[0]
+    except MergeConflict:
+        return "refused"
+
+
+def equal(one, other) -> bool:
+    return one == other if isinstance(one, str) or isinstance(other, str) else same(one, other)
+
+
+@settings(max_examples=150, deadline=None)
+@given(bundles(1), POLICIES)
+def test_a_bundle_merged_alone_or_with_itself_is_itself(made, policy):
+    (a,) = made
+    assert same(merge([a], on_conflict=policy)[0], a)
+    assert same(merge([a, copy.deepcopy(a)], on_conflict=policy)[0], a)
+
+
+@settings(max_examples=300, deadline=None)
+@given(bundles(3), POLICIES)
+def test_merging_is_associative(made, policy):
+    a, b, c = made
+    left = attempt(attempt(a, b, on_conflict=policy), c, on_conflict=policy)
+    right = attempt(a, attempt(b, c, on_conflict=policy), on_conflict=policy)
+    whole = attempt(a, b, c, on_conflict=policy)
+    for nested in (
+        left,
+        right,
+    ):  # a refusal half way stands, even where the third bundle would have settled it
+        assert equal(nested, whole) or (nested == "refused" and policy in ("error", "shrink"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(bundles(2), POLICIES)
+def test_merging_a_merged_bundle_with_itself_changes_nothing(made, policy):
+    both = attempt(*made, on_conflict=policy)
+    if not isinstance(both, str):
+        assert same(merge([both, copy.deepcopy(both)], on_conflict=policy)[0], both)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 20), unique=True, min_size=1, max_size=6), st.integers(0, 5), POLICIES)
+def test_the_order_of_disjoint_bundles_does_not_matter(places, cut, policy):
+    edits = [(f"e{place}", f"answer {place}", 10.0 * place, 1.0) for place in places]
+    a, b = lay(*edits[:cut]), lay(*edits[cut:])
+    one, report = merge([a, b], on_conflict=policy)
+    other, _ = merge([b, a], on_conflict=policy)
+    assert _as_set(one) == _as_set(other) and len(one) == len(edits)
+    assert not (report.conflicts or report.duplicates or report.renamed or report.dropped)
+
+
+def _as_set(bundle: Bundle) -> set:
+    book = bundle.codebook
+    return {
+        (fact["id"], fact["answer"], float(book.picture_radius[row]), tuple(book.value_bias[row].tolist()),
+         tuple(map(tuple, book.picture_keys[book.picture_owner == row].tolist())))
+        for row, fact in enumerate(bundle.manifest.facts)
+    }  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(bundles(3), POLICIES)
+def test_nothing_goes_without_being_named(made, policy):
+    try:
+        merged, report = merge(made, on_conflict=policy)
+    except MergeConflict:
+        return
+    given_ids = [name for bundle in made for name in ids(bundle)]
+    gone = [name for name, _ in report.duplicates] + report.dropped
+    was = {new: old for old, new in report.renamed}
+    left = [was.get(name, name) for name in ids(merged)]
+    assert sorted(left + gone) == sorted(given_ids)
+    assert len(merged.manifest.dropped) == len(report.dropped)
+    told = {name for conflict in report.conflicts for name in (conflict.first, conflict.second)}
+    assert set(report.dropped) <= told
+    shrunk = (
+        merged.extras.get("picture_reach", merged.codebook.picture_radius) != merged.codebook.picture_radius
+    )
+    assert {left[row] for row in shrunk.nonzero()[:, 0].tolist()} <= told
+
+
+@settings(max_examples=100, deadline=None)
+@given(bundles(2), st.sampled_from(["newest", "first", "shrink"]))
+def test_no_contradiction_between_bundles_is_left(made, policy):
+    merged = attempt(*made, on_conflict=policy)
+    if isinstance(merged, str):
+        return
+    alone = [attempt(bundle, lay(), on_conflict=policy) for bundle in made]
+    assert _contradictions(merged) <= set().union(*map(_contradictions, alone))
+
+
+def _contradictions(bundle: Bundle) -> set:
+    book, out = bundle.codebook, set()
+    for i, one in enumerate(bundle.manifest.facts):
+        for j, other in enumerate(bundle.manifest.facts):
+            distance = abs(float(book.picture_keys[i, 0] - book.picture_keys[j, 0]))
+            if i != j and distance < float(book.picture_radius[i] + book.picture_radius[j]):
+                if one["answer"].lower().strip(".") != other["answer"].lower().strip("."):
+                    out.add(
+                        (
+                            float(book.picture_keys[i, 0]),
+                            one["answer"],
+                            float(book.picture_keys[j, 0]),
+                            other["answer"],
+                        )
+                    )
+    return out
+
+
+def test_the_newest_or_the_first_wins_and_the_table_says_so():
+    a, b = lay(("cat", "Miso", 0.0, 1.0)), lay(("cat", "Rex", 1.5, 1.0))
+    merged, report = merge([a, b], on_conflict="newest")
+    assert [(fact["id"], fact["answer"]) for fact in merged.manifest.facts] == [("cat", "Rex")]
+    assert report.dropped == ["cat"] and merged.manifest.dropped[0]["answer"] == "Miso" and report.total == 1
+    (told,) = report.conflicts
+    assert told.answers == ("Miso", "Rex") and told.distances == (1.5, 0.0)
+    assert told.radii == ((1.0, 1.0), (1.0, 1.0)) and told.action == "kept cat"
+    merged, _ = merge([a, b], on_conflict="first")
+    assert merged.manifest.facts[0]["answer"] == "Miso"
+
+
+def test_error_refuses_and_names_both():
+    with pytest.raises(MergeConflict, match="1 pairs.*'a'.*Miso.*'b'.*Rex") as caught:
+        merge([lay(("a", "Miso", 0.0, 1.0)), lay(("b", "Rex", 1.5, 1.0))], on_conflict="error")
+    assert caught.value.report.total == 1 and caught.value.hint
+
+
+def test_shrink_splits_at_the_midpoint_and_remembers_the_reach():
+    merged, report = merge([lay(("a", "Miso", 0.0, 1.0)), lay(("b", "Rex", 1.5, 2.0))], on_conflict="shrink")
+    assert merged.codebook.picture_radius.tolist() == [
+        0.75,
+        0.75,
+    ] and merged.codebook.question_radius.tolist() == [1, 1]
+    assert merged.extras["picture_reach"].tolist() == [1.0, 2.0]
+    assert report.conflicts[0].action == "shrank both" and not report.dropped
+
+
+def test_shrink_refuses_what_no_reach_can_tell_apart():
+    with pytest.raises(MergeConflict, match="same key"):
+        merge([lay(("a", "Miso", 0.0, 1.0)), lay(("b", "Rex", 0.0, 1.0))], on_conflict="shrink")
+
+
+def test_answers_that_say_the_same_do_not_conflict_and_touching_scopes_do_not_meet():
+    merged, report = merge(
+        [lay(("a", "Miso", 0.0, 1.0)), lay(("b", " miso. ", 0.5, 1.0), ("c", "Rex", 2.0, 1.0))]
+    )
+    assert ids(merged) == ["a", "b", "c"] and report.total == 0
+
+
+def test_an_open_channel_meets_everything_in_it():
+    anywhere = lay(("text", "Yes", 0.0, INF))
+    merged, report = merge([anywhere, lay(("b", "Rex", 99.0, 0.5))])
+    assert ids(merged) == ["b"] and report.total == 1
+    other_question = lay(("b", "Rex", 99.0, 0.5))
+    other_question.codebook.question_keys += 50
+    assert len(merge([anywhere, other_question])[0]) == 2
+
+
+def test_equal_ids_are_told_apart_and_duplicates_kept_once():
+    merged, report = merge(
+        [lay(("x", "Miso", 0.0, 1.0), ("x-2", "Ada", 50.0, 1.0)), lay(("x", "Rex", 9.0, 1.0))]
+    )
+    assert ids(merged) == ["x", "x-2", "x-3"] and report.renamed == [("x", "x-3")]
+    assert merged.manifest.facts[2]["renamed_from"] == "x"
+    merged, report = merge([lay(("x", "Miso", 0.0, 1.0)), lay(("y", "Miso", 0.0, 1.0))])
+    assert ids(merged) == ["y"] and report.duplicates == [("x", "y")]
+
+
+def test_ranks_and_dtypes_are_widened_without_rounding(tmp_path):
+    a, b = make_bundle(2, rank=1, dtype=torch.float16, prefix="a"), make_bundle(2, rank=3, seed=9, prefix="b")
+    for name in ("picture_mean", "picture_projection", "question_mean", "question_projection"):
+        setattr(b.codebook, name, getattr(a.codebook, name))
+    for bundle, place in ((a, 0), (b, 100)):
+        bundle.codebook.picture_keys += place
+    merged, _ = merge([a, b])
+    assert merged.codebook.value_down.shape == (4, 3, 8) and merged.codebook.value_down.dtype == torch.float32
+    assert torch.equal(merged.codebook.value_up[:2, :1], a.codebook.value_up.float())
+    assert not merged.codebook.value_up[:2, 1:].any() and torch.equal(
+        merged.codebook.value_up[2:], b.codebook.value_up
+    )
+    merged.save(tmp_path / "x")
+    assert same(Bundle.load(tmp_path / "x", verify=True), merged)
+
+
+def test_a_merged_bundle_with_records_survives_the_disk(tmp_path):
+    merged, _ = merge([lay(("a", "Miso", 0.0, 1.0)), lay(("b", "Rex", 1.5, 1.0))])
+    merged.save(tmp_path / "x")
+    back = Bundle.load(tmp_path / "x", verify=True)
+    assert same(back, merged) and back.manifest.unknown == []
+    again, report = merge([back, lay(("c", "Ada", 0.5, 1.0))])
+    assert ids(again) == ["c"] and len(again.manifest.dropped) == 2
+
+
+def test_pictures_come_along_once():
+    a, b = lay(("a", "Miso", 0.0, 1.0)), lay(("b", "Rex", 50.0, 1.0))
+    put_sources(a, [b"cat", b"dog"])
+    put_sources(b, [b"dog", b"owl"])
+    merged, _ = merge([a, b])
+    assert sorted(get_sources(merged).values()) == [b"cat", b"dog", b"owl"]
+
+
+@pytest.mark.parametrize("spoil, words", [
+    (lambda b: b.manifest.base.update(weights="f" * 64), "weights was a{12} in one, f{12} in the other"),
+    (lambda b: b.manifest.base.update(architecture="GPT2"), "architecture was Llava.*GPT2"),
+    (lambda b: b.manifest.site.update(value_layer=7), "site"),
+    (lambda b: setattr(b.manifest, "method", "grace"), "method is balancedit in one and grace"),
+    (lambda b: b.codebook.question_mean.add_(1), "different spaces .question_mean"),
+])  # fmt: skip
+def test_what_does_not_belong_together(spoil, words):
+    other = make_bundle(seed=3)
+    other.manifest.base = dict(BASE)
+    spoil(other)
+    with pytest.raises(ModelMismatch, match=f"A and B cannot be merged.*{words}"):
+        merge([make_bundle(), other], names=["A", "B"])
+
+
+def test_what_is_no_merge():
+    for arguments in (([],), ([make_bundle()], "oldest")):
+        with pytest.raises(UsageError):
+            merge(arguments[0], on_conflict=(arguments[1:] or ("newest",))[0])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 3), st.integers(0, 999), st.floats(0.1, 3))
+def test_overlaps_agree_with_every_pair_compared(n, m, keys, seed, scale):
+    """Against the definition, with keys far from the origin, edits without keys and open channels."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def channels(edits):
+        out = []
+        for _ in range(2):
+            owner = torch.randint(0, max(edits, 1), (edits * keys,), generator=generator)
+            radius = torch.rand(edits, generator=generator) * scale
+            radius[torch.rand(edits, generator=generator) < 0.1] = INF
+            out.append((torch.randn(edits * keys, 3, generator=generator) + 30, owner, radius))
+        return out
+
+    one, other = channels(n), channels(m)
+    wanted = set()
+    for i in range(n):
+        for j in range(m):
+            meets = []
+            for (a, mine, r), (b, theirs, s) in zip(one, other, strict=True):
+                pairs = torch.cdist(
+                    a[mine == i].double(),
+                    b[theirs == j].double(),
+                    compute_mode="donot_use_mm_for_euclid_dist",
+                )
+                nearest = float(pairs.min()) if pairs.numel() else INF
+                meets.append(
+                    nearest < float(r[i].double() + s[j].double()) or INF in (float(r[i]), float(s[j]))
+                )
+            if all(meets):
+                wanted.add((i, j))
+    found = [
+        pair for i, j, _ in overlaps(tuple(Channel.of(*c) for c in one), tuple(Channel.of(*c) for c in other))
+        for pair in zip(i.tolist(), j.tolist(), strict=True)
+    ]  # fmt: skip
+    assert len(found) == len(set(found)) and set(found) == wanted
