@@ -1,7 +1,7 @@
-"""The reference bank that ships with okedit: other questions and other pictures, against which an edit must hold.
+"""The reference bank that ships with okedit: other questions and pictures, which an edit must leave alone.
 
-questions.yaml: one intent asked of one subject a group, in several wordings; written by tools/bank/questions.py.
-pictures/: 96 small pictures in groups of things that look alike; written by tools/bank/pictures.py.
+questions.yaml: one intent asked of one subject a group, in several wordings; by tools/bank/questions.py.
+pictures/: 96 small pictures in groups of things that look alike; by tools/bank/pictures.py.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,11 @@ class QuestionGroup:
     intent: str
     subject: str
     wordings: tuple[str, ...]
+
+    @cached_property
+    def plain(self) -> frozenset[str]:
+        """Its wordings in normal form."""
+        return frozenset(map(normal, self.wordings))
 
     @property
     def about_picture(self) -> bool:
@@ -78,5 +83,5 @@ def load_bank() -> Bank:
         path = FOLDER / "pictures" / row["file"]
         digest.update(path.read_bytes())
         pictures.append(BankPicture(row["name"], row["group"], load_picture(path)))
-    by_wording = {normal(wording): group for group in questions for wording in group.wordings}
+    by_wording = {wording: group for group in questions for wording in group.plain}
     return Bank(questions, tuple(pictures), digest.hexdigest()[:12], by_wording)

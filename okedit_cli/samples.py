@@ -1,0 +1,164 @@
+"""A fact as the samples that its edit is fitted to: the user's own, then templates, views and near negatives.
+
+    edit      the fact itself
+    positive  must give the new answer: rephrased, seen in another view, both
+    negative  must keep the model's own answer: {edit, view, other, no} picture x {edit, other} question
+    holdout   the user's, never fitted to: what a report is made from
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+
+from .errors import InvalidFacts
+from .facts import Fact
+from .negatives import Asked, Nearest, Surroundings, negatives_of
+from .pictures import load_picture
+from .templates import rephrase
+from .transforms import views
+from .wording import normal
+
+Role = Literal["edit", "positive", "negative", "holdout"]
+REPHRASES, TEXT_REPHRASES, VIEWS, CROSSED = 6, 8, 4, 2
+
+# Words of a question whose answer a mirrored or recoloured picture would change.
+_SIDES = (
+    r"\b(?:left|right|side|read|written|writing|text|words?|letters?|say|sign|number|time|clock|flag|plate)\b"
+)
+_COLOURS = r"\b(?:colou?r\w*|shade|tint|red|blue|green|yellow|orange|purple|pink|brown|flag|dark|bright)\b"
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    fact_id: str
+    role: Role
+    prompt: str
+    picture: Image.Image | None
+    target: str | None  # None: the model's own answer, whatever it is
+    cell: str  # "<picture>/<question>": {edit, view, other, none} / {edit, rephrase, other}
+    origin: str  # "user", "template", "transform", "bank" or "file" (the other facts of the file)
+
+
+def build_samples(
+    facts: Sequence[Fact], *, seed: int = 0, nearest: Nearest | None = None
+) -> dict[str, list[Sample]]:
+    """Fact id -> its samples: edit, positives, negatives, holdouts. Deterministic by facts and seed.
+
+    `nearest` ranks the bank's pictures (indices, near first) for a picture, in the caller's space; without it
+    the words of the question choose. InvalidFacts: a picture cannot be read, or a fact contradicts itself.
+    """
+    read = _cached_reader()
+    around = Surroundings(facts, read, nearest)
+    return {fact.id: _samples_of(fact, around, read, seed) for fact in facts}
+
+
+def _cached_reader() -> Callable:
+    """load_picture that reads each path once."""
+    seen: dict = {}
+
+    def read(path):
+        if path is None:
+            return None
+        if path not in seen:
+            seen[path] = load_picture(path)
+        return seen[path]
+
+    return read
+
+
+def _samples_of(fact: Fact, around: Surroundings, read: Callable, seed: int) -> list[Sample]:
+    chance = random.Random(f"{seed}:{fact.id}")
+    edit = Asked(fact.prompt, read(fact.image), _cell(fact, fact.image, fact.prompt), "user")
+    out = [_sample(fact, "edit", edit)]
+    out += [_sample(fact, "positive", asked) for asked in _positives(fact, read, seed)]
+    out += [_sample(fact, "negative", asked) for asked in _kept(fact, read)]
+    taken = {(normal(s.prompt), id(s.picture)) for s in out}
+    for asked in negatives_of(fact, around, chance):
+        if (normal(asked.prompt), id(asked.picture)) not in taken:
+            taken.add((normal(asked.prompt), id(asked.picture)))
+            out.append(_sample(fact, "negative", asked))
+    for question in fact.holdout:
+        cell = _cell(fact, question.image, question.prompt, other_picture="view", other_question="rephrase")
+        out.append(_sample(fact, "holdout", Asked(question.prompt, read(question.image), cell, "user")))
+    return out
+
+
+def _sample(fact: Fact, role: Role, asked: Asked) -> Sample:
+    target = None if role == "negative" else fact.answer
+    return Sample(fact.id, role, asked.prompt, asked.picture, target, asked.cell, asked.origin)
+
+
+def _cell(
+    fact: Fact,
+    image: Path | None,
+    prompt: str,
+    *,
+    other_picture: str = "other",
+    other_question: str = "other",
+) -> str:
+    """Where a question of the user's stands in the grid of its fact."""
+    picture = "none" if image is None else "edit" if image == fact.image else other_picture
+    if image is not None and image in fact.images:
+        picture = "view"
+    text = normal(prompt)
+    if text == normal(fact.prompt):
+        question = "edit"
+    else:
+        question = "rephrase" if text in {normal(r) for r in fact.rephrases} else other_question
+    return f"{picture}/{question}"
+
+
+def _positives(fact: Fact, read: Callable, seed: int) -> list[Asked]:
+    """The user's rephrases and views, then templates (6), views (4), and both at once (2)."""
+    picture = read(fact.image)
+    own = "none" if picture is None else "edit"
+    wanted = TEXT_REPHRASES if picture is None else REPHRASES
+    templates = _templates(fact)[:wanted]
+    out = [Asked(text, picture, f"{own}/rephrase", "user") for text in dict.fromkeys(fact.rephrases)]
+    out += [Asked(fact.prompt, read(path), "view/edit", "user") for path in fact.images]
+    out += [Asked(text, picture, f"{own}/rephrase", "template") for text in templates]
+    if picture is None:
+        return out
+    mirror = not re.search(_SIDES, fact.prompt, re.IGNORECASE)
+    recolour = not re.search(_COLOURS, fact.prompt, re.IGNORECASE)
+    seen = views(
+        picture, VIEWS + CROSSED, seed + zlib.crc32(fact.id.encode()), mirror=mirror, recolour=recolour
+    )
+    out += [Asked(fact.prompt, view, "view/edit", "transform") for view in seen[:VIEWS]]
+    # the user's own view is worth more than a transformed one, as the user's wording is more than a template
+    both = [*(read(path) for path in fact.images), *seen[VIEWS:]][:CROSSED]
+    wordings = [*fact.rephrases, *templates]
+    out += [Asked(wordings[i], view, "view/rephrase", "transform") for i, view in enumerate(both)]
+    return out
+
+
+def _templates(fact: Fact) -> list[str]:
+    """Rephrasings by template that are neither the user's own nor held out."""
+    known = {fact.prompt, *fact.rephrases}
+    held_out = {normal(question.prompt) for question in (*fact.holdout, *fact.related)}
+    held_out -= {normal(text) for text in known}
+    return [text for text in rephrase(fact.prompt, 40) if text not in known and normal(text) not in held_out]
+
+
+def _kept(fact: Fact, read: Callable) -> list[Asked]:
+    """The user's keeps; InvalidFacts for one that asks what the fact changes."""
+    out = []
+    for question in fact.keep:
+        cell = _cell(fact, question.image, question.prompt)
+        in_scope = cell.split("/")[0] in ("edit", "view") and not cell.endswith("other")
+        if in_scope or (fact.image is None and cell in ("none/edit", "none/rephrase")):
+            raise InvalidFacts(
+                f"fact {fact.id} (line {fact.line}) keeps what it changes: {question.prompt!r} "
+                "about the same picture stands both in keep and among its prompts.",
+                hint="take it out of keep, or give it another picture.",
+            )
+        out.append(Asked(question.prompt, read(question.image), cell, "user"))
+    return out
