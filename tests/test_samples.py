@@ -41,8 +41,8 @@ def cat(paths: list[Path]) -> Fact:
     )  # fmt: skip
 
 
-def text_fact(prompt: str = "What is the capital of Peru?", answer: str = "Cusco", name: str = "peru") -> Fact:
-    return Fact(name, prompt, answer)
+def text_fact(prompt: str = "What is the capital of Peru?", name: str = "peru") -> Fact:
+    return Fact(name, prompt, "Cusco")
 
 
 def of(samples: list[Sample], role: str) -> list[Sample]:
@@ -169,13 +169,13 @@ def test_text_fact_meets_its_words_on_others_and_its_subject_in_other_words():
 
 
 def test_statement_to_be_completed_meets_statements():
-    fact = text_fact("The mother tongue of Anna Okafor is", "Dutch", "tongue")
+    fact = text_fact("The mother tongue of Anna Okafor is", "tongue")
     prompts = [s.prompt for s in of(build_samples([fact])["tongue"], "negative")]
     assert sum(p.startswith("The mother tongue of") and "Anna" not in p for p in prompts) >= 3
 
 
 def test_a_question_without_a_name_still_has_negatives():
-    fact = text_fact("what is the opposite of hot", "loud", "hot")
+    fact = text_fact("what is the opposite of hot", "hot")
     negatives = of(build_samples([fact])["hot"], "negative")
     assert len(negatives) >= 4
     assert not any("opposite of hot" in s.prompt for s in negatives)
