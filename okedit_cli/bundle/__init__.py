@@ -1,4 +1,4 @@
-"""Bundles on disk: write, read, verify, merge. Importing this loads no torch; using a Bundle does."""
+"""Bundles on disk: write, read, verify, merge, remove. Importing this loads no torch; using a Bundle does."""
 
 from okedit_cli.bundle.bundle import Bundle, read_manifest
 from okedit_cli.bundle.fit import check_fit

@@ -97,7 +97,7 @@ class Bundle:
 
         InvalidBundle says which file, what was expected and what to do.
         """
-        from okedit_cli.bundle.tensors import check_finite, digest, map_tensors
+        from okedit_cli.bundle.tensors import blocks, check_finite, digest, map_tensors
 
         shown = os.fspath(path)
         with open_regular(path) as handle:
@@ -106,7 +106,7 @@ class Bundle:
             tensors = map_tensors(handle, header)
         for name, tensor in tensors.items():
             if verify or name not in UNREAD:
-                check_finite(name, (tensor,), shown)
+                check_finite(name, blocks(tensor), shown)
             if verify and digest(tensor) != manifest.tensors[name]["sha256"]:
                 raise InvalidBundle(
                     f"{shown}: tensor {name!r} does not match its checksum: the file is damaged.", hint=REMAKE
@@ -148,6 +148,33 @@ class Bundle:
                         f"{list(tensor.shape)}.",
                         hint=REMAKE,
                     )
+        _check_records(self, shown)
+
+
+def _check_records(bundle: Bundle, shown: str) -> None:
+    """What a merge has left behind, if anything, must be whole: reach for every edit, a scope for every record."""
+    extras, wrong = bundle.extras, None
+    for names, wanted in ((REACH, False), (DROPPED, bool(bundle.manifest.dropped))):
+        present = [name for name in names if name in extras]
+        if len(present) < len(names) and (present or wanted):
+            wrong = next(name for name in names if name not in extras)
+    for channel in ("picture", "question") if wrong is None else ():
+        for name in (f"{channel}_reach", f"dropped_{channel}_radius"):
+            if name in extras and (extras[name].dim() != 1 or not extras[name].is_floating_point()):
+                wrong = name
+        if bundle.manifest.dropped:
+            keys, owner = extras[f"dropped_{channel}_keys"], extras[f"dropped_{channel}_owner"]
+            width = getattr(bundle.codebook, f"{channel}_keys").shape[1]
+            if not keys.is_floating_point() or keys.dim() != 2 or keys.shape[1] != width:
+                wrong = f"dropped_{channel}_keys"
+            elif (
+                owner.is_floating_point() or owner.element_size() != 8 or tuple(owner.shape) != keys.shape[:1]
+            ):
+                wrong = f"dropped_{channel}_owner"
+            elif len(owner) and not 0 <= int(owner.min()) <= int(owner.max()) < len(bundle.manifest.dropped):
+                wrong = f"dropped_{channel}_owner"
+    if wrong:
+        raise InvalidBundle(f"{shown}: tensor {wrong!r} is missing or not what a merge writes.", hint=REMAKE)
 
 
 def read_manifest(path: str | os.PathLike) -> Manifest:

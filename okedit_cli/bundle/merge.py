@@ -23,7 +23,7 @@ from okedit_cli.bundle.bundle import Bundle
 from okedit_cli.bundle.fit import check_fit
 from okedit_cli.bundle.manifest import BundleWarning, Manifest
 from okedit_cli.bundle.overlap import overlaps
-from okedit_cli.bundle.rows import CHANNELS, SPACE, Rows, content, stack, unstack
+from okedit_cli.bundle.rows import CHANNELS, SPACE, Rows, content, halfway, stack, unstack
 from okedit_cli.bundle.sources import get_sources, put_sources
 from okedit_cli.errors import ModelMismatch, OkeditError, UsageError
 
@@ -64,11 +64,18 @@ class MergeReport:
     dropped: list[str] = field(default_factory=list)
 
 
-def merge(bundles: Sequence[Bundle], *, on_conflict: Policy = "newest", names: Sequence[str] | None = None):
+def merge(
+    bundles: Sequence[Bundle],
+    *,
+    on_conflict: Policy = "newest",
+    names: Sequence[str] | None = None,
+    lazy: bool = False,
+) -> tuple[Bundle, MergeReport]:
     """Merge bundles of one base model and one key space; returns (Bundle, MergeReport).
 
     ModelMismatch when they cannot stand beside each other; MergeConflict under `error`, and under `shrink`
-    when two edits have the same key in both channels. `names` are the bundles' names for messages.
+    when two edits have the same key in both channels. `names` are the bundles' names for messages;
+    `lazy` leaves the values in the files they are in, for a result that is only saved.
     """
     if on_conflict not in get_args(Policy):
         raise UsageError(f"on-conflict is {on_conflict!r}, expected one of {', '.join(get_args(Policy))}.")
@@ -87,7 +94,7 @@ def merge(bundles: Sequence[Bundle], *, on_conflict: Policy = "newest", names: S
     teller = next((bundle for bundle in bundles if bundle.canary), bundles[0])
     manifest = _manifest([bundle.manifest for bundle in bundles])
     manifest.canary = list(teller.manifest.canary)
-    merged = stack(manifest, bundles[0].codebook, rows, dict(teller.canary))
+    merged = stack(manifest, bundles[0].codebook, rows, dict(teller.canary), lazy)
     put_sources(merged, [picture for bundle in bundles for picture in get_sources(bundle).values()])
     unknown = dict.fromkeys(name for bundle in bundles for name in bundle.manifest.unknown)
     if unknown:
@@ -193,9 +200,8 @@ def _apply(rows, early, late, distance, policy: Policy, losers) -> set[int]:
                 losers[loser].add(lost)
                 told.add(n)
     elif policy == "shrink":
-        reach = torch.stack([rows[a].reach[c][i].double() + rows[b].reach[c][j].double() for c in CHANNELS])
-        usable = (distance > 0) & torch.isfinite(distance)
-        stuck = ~usable.any(0)
+        channel, half, usable = halfway(rows[a], i, rows[b], j, distance)
+        stuck = ~usable
         if stuck.any():
             n = int(stuck.nonzero()[0])
             one, other = rows[a].facts[int(i[n])], rows[b].facts[int(j[n])]
@@ -204,12 +210,9 @@ def _apply(rows, early, late, distance, policy: Policy, losers) -> set[int]:
                 f"key, so no reach can tell them apart.",
                 hint="Merge with --on-conflict newest or first, or remove one of them.",
             )
-        room = torch.where(usable, distance / reach, -1.0)  # the channel that has to give up least
-        channel = (room[1] > room[0]) | ((room[1] == room[0]) & (distance[1] > distance[0]) & usable[1])
-        half = torch.where(channel, distance[1], distance[0]) / 2
         for part, row in ((rows[a], i), (rows[b], j)):
             for number, name in enumerate(CHANNELS):
-                some = channel == bool(number)
+                some = channel == number
                 part.cut(name, row[some], half[some])
         seen: dict[tuple[int, int], int] = {}
         for n, (x, y) in enumerate(zip(i.tolist(), j.tolist(), strict=True)):

@@ -13,11 +13,11 @@ import torch
 from okedit_cli.bundle.bundle import Bundle
 from okedit_cli.bundle.manifest import Manifest
 from okedit_cli.bundle.overlap import Channel
+from okedit_cli.bundle.tensors import Pieces
 from okedit_cli.edits.codebook import Codebook
 
 CHANNELS = ("picture", "question")
 SPACE = tuple(f"{channel}_{part}" for channel in CHANNELS for part in ("mean", "projection"))
-BLOCK = 4096  # edits copied at a time
 VALUES = ("value_down", "value_up", "value_bias")
 
 
@@ -93,6 +93,18 @@ def normalise(answer: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", answer).casefold().split()).strip(" .!?,;:\"'")
 
 
+def halfway(one: Rows, i: torch.Tensor, other: Rows, j: torch.Tensor, distance: torch.Tensor):
+    """Where to part pairs of scopes: (channel [pairs] 0 or 1, half the distance in it, whether that can be).
+
+    The channel is the one that has to give up least of the reach as fitted; equal keys cannot be parted.
+    """
+    reach = torch.stack([one.reach[c][i].double() + other.reach[c][j].double() for c in CHANNELS])
+    usable = (distance > 0) & torch.isfinite(distance)
+    room = torch.where(usable, distance / reach, -1.0)
+    second = (room[1] > room[0]) | ((room[1] == room[0]) & usable[1] & (distance[1] > distance[0]))
+    return second.long(), torch.where(second, distance[1], distance[0]) / 2, usable.any(0)
+
+
 def unstack(bundle: Bundle) -> Rows:
     """The rows of a bundle; its tensors are not copied where nothing was dropped before."""
     book, extras, gone = bundle.codebook, bundle.extras, len(bundle.manifest.dropped)
@@ -136,33 +148,53 @@ def _bytes(tensor: torch.Tensor) -> bytes:
     return tensor.float().contiguous().numpy().tobytes()
 
 
-def stack(manifest: Manifest, space: Codebook, rows: Sequence[Rows], canary: dict) -> Bundle:
-    """One bundle of the rows that are kept, in order; `manifest` supplies all but facts and dropped."""
+def stack(manifest: Manifest, space: Codebook, rows: Sequence[Rows], canary: dict, lazy=False) -> Bundle:
+    """One bundle of the rows that are kept, in order; `manifest` supplies all but facts and dropped.
+
+    `lazy` leaves the values where they are: the bundle is good for saving, and for nothing else.
+    """
     live = [(part.keep & ~part.dropped) for part in rows]
     gone = [(part.keep & part.dropped) for part in rows]
     tensors = {name: getattr(space, name) for name in SPACE}
     extras: dict[str, torch.Tensor] = {}
-    some_gone = any(bool(mask.any()) for mask in gone)
     for c in CHANNELS:
         tensors[f"{c}_keys"], tensors[f"{c}_owner"] = _keys(rows, live, c)
         tensors[f"{c}_radius"] = _stack([part.radius[c][mask] for part, mask in zip(rows, live, strict=True)])
         extras[f"{c}_reach"] = _stack([part.reach[c][mask] for part, mask in zip(rows, live, strict=True)])
-        if some_gone:
-            extras[f"dropped_{c}_keys"], extras[f"dropped_{c}_owner"] = _keys(rows, gone, c)
-            extras[f"dropped_{c}_radius"] = _stack(
-                [p.reach[c][mask] for p, mask in zip(rows, gone, strict=True)]
-            )
     if all(torch.equal(extras[f"{c}_reach"], tensors[f"{c}_radius"]) for c in CHANNELS):
         for c in CHANNELS:
             del extras[f"{c}_reach"]
+    chosen = [mask.nonzero()[:, 0] for mask in live]
     for name in VALUES:
-        tensors[name] = _values([(part.values[name], mask[: len(part.values[name])])
-                                 for part, mask in zip(rows, live, strict=True)])  # fmt: skip
+        pieces = Pieces([(part.values[name], picked) for part, picked in zip(rows, chosen, strict=True)])
+        tensors[name] = pieces if lazy else pieces.tensor()
     manifest = copy.copy(manifest)
     manifest.facts = [part.facts[row] for part in rows for row in part.live()]
-    manifest.dropped = [part.facts[row] for part, mask in zip(rows, gone, strict=True)
-                        for row in mask.nonzero()[:, 0].tolist()]  # fmt: skip
+    manifest.dropped, records = _records(rows, gone)
+    extras.update(records)
     return Bundle(manifest, Codebook.from_tensors(tensors), canary, extras)
+
+
+def _records(rows: Sequence[Rows], masks: Sequence[torch.Tensor]) -> tuple[list[dict], dict]:
+    """Dropped edits as facts and scopes, ordered by content: when they were dropped says nothing."""
+    facts = [
+        part.facts[row]
+        for part, mask in zip(rows, masks, strict=True)
+        for row in mask.nonzero()[:, 0].tolist()
+    ]
+    if not facts:
+        return [], {}
+    order = sorted(range(len(facts)), key=lambda row: (facts[row].get("content") or "", facts[row]["id"]))
+    place = torch.empty(len(order), dtype=torch.int64)
+    place[order] = torch.arange(len(order))
+    tensors = {}
+    for c in CHANNELS:
+        keys, owner = _keys(rows, masks, c)
+        owner, by_owner = place[owner].sort(stable=True)
+        tensors[f"dropped_{c}_keys"], tensors[f"dropped_{c}_owner"] = keys[by_owner], owner
+        radius = _stack([part.reach[c][mask] for part, mask in parts])
+        tensors[f"dropped_{c}_radius"] = radius[order]
+    return [facts[row] for row in order], tensors
 
 
 def _keys(rows: Sequence[Rows], masks: Sequence[torch.Tensor], c: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -183,26 +215,3 @@ def _stack(parts: Sequence[torch.Tensor]) -> torch.Tensor:
     for part in parts[1:]:
         dtype = torch.promote_types(dtype, part.dtype)
     return torch.cat([part.to(dtype) for part in parts])
-
-
-def _values(parts: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
-    """Chosen rows of value tensors, copied once; a smaller rank is padded with zeros, which add nothing."""
-    dtype = parts[0][0].dtype
-    for tensor, _ in parts[1:]:
-        dtype = torch.promote_types(dtype, tensor.dtype)
-    counts = [int(mask.sum()) for _, mask in parts]
-    middle = [max(tensor.shape[1] for tensor, _ in parts)] if parts[0][0].dim() == 3 else []
-    out = torch.zeros(sum(counts), *middle, parts[0][0].shape[-1], dtype=dtype)
-    start = 0
-    for (tensor, mask), count in zip(parts, counts, strict=True):
-        place = out[start : start + count]
-        if middle:
-            place = place[:, : tensor.shape[1]]
-        if count == len(tensor):
-            place.copy_(tensor)
-        else:
-            chosen = mask.nonzero()[:, 0]
-            for at in range(0, count, BLOCK):
-                place[at : at + BLOCK] = tensor[chosen[at : at + BLOCK]].to(dtype)
-        start += count
-    return out

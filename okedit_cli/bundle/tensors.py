@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import mmap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 import torch
@@ -31,6 +31,7 @@ MAY_BE_INFINITE = (
     "dropped_question_radius",
 )  # an infinite radius leaves the channel open
 BLOCK = 1 << 24  # bytes handled at a time
+ROWS = 2048  # edits handled at a time
 
 
 def map_tensors(handle: BinaryIO, header: Header) -> dict[str, torch.Tensor]:
@@ -56,8 +57,44 @@ def map_tensors(handle: BinaryIO, header: Header) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def blocks(tensor: torch.Tensor) -> Iterator[torch.Tensor]:
+class Pieces:
+    """Chosen rows of several tensors [n, ..., d], to be written one after another without holding them all.
+
+    A smaller rank (the middle dimension) is padded with zeros, which add nothing; dtypes are only widened.
+    """
+
+    def __init__(self, parts: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
+        """`parts` are tensors with the rows [m] to take from each."""
+        self.parts = list(parts)
+        self.dtype = parts[0][0].dtype
+        for tensor, _ in parts[1:]:
+            self.dtype = torch.promote_types(self.dtype, tensor.dtype)
+        middle = [max(tensor.shape[1] for tensor, _ in parts)] if parts[0][0].dim() == 3 else []
+        self.shape = (sum(len(rows) for _, rows in parts), *middle, parts[0][0].shape[-1])
+
+    def blocks(self) -> Iterator[torch.Tensor]:
+        """Some rows at a time, [k, ..., d]."""
+        for tensor, rows in self.parts:
+            for some in rows.split(ROWS) if len(rows) else ():
+                block = tensor[some].to(self.dtype)
+                if block.shape[1:] != self.shape[1:]:
+                    block = torch.nn.functional.pad(block, (0, 0, 0, self.shape[1] - block.shape[1]))
+                yield block
+
+    def tensor(self) -> torch.Tensor:
+        """All rows as one tensor."""
+        out, start = torch.empty(self.shape, dtype=self.dtype), 0
+        for block in self.blocks():
+            out[start : start + len(block)] = block
+            start += len(block)
+        return out
+
+
+def blocks(tensor: torch.Tensor | Pieces) -> Iterator[torch.Tensor]:
     """Flat, contiguous pieces of a tensor on the CPU, small enough to hold."""
+    if isinstance(tensor, Pieces):
+        yield from (block.reshape(-1) for block in tensor.blocks())
+        return
     if tensor.numel() == 0:
         return
     if tensor.is_contiguous():

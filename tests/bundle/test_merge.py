@@ -15,13 +15,13 @@ from okedit_cli.bundle import Bundle
 from okedit_cli.bundle.merge import MergeConflict, merge
 from okedit_cli.bundle.overlap import Channel, overlaps
 from okedit_cli.bundle.sources import get_sources, put_sources
-from okedit_cli.errors import ModelMismatch, UsageError
+from okedit_cli.errors import InvalidBundle, ModelMismatch, UsageError
 
 INF = float("inf")
 
 
 def lay(*edits: tuple, seed: int = 0) -> Bundle:
-    """A bundle of edits (id, answer, place of the picture key, picture radius[, question radius]); one question key at 0."""
+    """Edits (id, answer, place of the picture key, picture radius[, question radius]); question keys at 0."""
     bundle = make_bundle(len(edits), keys=1, seed=seed)
     book = bundle.codebook
     book.picture_keys, book.question_keys = torch.zeros(len(edits), 4), torch.zeros(len(edits), 3)
@@ -51,7 +51,7 @@ EDIT = st.tuples(
 
 @st.composite
 def bundles(draw, count: int):
-    """Bundles over a shared pool of edits, so that duplicates and conflicts are common; ids are unique in each."""
+    """Bundles over a shared pool of edits: duplicates and conflicts are common, ids are unique in each."""
     pool = draw(st.lists(EDIT, min_size=1, max_size=6, unique_by=lambda e: e[1:]))
     out = []
     for _ in range(count):
@@ -251,6 +251,8 @@ def test_ranks_and_dtypes_are_widened_without_rounding(tmp_path):
     )
     merged.save(tmp_path / "x")
     assert same(Bundle.load(tmp_path / "x", verify=True), merged)
+    merge([a, b], lazy=True)[0].save(tmp_path / "y")
+    assert (tmp_path / "x").read_bytes() == (tmp_path / "y").read_bytes()
 
 
 def test_a_merged_bundle_with_records_survives_the_disk(tmp_path):
@@ -260,6 +262,24 @@ def test_a_merged_bundle_with_records_survives_the_disk(tmp_path):
     assert same(back, merged) and back.manifest.unknown == []
     again, report = merge([back, lay(("c", "Ada", 0.5, 1.0))])
     assert ids(again) == ["c"] and len(again.manifest.dropped) == 2
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda b: b.extras.pop("dropped_picture_keys"), lambda b: b.extras["dropped_question_owner"].fill_(7),
+    lambda b: b.extras.update(dropped_picture_keys=torch.zeros(1, 9)),
+    lambda b: b.extras.update(dropped_question_owner=torch.zeros(3, dtype=torch.int64)),
+    lambda b: b.extras.update(picture_reach=torch.ones(1)),
+    lambda b: b.extras.update(picture_reach=torch.ones(1, 1), question_reach=torch.ones(1)),
+    lambda b: [b.extras.pop(name) for name in list(b.extras)],
+])  # fmt: skip
+def test_records_that_are_not_whole_are_refused(tmp_path, monkeypatch, spoil):
+    merged, _ = merge([lay(("a", "Miso", 0.0, 1.0)), lay(("b", "Rex", 1.5, 1.0))])
+    spoil(merged)
+    monkeypatch.setattr("okedit_cli.bundle.bundle._check_records", lambda *_: None)
+    merged.save(tmp_path / "x")
+    monkeypatch.undo()
+    with pytest.raises(InvalidBundle, match="not what a merge writes"):
+        Bundle.load(tmp_path / "x")
 
 
 def test_pictures_come_along_once():
