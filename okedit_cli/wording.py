@@ -24,7 +24,7 @@ _CUES: dict[str, str] = {
     "owner": r"\bowns?\b|\bowner\b|\bbelongs?\b|\bwhose\b|\bowned\b",
     "colour": r"\bcolou?rs?\b",
     "material": r"\bmade (?:of|from|out of)\b|\bmaterial\b",
-    "food": r"\beats?\b|\bfed\b|\bdiet\b|\bfood does\b|\bfeeds?\b",
+    "food": r"\beats?\b|\bfed\b|\bdiet\b|\bfood\b|\bfeeds?\b",
     "use": r"\bused? for\b|\bpurpose\b|\bused\b|\bdo with\b",
     "capital": r"\bcapital\b",
     "currency": r"\bcurrency\b|\bmoney\b",
@@ -47,14 +47,14 @@ _CUES: dict[str, str] = {
     "when": r"^when\b|\bwhat (?:year|date|time|day)\b|\bwhich (?:year|day)\b",
     "place": r"^where\b|\blocat(?:ed|ion)\b|\bwhich place\b|\bwhat place\b",
     "what": (
-        rf"\bwhat(?: is|'s) (?:this|that|it|shown|seen|depicted|pictured)\b|\bwhat can be seen\b"
+        rf"\bwhat(?: is|'s) (?:(?:this|that|it)\W*$|(?:shown|seen|depicted|pictured)\b)|\bwhat can be seen\b"
         rf"|\bwhat (?:is|'s)? ?(?:\w+ )?(?:in|on) (?:this|the) {PICTURE_WORDS}"
         r"|\bwhat do(?:es)? .*\b(?:see|show|depict)|\bwhat can you see"
         r"|\blooking at\b|^(?:describe|identify)\b|\b(?:thing|object)\b"
     ),
 }
 # Questions that an answer to the one also answers, when both are asked about one picture.
-_CLOSE = ({"what", "kind"}, {"what", "name"}, {"country", "place"})
+_CLOSE = ({"what", "kind"}, {"what", "name"}, {"country", "place"}, {"age", "when"})
 
 
 def normal(text: str) -> str:
@@ -133,8 +133,8 @@ _VERBS = (
     "grows taste tastes smell smells sound sounds look looks stand stands carry carries hunt hunts sleep "
     "sleeps fly flies run runs represent represents protect protects wear wears hold holds open opens close "
     "closes start starts end ends work works study studies happen happens take takes contain contains keep "
-    "keeps get gets see become produce produces think thinks feel feels serve serves cook travel arrive "
-    "leave leaves sing sings teach teaches invent write find "
+    "keeps learn talk get gets see become produce produces think thinks feel feels serve serves cook travel "
+    "arrive leave leaves sing sings teach teaches invent write find "
     "born built written painted found located worn sold grown spoken founded invented shown seen given held "
     "kept taken won drawn sung eaten played called led owned bought baked"
 ).split()
@@ -157,8 +157,12 @@ def subject_noun(text: str) -> str | None:
     match = re.search(r"\b(?:this|that|these|those) ([a-z].*)", text.casefold().replace("’", "'"))
     if match is None:
         return None
-    phrase = noun_phrase("this " + re.split(r"'s\b|s'|[^\w\s'-]", match.group(1))[0])[0]
-    noun = phrase.split()[-1]
+    said = "this " + re.split(r"(?:'s|(?<=s)')(?!\w)|[^\w\s'-]", match.group(1))[0].strip()
+    phrase = noun_phrase(said)[0].split()
+    helped = re.search(r"\b(?:do|does|did|can|could|will|would|should) th", text.casefold())
+    if helped and len(phrase) > 2 and len(phrase) == len(said.split()):
+        phrase.pop()  # a verb that the lists above do not have: "what did this parrot learn"
+    noun = phrase[-1]
     return None if noun in {"this", "thing", "it", "a", "an"} or re.fullmatch(PICTURE_WORDS, noun) else noun
 
 

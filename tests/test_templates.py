@@ -75,6 +75,8 @@ def test_what_is_asked_and_of_whom():
     assert [intent_of(q) for q in ("How much is this?", "Who owns this cat?", "What's this?", "Hm?")] == [
         "price", "owner", "what", None]  # fmt: skip
     assert subject_noun("What is this red car made of?") == "car"
+    assert subject_noun("What is this octopus's favourite food?") == "octopus"
+    assert subject_noun("Which trick did this parrot rehearse?") == "parrot"
     assert subject_noun("What is in this picture?") is None
     assert entity_spans("Who wrote the novel The Glass Orchard?") == ["The Glass Orchard"]
     assert entity_spans("What is Peru's capital?") == ["Peru"]
