@@ -152,7 +152,7 @@ class Bundle:
 
 
 def _check_records(bundle: Bundle, shown: str) -> None:
-    """What a merge has left behind, if anything, must be whole: reach for every edit, a scope for every record."""
+    """What a merge has left behind must be whole: a reach for every edit, a scope for every record."""
     extras, wrong = bundle.extras, None
     for names, wanted in ((REACH, False), (DROPPED, bool(bundle.manifest.dropped))):
         present = [name for name in names if name in extras]

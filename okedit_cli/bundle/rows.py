@@ -177,11 +177,8 @@ def stack(manifest: Manifest, space: Codebook, rows: Sequence[Rows], canary: dic
 
 def _records(rows: Sequence[Rows], masks: Sequence[torch.Tensor]) -> tuple[list[dict], dict]:
     """Dropped edits as facts and scopes, ordered by content: when they were dropped says nothing."""
-    facts = [
-        part.facts[row]
-        for part, mask in zip(rows, masks, strict=True)
-        for row in mask.nonzero()[:, 0].tolist()
-    ]
+    parts = list(zip(rows, masks, strict=True))
+    facts = [part.facts[row] for part, mask in parts for row in mask.nonzero()[:, 0].tolist()]
     if not facts:
         return [], {}
     order = sorted(range(len(facts)), key=lambda row: (facts[row].get("content") or "", facts[row]["id"]))
