@@ -24,7 +24,7 @@ __version__ = "0.1.0"
 _API = {
     "load_model": "okedit_cli.models.load",
     "load_facts": "okedit_cli.facts",
-    "fit": "okedit_cli.methods",
+    "fit": "okedit_cli.fitting",
     "attach": "okedit_cli.attach",
     "generate": "okedit_cli.generate",
     "evaluate": "okedit_cli.evaluate",

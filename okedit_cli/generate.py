@@ -1,0 +1,75 @@
+"""A model, edited or not, and questions: answers, each with the decision that was taken for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from okedit_cli.attach import Decision
+from okedit_cli.models.encode import encode, end_ids
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from okedit_cli.models.load import LoadedModel
+
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model said, and the decision of the attached bundles (None when nothing is attached)."""
+
+    text: str
+    decision: Decision | None = None
+
+
+@torch.inference_mode()
+def generate(
+    loaded: LoadedModel,
+    questions: Sequence[tuple[str, Image | None]],
+    *,
+    max_new_tokens: int = 48,
+    batch: int = BATCH,
+    on_text: Callable[[str], None] | None = None,
+) -> list[Answer]:
+    """Greedy answers in the order asked. `on_text` receives the text of a single question as it is made."""
+    answers: list[Answer | None] = [None] * len(questions)
+    # rows with and without a picture are read apart: not every family takes both at once
+    for pictured in (True, False):
+        numbers = [i for i, (_, picture) in enumerate(questions) if (picture is not None) == pictured]
+        for start in range(0, len(numbers), batch):
+            part = numbers[start : start + batch]
+            for i, answer in zip(part, _generate(loaded, [questions[i] for i in part], max_new_tokens, on_text), strict=True):
+                answers[i] = answer
+    return answers
+
+
+def _generate(loaded: LoadedModel, questions, max_new_tokens: int, on_text) -> list[Answer]:
+    inputs = encode(loaded, questions)
+    inputs.pop("position_ids", None)  # generate() counts them itself, and goes on counting
+    length = inputs["input_ids"].shape[1]
+    streamer = _streamer(loaded, on_text) if on_text and len(questions) == 1 else None
+    ends = end_ids(loaded)
+    out = loaded.model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1, streamer=streamer,
+                                eos_token_id=ends or None, pad_token_id=ends[0] if ends else None)
+    attachment = loaded.cache.get("attachment")
+    decisions = attachment.decisions if attachment else [None] * len(questions)
+    texts = loaded.tokenizer.batch_decode(out[:, length:], skip_special_tokens=True)
+    return [Answer(text.strip(), decision) for text, decision in zip(texts, decisions, strict=True)]
+
+
+def _streamer(loaded: LoadedModel, on_text: Callable[[str], None]):
+    from transformers import TextStreamer
+
+    class Streamer(TextStreamer):
+        """Hands text on as soon as it is final."""
+
+        def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+            """One more piece of the answer."""
+            on_text(text)
+
+    return Streamer(loaded.tokenizer, skip_prompt=True, skip_special_tokens=True)

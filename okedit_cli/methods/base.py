@@ -1,0 +1,73 @@
+"""What every method takes and gives, and the table of methods by name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from okedit_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from okedit_cli.edits.codebook import Codebook
+    from okedit_cli.facts import Fact
+    from okedit_cli.samples import Sample
+
+Progress = Callable[[str, int, int], None]
+
+# name -> module with `compute`
+METHODS = {"balancedit": "okedit_cli.methods.balancedit"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Settings every method shares; `layer` is where values act, 'auto' leaves it to the method."""
+
+    layer: int | str = "auto"
+    force: bool = False
+    seed: int = 0
+    progress: Progress | None = None
+
+    def tell(self, stage: str, done: int, total: int) -> None:
+        """Report progress, if anybody listens."""
+        if self.progress:
+            self.progress(stage, done, total)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """How far a fact reaches in the channel that binds: distances of positives and negatives, and the radius."""
+
+    channel: str
+    d_pos: float
+    d_neg: float
+    radius: float
+    note: str = ""
+
+    @property
+    def exists(self) -> bool:
+        """Whether a radius separates both sides."""
+        return not self.note
+
+
+@dataclass
+class Computed:
+    """A codebook with a row for each fact of `kept`, and what is known of all facts."""
+
+    codebook: Codebook
+    site: dict[str, Any]
+    settings: dict[str, Any]
+    kept: list[Fact]
+    samples: dict[str, list[Sample]]
+    scopes: dict[str, Scope]
+    seconds: dict[str, float]
+    canary: dict[str, Any] = field(default_factory=dict)
+    canary_rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+def method_named(name: str) -> Callable[[Any, Sequence[Fact], Options], Computed]:
+    """The method's compute function; UsageError lists what there is."""
+    if name not in METHODS:
+        raise UsageError(f"There is no method {name!r}.", hint=f"Methods: {', '.join(METHODS)}.")
+    return importlib.import_module(METHODS[name]).compute

@@ -1,0 +1,162 @@
+"""What happens inside a scope: low-rank affine changes of one feed-forward output, fitted for many facts at once.
+
+Loss: cross-entropy on the answer for the edit and its positives, and KL to the unedited model on the negatives, so
+that a misfire is mild. Only the answer's tokens run, only through the layers from the site upwards (models/suffix.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional as F
+
+from okedit_cli.models.encode import answer_ids
+from okedit_cli.models.sites import hidden_size
+from okedit_cli.models.suffix import Suffix, read_prompts, run_suffix
+
+if TYPE_CHECKING:
+    from okedit_cli.models.load import LoadedModel
+    from okedit_cli.samples import Sample
+
+RANK, STEPS, RATE = 4, 60, 0.05
+KEEP = 0.3  # weight of KL on the negatives
+ENOUGH = 0.02  # mean cross-entropy at which a fact needs no more steps
+ROWS = 96  # samples fitted together: bounds memory
+POSITIVES, NEGATIVES = 8, 5  # samples of a fact that are run
+
+
+@dataclass
+class Values:
+    """Stacked changes: down, up [N, rank, d], bias [N, d]."""
+
+    down: torch.Tensor
+    up: torch.Tensor
+    bias: torch.Tensor
+
+
+def change_rows(x: torch.Tensor, down: torch.Tensor, up: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Change for rows x [B, T, d] with a value each: down, up [B, rank, d], bias [B, d]."""
+    x = x.to(down.dtype)
+    return torch.einsum("btr,brd->btd", torch.einsum("btd,brd->btr", x, down), up) + bias[:, None]
+
+
+def fit_values(
+    loaded: LoadedModel,
+    facts: Sequence[Sequence[Sample]],
+    layer: int,
+    *,
+    seed: int = 0,
+    done: Callable[[int], None] = lambda count: None,
+) -> tuple[Values, list[float]]:
+    """Values of facts, each given by its samples, and the seconds each took."""
+    parts, seconds = [], []
+    per_fact = POSITIVES + NEGATIVES
+    step = max(1, ROWS // per_fact)
+    for start in range(0, len(facts), step):
+        began = time.perf_counter()
+        part = facts[start : start + step]
+        parts.append(_fit_part(loaded, part, layer, seed))
+        seconds += [(time.perf_counter() - began) / len(part)] * len(part)
+        done(start + len(part))
+    width = hidden_size(loaded.model)
+    if not parts:
+        return Values(torch.zeros(0, RANK, width), torch.zeros(0, RANK, width), torch.zeros(0, width)), seconds
+    return Values(*(torch.cat([getattr(p, name) for p in parts]) for name in ("down", "up", "bias"))), seconds
+
+
+def _chosen(samples: Sequence[Sample]) -> list[Sample]:
+    """Edit first, then positives and negatives of every origin and cell in turn."""
+    edit = [s for s in samples if s.role == "edit"]
+    out = list(edit)
+    for role, count in (("positive", POSITIVES - len(edit)), ("negative", NEGATIVES)):
+        groups: dict[tuple[str, str], list[Sample]] = {}
+        for sample in samples:
+            if sample.role == role:
+                groups.setdefault((sample.cell, sample.origin), []).append(sample)
+        turn = [g for g in groups.values()]
+        picked: list[Sample] = []
+        while len(picked) < count and any(turn):
+            for group in turn:
+                if group and len(picked) < count:
+                    picked.append(group.pop(0))
+        out += picked
+    return out
+
+
+def _fit_part(loaded: LoadedModel, facts: Sequence[Sequence[Sample]], layer: int, seed: int) -> Values:
+    chosen = [(number, sample) for number, samples in enumerate(facts) for sample in _chosen(samples)]
+    groups: list[tuple[Suffix, torch.Tensor, bool]] = []
+    for negative in (False, True):
+        rows = [(n, s) for n, s in chosen if (s.role == "negative") == negative]
+        for pictured in (False, True):  # rows with and without a picture are read apart: every family takes that
+            part = [(n, s) for n, s in rows if (s.picture is not None) == pictured]
+            if not part:
+                continue
+            questions = [(s.prompt, s.picture) for _, s in part]
+            if negative:
+                answers = _own_words(loaded, questions)
+            else:
+                answers = [answer_ids(loaded, s.target) for _, s in part]
+            suffix = read_prompts(loaded, questions, answers, layer)
+            owner = torch.tensor([n for n, _ in part], device=loaded.device)
+            groups.append((suffix, owner, negative))
+    return _optimise(loaded, groups, len(facts), layer, seed)
+
+
+@torch.no_grad()
+def _own_words(loaded: LoadedModel, questions: Sequence, count: int = 3) -> list[list[int]]:
+    """The unedited model's first `count` tokens in answer to each question."""
+    from okedit_cli.models.encode import encode
+
+    batch = encode(loaded, questions)
+    out = loaded.model.generate(**batch, max_new_tokens=count, min_new_tokens=count, do_sample=False)
+    return out[:, batch["input_ids"].shape[1] :].tolist()
+
+
+def _optimise(loaded: LoadedModel, groups, count: int, layer: int, seed: int) -> Values:
+    width, device = hidden_size(loaded.model), loaded.device
+    noise = torch.Generator().manual_seed(seed)
+    first = torch.randn(RANK, width, generator=noise).to(device)
+    # The change is learned in units of the residual stream, so that one rate serves every layer and model.
+    unit = torch.cat([g[0].states.float().flatten(0, 1) for g in groups]).pow(2).mean().sqrt()
+    down = (first / width**0.5).repeat(count, 1, 1).requires_grad_()
+    up = torch.zeros(count, RANK, width, device=device, requires_grad=True)
+    bias = torch.zeros(count, width, device=device, requires_grad=True)
+    optimiser = torch.optim.Adam([{"params": [up, bias], "lr": RATE}, {"params": [down], "lr": RATE / 10}])
+    best = [torch.full((count,), torch.inf, device=device), down.detach().clone(), up.detach().clone(), bias.detach().clone()]
+    bases = [suffix.logits.float().log_softmax(-1) if negative else None for suffix, _, negative in groups]
+    for step in range(STEPS + 1):
+        optimiser.zero_grad()
+        said, kept = torch.zeros(2, count, device=device)
+        total = torch.zeros((), device=device)
+        for (suffix, owner, negative), base in zip(groups, bases, strict=True):
+            logits = run_suffix(loaded, suffix, layer, _change(owner, down, up * unit, bias * unit)).float()
+            there = suffix.targets != -100
+            if negative:
+                loss = F.kl_div(logits.log_softmax(-1), base, log_target=True, reduction="none").sum(-1)
+            else:
+                loss = F.cross_entropy(logits.transpose(1, 2), suffix.targets, ignore_index=-100, reduction="none")
+            row = (loss * there).sum(1) / there.sum(1)
+            share = torch.bincount(owner, minlength=count).clamp_min(1)[owner]
+            total = total + (row / share).sum() * (KEEP if negative else 1.0)
+            (kept if negative else said).index_add_(0, owner, (row / share).detach())
+        score = said + KEEP * kept
+        better = score < best[0]
+        for saved, now in zip(best[1:], (down, up, bias), strict=True):
+            saved[better] = now.detach()[better]
+        best[0] = torch.minimum(best[0], score)
+        if step == STEPS or bool((said < ENOUGH).all() and step >= 20):
+            break
+        total.backward()
+        optimiser.step()
+        for group in optimiser.param_groups:
+            group["lr"] *= 0.97
+    return Values(best[1].cpu(), (best[2] * unit).cpu(), (best[3] * unit).cpu())
+
+
+def _change(owner: torch.Tensor, down: torch.Tensor, up: torch.Tensor, bias: torch.Tensor):
+    return lambda x: change_rows(x, down[owner], up[owner], bias[owner])
