@@ -1,0 +1,52 @@
+"""Near negatives from the data set itself: each case's question on another case's picture, and the other way.
+
+    none/edit    the edit's question without a picture
+    other/edit   the edit's question on the picture of another case
+    edit/other   another case's question on the edit's picture
+    other/other  another case's question on its own picture
+
+The partner of a case is the next one in an order drawn by the seed that has another picture and another
+target, of the same kind where there is one, so that it does not depend on the order of the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from okedit_cli.evaluate.case import Case, Probe
+from okedit_cli.wording import normal
+
+_LOOKED_AT = 50  # partners tried before a case goes without
+
+
+def in_order(cases: Sequence[Case], seed: int = 0) -> list[Case]:
+    """Cases in an order that the seed and their ids alone decide."""
+    return sorted(cases, key=lambda case: (hashlib.sha256(f"{seed}:{case.id}".encode()).digest(), case.id))
+
+
+def with_grid(cases: Sequence[Case], seed: int = 0) -> list[Case]:
+    """Cases, each with its cells; those that come with cells of their own, or are text alone, as they are."""
+    ring = in_order([case for case in cases if case.picture is not None], seed)
+    place = {case.id: number for number, case in enumerate(ring)}
+    return [
+        case if case.near or case.picture is None else replace(case, near=_cells(case, ring, place[case.id]))
+        for case in cases
+    ]
+
+
+def _cells(case: Case, ring: Sequence[Case], place: int) -> tuple[Probe, ...]:
+    cells = [Probe(case.prompt, None, (), "none/edit")]
+    around = [ring[(place + step) % len(ring)] for step in range(1, min(len(ring), _LOOKED_AT))]
+    fitting = [other for other in around if other.picture != case.picture and other.target != case.target]
+    other = next((one for one in fitting if one.kind == case.kind), next(iter(fitting), None))
+    if other is not None:
+        cells.append(Probe(case.prompt, other.picture, (), "other/edit"))
+        cells.append(Probe(other.prompt, other.picture, (), "other/other"))
+    # a question that means the same as the edit's would be a positive
+    asked = {normal(case.prompt), *map(normal, case.rephrasings), *map(normal, case.train.rephrasings)}
+    strange = next((one for one in fitting if normal(one.prompt) not in asked), None)
+    if strange is not None:
+        cells.append(Probe(strange.prompt, case.picture, (), "edit/other"))
+    return tuple(cells)

@@ -1,0 +1,69 @@
+"""CounterFact (Meng et al. 2022), text alone: the flat form of later works and the original one.
+
+Flat: `case_id, prompt, target_new, subject, ground_truth, rephrase_prompt, locality_prompt,
+locality_ground_truth`. Original: `case_id, requested_rewrite{prompt with {}, subject, target_new.str,
+target_true.str}, paraphrase_prompts, neighborhood_prompts`. A neighbour is another subject of the same
+relation whose answer is the old target.
+"""
+
+from __future__ import annotations
+
+from okedit_cli.evaluate.case import Case, Probe
+from okedit_cli.evaluate.readers.rows import LeftOut, Row
+
+
+def read_flat(row: Row) -> Case:
+    """One row of the flat form."""
+    target = row.target("target_new")
+    locality = ()
+    if "locality_prompt" in row.fields:
+        locality = (Probe(row.text("locality_prompt"), None, row.texts("locality_ground_truth")),)
+    return Case(
+        id=_id(row),
+        prompt=row.text("prompt"),
+        target=target,
+        before=row.text("ground_truth", optional=True),
+        subject=row.text("subject", optional=True),
+        rephrasings=row.texts("rephrase_prompt"),
+        text_locality=locality,
+    )
+
+
+def read_original(row: Row) -> Case:
+    """One row of the original form."""
+    rewrite = row.fields.get("requested_rewrite")
+    if not isinstance(rewrite, dict):
+        row.complain("requested_rewrite is no object, expected prompt, subject, target_new and target_true")
+        rewrite = {}
+    inner = row.inside(rewrite)
+    subject, prompt = inner.text("subject"), inner.text("prompt")
+    if prompt and "{}" not in prompt:
+        row.complain("the prompt of requested_rewrite has no {} for the subject")
+    target, true = _answer(inner, "target_new"), _answer(inner, "target_true", optional=True)
+    neighbours = (Probe(text, None, (true,) if true else ()) for text in row.texts("neighborhood_prompts"))
+    return Case(
+        id=_id(row),
+        prompt=prompt.replace("{}", subject),
+        target=target,
+        before=true,
+        subject=subject,
+        rephrasings=row.texts("paraphrase_prompts"),
+        text_locality=tuple(neighbours),
+    )
+
+
+def _answer(row: Row, key: str, *, optional: bool = False) -> str:
+    value = row.fields.get(key)
+    text = (
+        row.inside(value).text("str", optional=optional)
+        if isinstance(value, dict)
+        else row.text(key, optional=optional)
+    )
+    if isinstance(value, dict) and value.get("str") == "" and not optional:
+        raise LeftOut(f"{key} is empty")
+    return text
+
+
+def _id(row: Row) -> str:
+    number = row.text("case_id", optional=True)
+    return f"counterfact-{number}" if number else ""
