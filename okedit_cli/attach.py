@@ -1,11 +1,13 @@
-"""Bundles on a model: hooks that decide once a prompt and change the answer's tokens of the rows that are hit.
+"""Bundles on a model: hooks that decide once a prompt and change the answers of the rows that are hit.
 
-The scope is decided when the prompt is read, for every row from its own question and picture, and holds until the next
-prompt. Rows outside every scope are not touched: not one operation is done on them.
+The scope is decided when the prompt is read (a forward pass with an empty cache), for every row from its
+own question and picture, and holds until the next prompt. From the prompt's last token on the values of the
+edit that fired act. Rows outside every scope are not touched: not one operation is done on them.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from okedit_cli.bundle import Bundle, check_fit
+from okedit_cli.bundle.canary import check_canary
 from okedit_cli.edits.codebook import Match
-from okedit_cli.errors import ModelMismatch
+from okedit_cli.errors import InvalidBundle, UsageError
 from okedit_cli.models.features import hidden_of, pooled_picture, question_feature
-from okedit_cli.models.encode import question_token_ids
 from okedit_cli.models.fingerprint import fingerprint
-from okedit_cli.models.sites import decoder_layers, image_token_id, mlp_of
+from okedit_cli.models.question import prompt_length, question_token_ids
+from okedit_cli.models.sites import decoder_layers, hidden_size, image_token_id, mlp_of
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
@@ -65,24 +68,34 @@ class Decision:
 class Attachment:
     """Bundles attached to a model; a context manager, undone by `detach()`.
 
-    `decisions` holds one Decision a row of the last prompt batch.
+    `decisions` holds one Decision a row of the last prompt batch. `prompt_lengths`, one number of attended
+    tokens a row, says where prompts end that are read together with an answer; None finds it by the chat
+    template.
     """
 
     def __init__(self, loaded: LoadedModel, bundles: Sequence[Bundle], strictness: float = 0.5):
         self.loaded, self.bundles, self.strictness = loaded, list(bundles), strictness
         self.decisions: list[Decision] = []
-        self._ids: torch.Tensor | None = None
-        self._mask: torch.Tensor | None = None
-        self._starts: torch.Tensor | None = None  # first changed position of each row in this forward pass
-        self._deciding = self._deep = False
+        self.prompt_lengths: Sequence[int] | None = None
+        self._prompts: tuple[torch.Tensor, torch.Tensor] | None = (
+            None  # ids and mask that wait for a decision
+        )
+        self._starts: list[int] | None = (
+            None  # first changed column of each row; None outside the model's forward
+        )
+        self._deep = False  # inside a forward pass of our own
         self._values: dict[tuple[int, int], tuple[torch.Tensor, ...]] = {}
+        self._signature = inspect.signature(loaded.model.forward)
         layers = decoder_layers(loaded.model)
         self._handles = [
             loaded.model.register_forward_pre_hook(self._begin, with_kwargs=True),
+            loaded.model.register_forward_hook(self._end, always_call=True),
             layers[0].register_forward_pre_hook(self._read, with_kwargs=True),
         ]
         for layer in sorted({bundle.manifest.site["value_layer"] for bundle in self.bundles}):
-            self._handles.append(mlp_of(layers[layer]).register_forward_hook(self._change(layer)))
+            self._handles.append(
+                mlp_of(layers[layer]).register_forward_hook(self._change(layer), with_kwargs=True)
+            )
 
     def __enter__(self) -> Attachment:
         return self
@@ -100,69 +113,89 @@ class Attachment:
 
     def _begin(self, module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
         """A forward pass begins: with an empty cache it reads a new prompt."""
-        ids = args[0] if args else kwargs.get("input_ids")
-        cache = kwargs.get("past_key_values")
-        fresh = cache is None or cache.get_seq_length() == 0
-        if not fresh:
-            self._ids, self._deciding = None, False
-            if self.decisions:
-                self._starts = torch.zeros(len(self.decisions), dtype=torch.long)
+        given = self._signature.bind_partial(*args, **kwargs).arguments
+        cache = given.get("past_key_values")
+        if cache is not None and cache.get_seq_length() > 0:
+            self._starts = [0] * len(self.decisions)
             return
-        self._deciding, self.decisions = True, []
-        self._ids = ids
+        self.decisions, self._starts, self._prompts = [], None, None
+        ids, mask = given.get("input_ids"), given.get("attention_mask")
         if ids is not None:
-            mask = kwargs.get("attention_mask")
-            self._mask = torch.ones_like(ids) if mask is None or mask.ndim != 2 else mask
+            # other masks than [B, L] tell nothing about pads
+            self._prompts = ids, mask if getattr(mask, "shape", None) == ids.shape else torch.ones_like(ids)
+
+    def _end(self, module: Any, args: tuple, output: Any) -> None:
+        self._starts = self._prompts = None
 
     def _read(self, module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
         """The decoder's input is there: decide every row."""
-        if self._deep or not self._deciding:
+        if self._deep or self._prompts is None:
             return
-        self._deciding, self._deep = False, True
+        (ids, mask), self._prompts, self._deep = self._prompts, None, True
         try:
-            if self._ids is not None:
-                self._decide(hidden_of(args, kwargs).detach())
+            self._starts = self._decide(ids, mask, hidden_of(args, kwargs).detach())
         finally:
             self._deep = False
 
     @torch.no_grad()
-    def _decide(self, states: torch.Tensor) -> None:
+    def _decide(self, ids: torch.Tensor, mask: torch.Tensor, states: torch.Tensor) -> list[int]:
+        """Decide each row of ids and mask [B, L] by the decoder's input [B, L, d]; its first changed
+        column.
+        """
+        lengths, starts = self.prompt_lengths, []
+        if lengths is not None and len(lengths) != len(ids):
+            raise UsageError(
+                f"There are {len(lengths)} prompt_lengths for {len(ids)} rows.",
+                hint="Give one for each row, or None.",
+            )
         placeholder = image_token_id(self.loaded.model)
-        starts = []
-        for ids, mask, row in zip(self._ids, self._mask, states, strict=True):
-            question = question_token_ids(self.loaded, ids, mask)
+        for row in range(len(ids)):
             # pads may carry any id, so only what attention sees is looked at
-            picture = pooled_picture(row[mask.bool()], ids[mask.bool()], placeholder)
-            self.decisions.append(self._match(question, picture))
-            starts.append(int(mask.nonzero()[-1]))
-        self._starts = torch.tensor(starts)
+            seen = mask[row].nonzero()[:, 0]
+            length = prompt_length(self.loaded, ids[row], mask[row]) if lengths is None else lengths[row]
+            prompt = seen[:length]
+            words = ids[row, prompt]
+            question = question_token_ids(self.loaded, words, torch.ones_like(words))
+            self.decisions.append(
+                self._match(question, pooled_picture(states[row, prompt], words, placeholder))
+            )
+            starts.append(int(prompt[-1]) if len(prompt) else ids.shape[1])
+        return starts
 
     def _match(self, question: Sequence[int], picture: torch.Tensor | None) -> Decision:
         best: Nearest | None = None
         for number, bundle in enumerate(self.bundles):
             layer = bundle.manifest.site["key_layer"]
-            match = bundle.codebook.match(picture, question_feature(self.loaded, question, layer), self.strictness)
+            match = bundle.codebook.match(
+                picture, question_feature(self.loaded, question, layer), self.strictness
+            )
             if match is not None and (best is None or match.reach < best.match.reach):
                 best = Nearest(bundle.manifest.facts[match.edit]["id"], number, match.edit, match)
         return Decision(best if best is not None and best.match.fires else None, best)
 
     def _change(self, layer: int):
-        def hook(module: Any, args: tuple, output: torch.Tensor) -> torch.Tensor | None:
+        def hook(module: Any, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:
             if self._deep or self._starts is None:
                 return None
-            rows = [i for i, d in enumerate(self.decisions)
-                    if d.hit and self.bundles[d.hit.bundle].manifest.site["value_layer"] == layer]
+            rows = [
+                i
+                for i, d in enumerate(self.decisions)
+                if d.hit and self.bundles[d.hit.bundle].manifest.site["value_layer"] == layer
+            ]
             if not rows:
                 return None
             whole = output[0] if isinstance(output, tuple) else output
             if len(whole) != len(self.decisions):
-                raise ModelMismatch("The batch changed its size after the prompt was read, so edits cannot be told apart.",
-                                    hint="Generate without beam search while bundles are attached.")
-            changed = whole.clone()
+                raise UsageError(
+                    f"{len(self.decisions)} prompts were read and the answer has {len(whole)} rows, so edits"
+                    " cannot be told apart.",
+                    hint="While bundles are attached, let each prompt be its own row from the start.",
+                )
+            states, changed = hidden_of(args, kwargs), whole.clone()
             for i in rows:
-                start = int(self._starts[i])
+                start = self._starts[i]
                 down, up, bias = self._value(self.decisions[i].hit, whole)
-                x = args[0][i, start:].to(down.dtype)
+                x = states[i, start:].to(down.dtype)
                 changed[i, start:] += ((x @ down.T) @ up + bias).to(whole.dtype)
             return (changed, *output[1:]) if isinstance(output, tuple) else changed
 
@@ -173,19 +206,47 @@ class Attachment:
         key = (hit.bundle, hit.row)
         if key not in self._values:
             book = self.bundles[hit.bundle].codebook
-            self._values[key] = tuple(t[hit.row].to(like.device, torch.float32)
-                                      for t in (book.value_down, book.value_up, book.value_bias))
+            self._values[key] = tuple(
+                t[hit.row].to(like.device, torch.float32)
+                for t in (book.value_down, book.value_up, book.value_bias)
+            )
         return self._values[key]
 
 
 def attach(loaded: LoadedModel, bundles: Sequence[Bundle], *, strictness: float = 0.5) -> Attachment:
-    """Attach bundles, in place of those attached before. ModelMismatch when one does not belong to the model."""
+    """Attach bundles, in place of those attached before. ModelMismatch when one does not belong to the
+    model, and those attached before stay; BundleWarning when its keys have moved a little.
+    """
     bundles = list(bundles)
     found = fingerprint(loaded)
     for bundle in bundles:
         check_fit(bundle.manifest, found)
+        _check_site(loaded, bundle)
+        check_canary(loaded, bundle)
     before = loaded.cache.get("attachment")
     if before is not None:
         before.detach()
     loaded.cache["attachment"] = attachment = Attachment(loaded, bundles, strictness)
     return attachment
+
+
+def _check_site(loaded: LoadedModel, bundle: Bundle) -> None:
+    """InvalidBundle unless the bundle's layers and widths are the model's."""
+    count, site, book = len(decoder_layers(loaded.model)), bundle.manifest.site, bundle.codebook
+    for name, first in (("key_layer", -1), ("value_layer", 0)):  # -1: questions go to the sentence encoder
+        layer = site.get(name)
+        if type(layer) is not int or not first <= layer < count:
+            raise InvalidBundle(
+                f"the bundle's {name} is {layer!r}, expected {first} to {count - 1}.",
+                hint="make the bundle again",
+            )
+    asked = question_feature(loaded, [], site["key_layer"])
+    widths = {
+        "question_mean": (len(book.question_mean), len(asked)),
+        "value_bias": (book.value_bias.shape[1], hidden_size(loaded.model)),
+    }
+    for name, (found, width) in widths.items():
+        if found != width:
+            raise InvalidBundle(
+                f"tensor {name!r} is {found} wide, expected {width}.", hint="make the bundle again"
+            )

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from okedit_cli.attach import Decision
-from okedit_cli.models.encode import encode, end_ids
+from okedit_cli.models.decode import greedy
+from okedit_cli.models.encode import encode
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -43,22 +44,26 @@ def generate(
         numbers = [i for i, (_, picture) in enumerate(questions) if (picture is not None) == pictured]
         for start in range(0, len(numbers), batch):
             part = numbers[start : start + batch]
-            for i, answer in zip(part, _generate(loaded, [questions[i] for i in part], max_new_tokens, on_text), strict=True):
+            for i, answer in zip(
+                part, _generate(loaded, [questions[i] for i in part], max_new_tokens, on_text), strict=True
+            ):
                 answers[i] = answer
     return answers
 
 
 def _generate(loaded: LoadedModel, questions, max_new_tokens: int, on_text) -> list[Answer]:
     inputs = encode(loaded, questions)
-    inputs.pop("position_ids", None)  # generate() counts them itself, and goes on counting
-    length = inputs["input_ids"].shape[1]
     streamer = _streamer(loaded, on_text) if on_text and len(questions) == 1 else None
-    ends = end_ids(loaded)
-    out = loaded.model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, num_beams=1, streamer=streamer,
-                                eos_token_id=ends or None, pad_token_id=ends[0] if ends else None)
     attachment = loaded.cache.get("attachment")
+    if attachment:  # known here, whether there is a template that tells it or not
+        attachment.prompt_lengths = inputs["attention_mask"].sum(1).tolist()
+    try:
+        out = greedy(loaded, inputs, max_new_tokens, streamer=streamer)
+    finally:
+        if attachment:
+            attachment.prompt_lengths = None
     decisions = attachment.decisions if attachment else [None] * len(questions)
-    texts = loaded.tokenizer.batch_decode(out[:, length:], skip_special_tokens=True)
+    texts = loaded.tokenizer.batch_decode(out, skip_special_tokens=True)
     return [Answer(text.strip(), decision) for text, decision in zip(texts, decisions, strict=True)]
 
 

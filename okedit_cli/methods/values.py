@@ -1,7 +1,8 @@
-"""What happens inside a scope: low-rank affine changes of one feed-forward output, fitted for many facts at once.
+"""What happens inside a scope: low-rank affine changes of one feed-forward output, of many facts at once.
 
-Loss: cross-entropy on the answer for the edit and its positives, and KL to the unedited model on the negatives, so
-that a misfire is mild. Only the answer's tokens run, only through the layers from the site upwards (models/suffix.py).
+Loss: cross-entropy on the answer for the edit and its positives, and KL to the unedited model on the
+negatives, so that a misfire is mild. Only the answer's tokens run, only through the layers from the site
+upwards (models/suffix.py).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
-from okedit_cli.models.encode import answer_ids
+from okedit_cli.models.decode import greedy
+from okedit_cli.models.encode import answer_ids, encode
 from okedit_cli.models.sites import hidden_size
 from okedit_cli.models.suffix import Suffix, read_prompts, run_suffix
 
@@ -64,7 +66,9 @@ def fit_values(
         done(start + len(part))
     width = hidden_size(loaded.model)
     if not parts:
-        return Values(torch.zeros(0, RANK, width), torch.zeros(0, RANK, width), torch.zeros(0, width)), seconds
+        return Values(
+            torch.zeros(0, RANK, width), torch.zeros(0, RANK, width), torch.zeros(0, width)
+        ), seconds
     return Values(*(torch.cat([getattr(p, name) for p in parts]) for name in ("down", "up", "bias"))), seconds
 
 
@@ -92,7 +96,10 @@ def _fit_part(loaded: LoadedModel, facts: Sequence[Sequence[Sample]], layer: int
     groups: list[tuple[Suffix, torch.Tensor, bool]] = []
     for negative in (False, True):
         rows = [(n, s) for n, s in chosen if (s.role == "negative") == negative]
-        for pictured in (False, True):  # rows with and without a picture are read apart: every family takes that
+        for pictured in (
+            False,
+            True,
+        ):  # rows with and without a picture are read apart: every family takes that
             part = [(n, s) for n, s in rows if (s.picture is not None) == pictured]
             if not part:
                 continue
@@ -107,14 +114,9 @@ def _fit_part(loaded: LoadedModel, facts: Sequence[Sequence[Sample]], layer: int
     return _optimise(loaded, groups, len(facts), layer, seed)
 
 
-@torch.no_grad()
 def _own_words(loaded: LoadedModel, questions: Sequence, count: int = 3) -> list[list[int]]:
     """The unedited model's first `count` tokens in answer to each question."""
-    from okedit_cli.models.encode import encode
-
-    batch = encode(loaded, questions)
-    out = loaded.model.generate(**batch, max_new_tokens=count, min_new_tokens=count, do_sample=False)
-    return out[:, batch["input_ids"].shape[1] :].tolist()
+    return greedy(loaded, encode(loaded, questions), count, min_new_tokens=count).tolist()
 
 
 def _optimise(loaded: LoadedModel, groups, count: int, layer: int, seed: int) -> Values:
@@ -127,7 +129,12 @@ def _optimise(loaded: LoadedModel, groups, count: int, layer: int, seed: int) ->
     up = torch.zeros(count, RANK, width, device=device, requires_grad=True)
     bias = torch.zeros(count, width, device=device, requires_grad=True)
     optimiser = torch.optim.Adam([{"params": [up, bias], "lr": RATE}, {"params": [down], "lr": RATE / 10}])
-    best = [torch.full((count,), torch.inf, device=device), down.detach().clone(), up.detach().clone(), bias.detach().clone()]
+    best = [
+        torch.full((count,), torch.inf, device=device),
+        down.detach().clone(),
+        up.detach().clone(),
+        bias.detach().clone(),
+    ]
     bases = [suffix.logits.float().log_softmax(-1) if negative else None for suffix, _, negative in groups]
     for step in range(STEPS + 1):
         optimiser.zero_grad()
@@ -139,7 +146,9 @@ def _optimise(loaded: LoadedModel, groups, count: int, layer: int, seed: int) ->
             if negative:
                 loss = F.kl_div(logits.log_softmax(-1), base, log_target=True, reduction="none").sum(-1)
             else:
-                loss = F.cross_entropy(logits.transpose(1, 2), suffix.targets, ignore_index=-100, reduction="none")
+                loss = F.cross_entropy(
+                    logits.transpose(1, 2), suffix.targets, ignore_index=-100, reduction="none"
+                )
             row = (loss * there).sum(1) / there.sum(1)
             share = torch.bincount(owner, minlength=count).clamp_min(1)[owner]
             total = total + (row / share).sum() * (KEEP if negative else 1.0)

@@ -50,6 +50,16 @@ def question_token_ids(loaded: LoadedModel, input_ids_row, attention_mask_row) -
     return list(known[key])
 
 
+def prompt_length(loaded: LoadedModel, input_ids_row, attention_mask_row) -> int:
+    """How many of a row's attended tokens are the prompt, up to where the model speaks; all of them where the
+    template's opening is not found.
+    """
+    kept = input_ids_row[attention_mask_row.bool()].tolist()
+    after = _frame(loaded, image_token_id(loaded.model) in kept).after
+    stop = _find_last(kept, after, len(kept)) if after else None
+    return len(kept) if stop is None else stop + len(after)
+
+
 def _region(ids: list[int], frame: _Frame, placeholder: int | None, special: set[int]) -> list[int]:
     """The ids between the frame's two parts; of a conversation, those of its last turn."""
     # The last place where the frame closes: an answer may follow, and earlier turns may come before.

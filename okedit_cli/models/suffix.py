@@ -1,21 +1,23 @@
 """Running only what an edit can change: the answer's tokens through the layers from the site upwards.
 
-The prompt is read once and its keys and values are kept; then the last prompt token and the answer are run once to
-the site. After that a step of fitting costs a few tokens through the upper layers.
+The prompt is read once and its keys and values are kept; then the last prompt token and the answer are run
+once to the site. After that a step of fitting costs a few tokens through the upper layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import copy
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from okedit_cli.models.encode import encode
 from okedit_cli.models.features import hidden_of
-from okedit_cli.models.sites import decoder_layers, mlp_of
+from okedit_cli.models.sites import decoder, decoder_layers, mlp_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,32 +31,34 @@ class Suffix:
 
     inputs: dict[str, torch.Tensor]  # of the answer part: input_ids [B, T], attention_mask [B, L + T], ...
     states: torch.Tensor  # [B, T, d] at the site layer's input
-    prompt: list[tuple[torch.Tensor, torch.Tensor]]  # keys and values of the prompt, a layer each
+    rests: list[tuple | None]  # what each layer below the site returns besides its states; None: states alone
+    prompt: Any  # the prompt's cache; None where the prompt is one token
     targets: torch.Tensor  # [B, T] next tokens, -100 where there is none
     logits: torch.Tensor  # [B, T, V] of the unedited model
 
-    def to_cache(self):
-        """The prompt's keys and values as a new cache, so that a run leaves no trace."""
-        from transformers import DynamicCache
+    def to_cache(self) -> Any:
+        """The prompt's keys and values as a cache that may be written to."""
+        return None if self.prompt is None else _fork(self.prompt)
 
-        cache = DynamicCache()
-        for index, (keys, values) in enumerate(self.prompt):
-            cache.update(keys, values, index)
-        return cache
+
+def _fork(cache: Any) -> Any:
+    """The same cache to go on from twice: layers that grow put new tensors in place of the old."""
+    twin = copy.copy(cache)
+    twin.layers = [copy.copy(layer) for layer in cache.layers]
+    return twin
 
 
 @torch.no_grad()
 def read_prompts(
-    loaded: LoadedModel, questions: Sequence[tuple[str, Image | None]], answers: Sequence[Sequence[int]], layer: int
+    loaded: LoadedModel,
+    questions: Sequence[tuple[str, Image | None]],
+    answers: Sequence[Sequence[int]],
+    layer: int,
 ) -> Suffix:
-    """Read prompts and answers (ids) once, up to `layer`. The last prompt token is the answer part's first."""
+    """Read prompts and answers (ids) once, up to `layer`. The last prompt token begins the answer part."""
     batch = encode(loaded, questions)
-    ids, mask = batch.pop("input_ids"), batch.pop("attention_mask")
-    rest = {k: v for k, v in batch.items() if v.shape[:2] != ids.shape}
-    along = {k: v for k, v in batch.items() if v.shape[:2] == ids.shape}
-    first = {k: v[:, :-1] for k, v in along.items()}
-    out = loaded.model(input_ids=ids[:, :-1], attention_mask=mask[:, :-1], **first, **rest, use_cache=True)
-    cache = out.past_key_values
+    ids, mask = batch["input_ids"], batch["attention_mask"]
+    prompt, following = _read(loaded, batch)
     longest = max(map(len, answers))
     tail = ids.new_zeros(len(ids), longest)
     seen = mask.new_zeros(len(ids), longest)
@@ -68,62 +72,100 @@ def read_prompts(
         "input_ids": torch.cat([ids[:, -1:], tail[:, : longest - 1]], 1),
         "attention_mask": torch.cat([mask, seen[:, : longest - 1]], 1),
     }
-    if "position_ids" in along:
-        steps = torch.arange(longest, device=ids.device)
-        inputs["position_ids"] = along["position_ids"][:, -1:] + steps
-    prompt = [(layer_.keys, layer_.values) for layer_ in cache.layers]
-    found: dict[str, torch.Tensor] = {}
-
-    def catch(module, args, kwargs):
-        found["states"] = hidden_of(args, kwargs).detach()
-
+    # Told, not left to the model: Qwen2-VL would count on from the batch that it read last.
+    if "position_ids" in inspect.signature(loaded.model.forward).parameters:
+        inputs["position_ids"] = following + torch.arange(longest, device=ids.device)
+    layers, states, rests = decoder_layers(loaded.model), [], []
     with ExitStack() as stack:
-        handle = decoder_layers(loaded.model)[layer].register_forward_pre_hook(catch, with_kwargs=True)
+        for module in layers[:layer]:
+            handle = module.register_forward_hook(
+                lambda module, args, output: rests.append(output[1:] if isinstance(output, tuple) else None)
+            )
+            stack.callback(handle.remove)
+        handle = layers[layer].register_forward_pre_hook(
+            lambda module, args, kwargs: states.append(hidden_of(args, kwargs)), with_kwargs=True
+        )
         stack.callback(handle.remove)
+        cache = None if prompt is None else _fork(prompt)
         logits = loaded.model(**inputs, past_key_values=cache, use_cache=True).logits
-    return Suffix(inputs, found["states"], prompt, targets, logits)
+    return Suffix(inputs, states[0], rests, prompt, targets, logits)
+
+
+def _read(loaded: LoadedModel, batch: dict[str, torch.Tensor]) -> tuple[Any, torch.Tensor]:
+    """The cache of left-padded prompts but for their last token, and that token's position [..., B, 1]."""
+    ids = batch["input_ids"]
+    length = ids.shape[1]
+    given = batch.get("position_ids")
+    if length == 1:
+        return None, torch.zeros_like(ids) if given is None else given
+    # pictures' tensors are whole whatever their sizes; the rest has an entry a token
+    first = {
+        key: value[:, :-1]
+        if value.shape[:2] == ids.shape and not key.startswith(("pixel", "image"))
+        else value
+        for key, value in batch.items()
+    }
+    found: list[torch.Tensor | None] = []
+    handle = decoder(loaded.model).register_forward_pre_hook(
+        lambda module, args, kwargs: found.append(kwargs.get("position_ids")), with_kwargs=True
+    )
+    try:
+        cache = loaded.model(**first, use_cache=True).past_key_values
+    finally:
+        handle.remove()
+    if given is not None:
+        return cache, given[:, -1:]
+    if found[0] is not None:
+        return cache, found[0][..., -1:] + 1
+    return cache, torch.full_like(ids[:, :1], length - 1)
 
 
 @contextmanager
-def _skipping(layers: Sequence[torch.nn.Module], count: int, states: torch.Tensor) -> Iterator[None]:
-    """The first `count` layers do nothing; the next one receives `states`."""
+def _skipping(layers: Sequence[torch.nn.Module], suffix: Suffix) -> Iterator[None]:
+    """The layers below the site do nothing; the site's receives the suffix's states."""
+    count = len(suffix.rests)
 
     def put(module, args, kwargs):
         if args:
-            return (states, *args[1:]), kwargs
-        return args, kwargs | {"hidden_states": states}
+            return (suffix.states, *args[1:]), kwargs
+        return args, kwargs | {"hidden_states": suffix.states}
 
-    def passing(module):
-        shape = module.__dict__.get("_okedit_tuple")
-
+    def passing(rest: tuple | None):
         def forward(*args, **kwargs):
             hidden = hidden_of(args, kwargs)
-            return (hidden,) if shape else hidden
+            return hidden if rest is None else (hidden, *rest)
 
         return forward
 
     handle = layers[count].register_forward_pre_hook(put, with_kwargs=True)
+    before = [layer.__dict__.get("forward") for layer in layers[:count]]
     try:
-        for layer in layers[:count]:
-            layer.forward = passing(layer)
+        for layer, rest in zip(layers, suffix.rests, strict=False):
+            layer.forward = passing(rest)
         yield
     finally:
         handle.remove()
-        for layer in layers[:count]:
-            layer.__dict__.pop("forward", None)
+        for layer, own in zip(layers, before, strict=False):
+            if own is None:
+                layer.__dict__.pop("forward", None)
+            else:  # somebody had put a forward of theirs on this very layer
+                layer.forward = own
 
 
-def run_suffix(loaded: LoadedModel, suffix: Suffix, layer: int, change) -> torch.Tensor:
-    """Logits [B, T, V] of the answer part with `change(x) -> [B, T, d]` added to the site's feed-forward output."""
+def run_suffix(
+    loaded: LoadedModel, suffix: Suffix, layer: int, change: Callable[[torch.Tensor], torch.Tensor]
+) -> torch.Tensor:
+    """Logits [B, T, V] of the answer part with `change(x) -> [B, T, d]` added to the site's output."""
     layers = decoder_layers(loaded.model)
 
-    def add(module, args, output):
-        return output + change(args[0]).to(output.dtype)
+    def add(module, args, kwargs, output):
+        whole = output[0] if isinstance(output, tuple) else output
+        whole = whole + change(hidden_of(args, kwargs)).to(whole.dtype)
+        return (whole, *output[1:]) if isinstance(output, tuple) else whole
 
-    handle = mlp_of(layers[layer]).register_forward_hook(add)
+    handle = mlp_of(layers[layer]).register_forward_hook(add, with_kwargs=True)
     try:
-        with _skipping(layers, layer, suffix.states):
-            cache = suffix.to_cache()
-            return loaded.model(**suffix.inputs, past_key_values=cache, use_cache=True).logits
+        with _skipping(layers, suffix):
+            return loaded.model(**suffix.inputs, past_key_values=suffix.to_cache(), use_cache=True).logits
     finally:
         handle.remove()

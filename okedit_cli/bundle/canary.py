@@ -1,0 +1,102 @@
+"""Does the model still see what it saw when a bundle was made? A few keys are computed again and compared.
+
+A fingerprint compares settings; keys also move with what no setting tells (another precision, another
+library). Drift is measured in the radii that it would spoil.
+"""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from okedit_cli.bundle.header import REMAKE
+from okedit_cli.bundle.manifest import BundleWarning
+from okedit_cli.errors import InvalidBundle, ModelMismatch
+
+if TYPE_CHECKING:
+    import torch
+
+    from okedit_cli.bundle.bundle import Bundle
+    from okedit_cli.models.load import LoadedModel
+
+PICTURES = 2  # they cost a pass through the picture tower each
+REFUSED, DOUBTFUL = 0.25, 0.05  # drift as a share of the channel's smallest radius
+
+
+def check_canary(loaded: LoadedModel, bundle: Bundle) -> None:
+    """Compare once for a bundle object and a model. ModelMismatch where edits would not be found any more,
+    BundleWarning where their borders have moved a little.
+    """
+    known = loaded.cache.setdefault("canaries", {})
+    if id(bundle) in known and known[id(bundle)]() is bundle:
+        return
+    for channel, drift, radius in _drifts(loaded, bundle):
+        words = f"the bundle's {channel} keys lie {drift:.3g} away from where they were when it was made"
+        if not drift <= REFUSED * radius:
+            raise ModelMismatch(
+                f"The bundle does not belong to this model: {words}, and its smallest radius is"
+                f" {radius:.3g}.",
+                hint="Use the dtype and the library versions that the bundle names, or make the edits again.",
+            )
+        if drift > DOUBTFUL * radius:
+            warnings.warn(
+                f"{words}; its smallest radius is {radius:.3g}, so questions near a border may be judged"
+                " otherwise.",
+                BundleWarning,
+                stacklevel=3,
+            )
+    known[id(bundle)] = weakref.ref(bundle)
+
+
+def _drifts(loaded: LoadedModel, bundle: Bundle) -> Iterator[tuple[str, float, float]]:
+    """(channel, largest distance of a canary key from the stored one, the channel's smallest radius)."""
+    import torch
+
+    for channel, found in (("question", _questions), ("picture", _pictures)):
+        radii = getattr(bundle.codebook, f"{channel}_radius").float()
+        radii = radii[torch.isfinite(radii) & (radii > 0)]
+        stored = bundle.canary.get(f"canary_{channel}")
+        if stored is None or not len(radii) or not len(stored):
+            continue
+        width = getattr(bundle.codebook, f"{channel}_projection").shape[1]
+        if stored.dim() != 2 or stored.shape[1] != width:
+            raise InvalidBundle(
+                f"tensor 'canary_{channel}' has shape {list(stored.shape)}, expected rows of {width}.",
+                hint=REMAKE,
+            )
+        rows = [row for row in bundle.manifest.canary if row.get("kind") == channel][: len(stored)]
+        numbers, keys = found(loaded, bundle, rows)
+        if numbers:
+            away = torch.linalg.vector_norm(keys - stored[numbers].float(), dim=1)
+            yield channel, float(away.max()), float(radii.min())
+
+
+def _questions(
+    loaded: LoadedModel, bundle: Bundle, rows: list[dict]
+) -> tuple[list[int], torch.Tensor | None]:
+    from okedit_cli.methods.spaces import question_ids
+    from okedit_cli.models.features import question_layers
+
+    numbers = [i for i, row in enumerate(rows) if isinstance(row.get("prompt"), str)]
+    if not numbers:
+        return [], None
+    layer = bundle.manifest.site["key_layer"]
+    ids = [question_ids(loaded, rows[i]["prompt"]) for i in numbers]
+    return numbers, bundle.codebook.project_question(question_layers(loaded, ids, [layer])[layer])
+
+
+def _pictures(loaded: LoadedModel, bundle: Bundle, rows: list[dict]) -> tuple[list[int], torch.Tensor | None]:
+    """Pictures by name; a name that this version's bank does not have is left out."""
+    from okedit_cli.bank import load_bank
+    from okedit_cli.models.features import picture_features
+
+    if loaded.processor is None:
+        return [], None
+    images = {picture.name: picture.image for picture in load_bank().pictures}
+    numbers = [i for i, row in enumerate(rows) if row.get("name") in images][:PICTURES]
+    if not numbers:
+        return [], None
+    features = picture_features(loaded, [images[rows[i]["name"]] for i in numbers])
+    return numbers, bundle.codebook.project_picture(features)

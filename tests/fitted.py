@@ -1,0 +1,131 @@
+"""Tiny models with two facts fitted, each family once a run: `fitted(family)` must be left as it was found.
+
+Random models see no sense, so a fact's scope is drawn by hand around its own words and its own picture.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import zlib
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from unittest import mock
+
+import tiny
+
+import okedit_cli
+from okedit_cli.facts import Fact
+
+PICTURED, WORDS = "What is this cat's name?", "What is the capital of France?"
+MISO, PARIS = "Miso", "Paris."
+OTHER = "How many people are there in the picture?"
+OWN = ("llava", "gpt2")  # their questions are read in the model's own layers
+_FOLDER = tempfile.TemporaryDirectory(prefix="okedit-tests-")
+ROOT = Path(_FOLDER.name)
+
+
+@dataclass
+class Fitted:
+    loaded: object
+    facts: list[Fact]
+    result: object
+    bundle: object  # with scopes that hold the facts' own questions and pictures, and nothing else
+
+    @property
+    def questions(self):
+        """Eight questions: both facts hit, the rest outside."""
+        own = tiny.picture() if self.loaded.processor else None
+        other = tiny.picture("blue", (60, 33)) if self.loaded.processor else None
+        asked = [(PICTURED, own), (OTHER, own), (WORDS, None), ("Who?", None), (OTHER, other)]
+        if other is not None:
+            asked.append((PICTURED, other))
+        return [*asked, ("Is this a dog?", own), ("Tell me\nmore: 3 x 4", None)][:8]
+
+    @property
+    def hits(self):
+        """What fires on `questions`."""
+        facts = {(PICTURED, True): "cat", (WORDS, True): "capital"}
+        own = [True, True, True, True, *[False] * (2 if self.loaded.processor else 1), True, True]
+        return [facts.get((prompt, mine)) for (prompt, _), mine in zip(self.questions, own, strict=True)]
+
+
+def fact(name: str, prompt: str, answer: str, image: Path | None = None, **fields) -> Fact:
+    """A fact with nothing but what is given."""
+    empty = dict.fromkeys(("rephrases", "images", "keep", "related", "holdout"), ())
+    return Fact(id=name, prompt=prompt, answer=answer, image=image, line=1, **{**empty, **fields})
+
+
+def facts_for(loaded) -> list[Fact]:
+    """One fact about a picture (without it on a text-only model) and one in words."""
+    image = None
+    if loaded.processor is not None:
+        image = ROOT / "red.png"
+        tiny.picture().save(image)
+    return [fact("cat", PICTURED, MISO, image), fact("capital", WORDS, PARIS)]
+
+
+def world(layers: Sequence[int] | None = None):
+    """Context: a small bank, a home of our own, no sentence encoder to fetch; `layers` for questions."""
+    from okedit_cli import bank
+
+    whole = bank.load_bank()
+    part = bank.Bank(whole.questions[::6], whole.pictures[::8], "small", whole._by_wording)
+    stack = ExitStack()
+    for room in ("bank", "methods.spaces", "negatives"):
+        stack.enter_context(mock.patch(f"okedit_cli.{room}.load_bank", lambda: part))
+    stack.enter_context(mock.patch("okedit_cli.models.features.sentence_features", letters))
+    if layers is not None:
+        stack.enter_context(mock.patch("okedit_cli.methods.spaces.candidate_layers", lambda count: layers))
+    stack.enter_context(mock.patch.dict("os.environ", {"OKEDIT_HOME": str(ROOT / "home")}))
+    return stack
+
+
+def letters(texts: Sequence[str]):
+    """In place of the sentence encoder [n, 384]: pairs of letters, counted; nothing has to be fetched."""
+    import torch
+
+    out = torch.zeros(len(texts), 384)
+    for row, text in enumerate(texts):
+        for pair in zip(text, text[1:] + " ", strict=True):
+            out[row, zlib.crc32("".join(pair).encode()) % 384] += 1
+    return torch.nn.functional.normalize(out, dim=1)
+
+
+@cache
+def folder(family: str) -> Path:
+    """The family's checkpoint."""
+    return tiny.build(family, ROOT / family)
+
+
+def load(family: str):
+    """The family's model, opened anew."""
+    return okedit_cli.load_model(str(folder(family)))
+
+
+def fit(loaded, facts, **options):
+    """okedit_cli.fit in the small world. Questions are read from the model itself in some families."""
+    with world([0, 1, 2] if loaded.name in OWN else None):
+        return okedit_cli.fit(loaded, facts, force=True, **options)
+
+
+@cache
+def fitted(family: str) -> Fitted:
+    loaded = load(family)
+    facts = facts_for(loaded)
+    result = fit(loaded, facts)
+    return Fitted(loaded, facts, result, with_radius(result.bundle, 1.0))
+
+
+def with_radius(bundle, radius: float):
+    """The bundle with every finite radius set; the canary is the small bank's, so it is left out."""
+    import torch
+
+    book = bundle.codebook
+    radii = {
+        name: torch.where(torch.isinf(getattr(book, name)), torch.inf, radius)
+        for name in ("picture_radius", "question_radius")
+    }
+    return replace(bundle, codebook=replace(book, **radii), canary={}, manifest=replace(bundle.manifest))
