@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from okedit_cli.attach import attach
 from okedit_cli.bundle import Bundle, Manifest
+from okedit_cli.bundle.words import row_of
 from okedit_cli.generate import generate
 from okedit_cli.methods import Computed, Options, method_named
 from okedit_cli.methods.base import Progress
-from okedit_cli.pictures import picture_sha256
 
 if TYPE_CHECKING:
     from okedit_cli.facts import Fact
@@ -57,7 +57,7 @@ def fit(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> FitResult:
-    """Fit facts and check them. UsageError: unknown method or layer; InvalidFacts: a picture cannot be read."""
+    """Fit facts and check them. UsageError: unknown method or layer; InvalidFacts: a broken picture."""
     compute = method_named(method)
     before = loaded.cache.get("attachment")
     if before is not None:
@@ -67,9 +67,15 @@ def fit(
     bundle = Bundle(_manifest(loaded, method, computed), computed.codebook, computed.canary)
     reports = _check(loaded, bundle, facts, computed, options)
     for fact, report in ((f, r) for f in bundle.manifest.facts for r in reports if f["id"] == r.id):
-        fact["report"] = {"took": report.took, "positives": list(report.positives), "negatives": list(report.negatives),
-                          "channel": report.channel, "d_pos": _finite(report.d_pos), "d_neg": _finite(report.d_neg),
-                          "radius": _finite(report.radius)}
+        fact["report"] = {
+            "took": report.took,
+            "positives": list(report.positives),
+            "negatives": list(report.negatives),
+            "channel": report.channel,
+            "d_pos": _finite(report.d_pos),
+            "d_neg": _finite(report.d_neg),
+            "radius": _finite(report.radius),
+        }
     return FitResult(bundle, reports)
 
 
@@ -85,20 +91,28 @@ def _manifest(loaded: LoadedModel, method: str, computed: Computed) -> Manifest:
     from okedit_cli.bank import load_bank
     from okedit_cli.models.fingerprint import fingerprint
 
-    facts = []
-    for fact in computed.kept:
-        row = {"id": fact.id, "prompt": fact.prompt, "answer": fact.answer, "rephrases": list(fact.rephrases)}
-        if fact.image is not None:
-            row["picture_sha256"] = picture_sha256(fact.image)
-        facts.append(row)
-    versions = {"okedit": __version__, "torch": torch.__version__, "transformers": transformers.__version__,
-                "dtype": str(loaded.dtype).removeprefix("torch.")}
-    return Manifest(base=fingerprint(loaded), site=computed.site, method=method, facts=facts, settings=computed.settings,
-                    versions=versions, bank=load_bank().version, canary=computed.canary_rows)
+    versions = {
+        "okedit": __version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "dtype": str(loaded.dtype).removeprefix("torch."),
+    }
+    return Manifest(
+        base=fingerprint(loaded),
+        site=computed.site,
+        method=method,
+        facts=[row_of(fact) for fact in computed.kept],
+        settings=computed.settings,
+        versions=versions,
+        bank=load_bank().version,
+        canary=computed.canary_rows,
+    )
 
 
-def _check(loaded: LoadedModel, bundle: Bundle, facts: Sequence[Fact], computed: Computed, options: Options) -> list[FactReport]:
-    """Ask every kept fact's samples with its bundle attached; negatives that fire are asked without as well."""
+def _check(
+    loaded: LoadedModel, bundle: Bundle, facts: Sequence[Fact], computed: Computed, options: Options
+) -> list[FactReport]:
+    """Ask every kept fact's samples with the bundle attached, and negatives that fire without as well."""
     kept = {fact.id for fact in computed.kept}
     reports = []
     for number, fact in enumerate(facts):
@@ -108,7 +122,9 @@ def _check(loaded: LoadedModel, bundle: Bundle, facts: Sequence[Fact], computed:
         note, took, good, same = scope.note, False, (0, 0), (0, 0)
         if fact.id in kept:
             edits = [s for s in samples if s.role == "edit"]
-            positives = sorted((s for s in samples if s.role == "positive"), key=lambda s: s.origin != "user")[:CHECKED]
+            positives = sorted(
+                (s for s in samples if s.role == "positive"), key=lambda s: s.origin != "user"
+            )[:CHECKED]
             negatives = [s for s in samples if s.role == "negative"]
             with attach(loaded, [bundle]):
                 said = _ask(loaded, [*edits, *positives])
@@ -116,20 +132,38 @@ def _check(loaded: LoadedModel, bundle: Bundle, facts: Sequence[Fact], computed:
             right = [says(answer.text, fact.answer) for answer in said]
             took = all(right[: len(edits)])
             good = (sum(right[len(edits) :]), len(positives))
-            fired = [i for i, a in enumerate(heard) if a.decision and a.decision.hit and a.decision.hit.edit_id == fact.id]
+            fired = [
+                i
+                for i, a in enumerate(heard)
+                if a.decision and a.decision.hit and a.decision.hit.edit_id == fact.id
+            ]
             plain = _ask(loaded, [negatives[i] for i in fired], tokens=16)
             spoilt = sum(a.text != heard[i].text for i, a in zip(fired, plain, strict=True))
             same = (len(negatives) - spoilt, len(negatives))
             if not took:
                 note = (note + "; " if note else "") + f"it still answers {said[0].text!r}"
-        reports.append(FactReport(fact.id, took, fact.id not in kept, good, same, scope.d_pos, scope.d_neg, scope.radius,
-                                  scope.channel, computed.seconds[fact.id] + time.perf_counter() - began, note))
+        reports.append(
+            FactReport(
+                fact.id,
+                took,
+                fact.id not in kept,
+                good,
+                same,
+                scope.d_pos,
+                scope.d_neg,
+                scope.radius,
+                scope.channel,
+                computed.seconds[fact.id] + time.perf_counter() - began,
+                note,
+            )
+        )
     options.tell("checking facts", len(facts), len(facts))
     return reports
 
 
 def says(text: str, answer: str) -> bool:
     """Whether a generated text is the answer, case, spaces and a final full stop aside."""
+
     def plain(words: str) -> str:
         return " ".join(words.lower().strip().rstrip(".!").split())
 

@@ -1,9 +1,9 @@
 """The codebook: keys, radii and values of many edits as stacked tensors.
 
-An edit fires where one of its picture keys lies within its picture radius and one of its question keys within its
-question radius; among those that fire the nearest wins (BalancEdit, ICML 2025, section 4, with the scope judged in two
-channels instead of one). A value is a low-rank affine change added to the site's output:
-`value_up.T @ (value_down @ x) + value_bias`.
+An edit fires where one of its picture keys lies within its picture radius and one of its question keys
+within its question radius; among those that fire the nearest wins (BalancEdit, ICML 2025, section 4, with
+the scope judged in two channels instead of one). A value is a low-rank affine change added to the site's
+output: `value_up.T @ (value_down @ x) + value_bias`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ class Match:
     @property
     def reach(self) -> float:
         """The larger of distance / radius over the channels; the edit fires where it is at most 1."""
-        return max(_ratio(self.picture_distance, self.picture_radius),
-                   _ratio(self.question_distance, self.question_radius))
+        return max(
+            _ratio(self.picture_distance, self.picture_radius),
+            _ratio(self.question_distance, self.question_radius),
+        )
 
     @property
     def fires(self) -> bool:
@@ -48,12 +50,13 @@ def _ratio(distance: float, radius: float) -> float:
 
 @dataclass(eq=False)
 class Codebook:
-    """N edits. Spaces: `projection` maps a centred feature [d] to a key space [r] where Euclidean distance is judged.
+    """N edits. Spaces: `projection` maps a centred feature [d] to a key space [r] where Euclidean distance
+    is judged.
 
     picture_mean [dp], picture_projection [dp, rp], question_mean [dq], question_projection [dq, rq];
-    picture_keys [Kp, rp] with picture_owner [Kp] (an edit may have several keys, or none when its picture channel is
-    open), question_keys [Kq, rq] with question_owner [Kq]; picture_radius, question_radius [N] (inf: channel open);
-    value_down, value_up [N, rank, d], value_bias [N, d].
+    picture_keys [Kp, rp] with picture_owner [Kp] (an edit may have several keys, or none when its picture
+    channel is open), question_keys [Kq, rq] with question_owner [Kq]; picture_radius, question_radius [N]
+    (inf: channel open); value_down, value_up [N, rank, d], value_bias [N, d].
     """
 
     picture_mean: torch.Tensor
@@ -79,7 +82,9 @@ class Codebook:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> Codebook:
-        """A codebook from named tensors; InvalidBundle names the tensor that is missing or has another shape."""
+        """A codebook from named tensors; InvalidBundle names the tensor that is missing or has another
+        shape.
+        """
         names = [field.name for field in fields(cls)]
         missing = [name for name in names if name not in tensors]
         if missing:
@@ -91,26 +96,42 @@ class Codebook:
     def _check(self) -> None:
         sizes: dict[str, int] = {}
         shapes = {
-            "picture_mean": ("dp",), "picture_projection": ("dp", "rp"), "question_mean": ("dq",),
-            "question_projection": ("dq", "rq"), "picture_keys": ("Kp", "rp"), "picture_owner": ("Kp",),
-            "question_keys": ("Kq", "rq"), "question_owner": ("Kq",), "picture_radius": ("N",),
-            "question_radius": ("N",), "value_down": ("N", "rank", "d"), "value_up": ("N", "rank", "d"),
+            "picture_mean": ("dp",),
+            "picture_projection": ("dp", "rp"),
+            "question_mean": ("dq",),
+            "question_projection": ("dq", "rq"),
+            "picture_keys": ("Kp", "rp"),
+            "picture_owner": ("Kp",),
+            "question_keys": ("Kq", "rq"),
+            "question_owner": ("Kq",),
+            "picture_radius": ("N",),
+            "question_radius": ("N",),
+            "value_down": ("N", "rank", "d"),
+            "value_up": ("N", "rank", "d"),
             "value_bias": ("N", "d"),
         }
         for name, letters in shapes.items():
             shape = tuple(getattr(self, name).shape)
             if len(shape) != len(letters):
-                raise InvalidBundle(f"tensor {name!r} has shape {list(shape)}, expected {len(letters)} dimensions",
-                                    hint="make the bundle again")
+                raise InvalidBundle(
+                    f"tensor {name!r} has shape {list(shape)}, expected {len(letters)} dimensions",
+                    hint="make the bundle again",
+                )
             for letter, size in zip(letters, shape, strict=True):
                 if sizes.setdefault(letter, size) != size:
-                    raise InvalidBundle(f"tensor {name!r} has shape {list(shape)}, but {letter} is {sizes[letter]} elsewhere",
-                                        hint="make the bundle again")
+                    raise InvalidBundle(
+                        f"tensor {name!r} has shape {list(shape)}, but {letter} is {sizes[letter]} elsewhere",
+                        hint="make the bundle again",
+                    )
         for name in ("picture_owner", "question_owner"):
             owner = getattr(self, name)
-            if owner.dtype != torch.int64 or (len(owner) and not 0 <= int(owner.min()) <= int(owner.max()) < len(self)):
-                raise InvalidBundle(f"tensor {name!r} must hold int64 rows of the {len(self)} edits",
-                                    hint="make the bundle again")
+            if owner.dtype != torch.int64 or (
+                len(owner) and not 0 <= int(owner.min()) <= int(owner.max()) < len(self)
+            ):
+                raise InvalidBundle(
+                    f"tensor {name!r} must hold int64 rows of the {len(self)} edits",
+                    hint="make the bundle again",
+                )
 
     def project_picture(self, feature: torch.Tensor) -> torch.Tensor:
         """Picture feature [..., dp] -> key space [..., rp]."""
@@ -120,11 +141,14 @@ class Codebook:
         """Question feature [..., dq] -> key space [..., rq]."""
         return (feature.float() - self.question_mean.float()) @ self.question_projection.float()
 
-    def match(self, picture: torch.Tensor | None, question: torch.Tensor, strictness: float = 0.5) -> Match | None:
-        """The edit with the smallest reach for one prompt: picture feature [dp] (None: no picture), question [dq].
+    def match(
+        self, picture: torch.Tensor | None, question: torch.Tensor, strictness: float = 0.5
+    ) -> Match | None:
+        """The edit with the smallest reach for one prompt: picture feature [dp] (None: no picture),
+        question [dq].
 
-        `strictness` scales every radius by 1.5 - strictness: 0.5 is as fitted, 1 halves the reach, 0 makes it half
-        as large again.
+        `strictness` scales every radius by 1.5 - strictness: 0.5 is as fitted, 1 halves the reach, 0 makes
+        it half as large again.
         """
         if len(self) == 0:
             return None
@@ -139,10 +163,12 @@ class Codebook:
             ratio = torch.where(radius > 0, distance / radius, torch.inf)
             ratios.append(torch.where(torch.isinf(radius), 0.0, ratio))
         best = int(torch.maximum(*ratios).nan_to_num(torch.inf).argmin())
-        return Match(best, float(shown[best]), float(radii[0][best]), float(asked[best]), float(radii[1][best]))
+        return Match(
+            best, float(shown[best]), float(radii[0][best]), float(asked[best]), float(radii[1][best])
+        )
 
     def _nearest(self, keys: torch.Tensor, owner: torch.Tensor, point: torch.Tensor) -> torch.Tensor:
-        """Each edit's smallest distance [N] from its own keys to a point [r]; inf for an edit without keys."""
+        """Each edit's smallest distance [N] from its keys to a point [r]; inf for an edit without keys."""
         out = torch.full((len(self),), float("inf"))
         step = max(1, CHUNK // max(1, keys.shape[1]))
         point = point.to("cpu", torch.float32)

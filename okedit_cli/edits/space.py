@@ -1,8 +1,9 @@
 """Spaces in which distance means sense: linear maps that shrink what varies while the meaning stays.
 
-From groups of features that mean the same (wordings of one question, views of one picture) comes the within-group
-scatter; the map is its inverse square root, shrunk towards the identity (whitening with the within-class covariance,
-as in linear discriminant analysis), followed by a fixed random projection to a smaller size, which keeps distances.
+From groups of features that mean the same (wordings of one question, views of one picture) comes the
+within-group scatter; the map is its inverse square root, shrunk towards the identity (whitening with the
+within-class covariance, as in linear discriminant analysis), followed by a fixed random projection to a
+smaller size, which keeps distances.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ def fit_space(features: torch.Tensor, group: torch.Tensor, shrinkage: float, wid
 
 
 def best_space(features: torch.Tensor, group: torch.Tensor, width: int = WIDTH) -> Space:
-    """The space whose shrinkage separates best: fitted on even groups, judged on odd ones, then fitted on all."""
+    """The space whose shrinkage separates best: fitted on even groups, judged on odd ones, then fitted on
+    all.
+    """
     even = group % 2 == 0
     judged = []
     for shrinkage in SHRINKAGES:

@@ -37,7 +37,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Scope:
-    """How far a fact reaches in the channel that binds: distances of positives and negatives, and the radius."""
+    """How far a fact reaches in the channel that binds: distances of both sides, and the radius."""
 
     channel: str
     d_pos: float

@@ -1,8 +1,9 @@
-"""How far an edit reaches: keys and radius of one channel, from what must be inside and what must stay outside.
+"""How far an edit reaches: keys and radius of one channel, from what is to be inside and outside.
 
-Keys are spread over the positives; a positive's distance is to the nearest key made from another sample, so that a
-radius is judged on wordings and views it has not stored. The radius lies between both sides and never past a negative:
-eps = d_pos + t (d_neg - d_pos), which is BalancEdit's radius (ICML 2025, section 4.2) with order statistics for d.
+Keys are spread over the positives; a positive's distance is to the nearest key made from another sample, so
+that a radius is judged on wordings and views it has not stored. The radius lies between both sides and
+never past a negative: eps = d_pos + t (d_neg - d_pos), which is BalancEdit's radius (ICML 2025, section
+4.2) with order statistics for d.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from dataclasses import dataclass
 
 import torch
 
-BALANCE = 0.5  # t: 0 hugs the positives, 1 touches the nearest negative
-KEYS = 6
-REACHED = 0.9  # share of the positives that d_pos covers
+BALANCE = 0.7  # t: 0 hugs the positives, 1 touches the nearest negative
+KEYS = 12
+REACHED = 0.75  # share of the positives that d_pos covers
 TWIN = 1e-3  # a "negative" this near (relative to the key space) is the positive itself
 
 
@@ -45,7 +46,9 @@ def spread_keys(points: torch.Tensor, count: int = KEYS) -> list[int]:
     return chosen
 
 
-def reach(positives: torch.Tensor, negatives: torch.Tensor, *, count: int = KEYS, balance: float = BALANCE) -> Reach:
+def reach(
+    positives: torch.Tensor, negatives: torch.Tensor, *, count: int = KEYS, balance: float = BALANCE
+) -> Reach:
     """Keys and radius from positives [p, r] (the edit itself first) and negatives [n, r]."""
     chosen = spread_keys(positives, count)
     keys = positives[chosen]
