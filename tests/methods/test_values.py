@@ -1,0 +1,153 @@
+"""Fitting values: the cut-down run is the whole model's, leaves no trace, and teaches the answer."""
+
+from types import SimpleNamespace
+
+import pytest
+import tiny
+import torch
+from fitted import MISO, PARIS, PICTURED, WORDS, fitted, world
+
+from okedit_cli.methods import values
+from okedit_cli.methods.values import RANK, fit_values
+from okedit_cli.models.encode import answer_ids, encode
+from okedit_cli.models.sites import decoder_layers, hidden_size, mlp_of
+from okedit_cli.models.suffix import _skipping, read_prompts, run_suffix
+from okedit_cli.samples import Sample
+
+LAYER = 2
+
+
+@pytest.fixture(autouse=True)
+def small_world():
+    with world():
+        yield
+
+
+@pytest.fixture(params=tiny.FAMILIES)
+def loaded(request):
+    return fitted(request.param).loaded
+
+
+def suffixes(loaded):
+    """(questions, answers, Suffix) with pictures where the family has them, and without, of other sizes."""
+    kinds = [[("Who is this cat?", None), (WORDS, None), ("Hi", None)]]
+    if loaded.processor is not None:
+        shown = [tiny.picture("red", size) for size in ((40, 32), (90, 30))]
+        kinds.insert(0, [(PICTURED, shown[0]), ("What is in this picture?", shown[1])])
+    for questions in kinds:
+        answers = [answer_ids(loaded, words) for words in ("A dog", PARIS, "12")][: len(questions)]
+        yield questions, answers, read_prompts(loaded, questions, answers, LAYER)
+
+
+def change(x):
+    return 0.5 * x.roll(1, -1) + 0.1
+
+
+def whole(loaded, questions, answers):
+    """Logits of each row's answer part in one plain pass, changed from the prompt's last token on."""
+    lengths = encode(loaded, questions)["attention_mask"].sum(1).tolist()
+    batch = encode(loaded, questions, answers=answers)
+    columns = [
+        mask.nonzero()[n - 1 : -1, 0] for mask, n in zip(batch["attention_mask"], lengths, strict=True)
+    ]
+
+    def add(module, args, output):
+        output = output.clone()
+        for row, where in enumerate(columns):
+            output[row, where[0] :] += change(args[0][row, where[0] :])
+        return output
+
+    with torch.no_grad():
+        plain = loaded.model(**batch).logits
+        handle = mlp_of(decoder_layers(loaded.model)[LAYER]).register_forward_hook(add)
+        changed = loaded.model(**batch).logits
+        handle.remove()
+    return [(plain[row, where], changed[row, where]) for row, where in enumerate(columns)]
+
+
+def test_the_cut_down_run_is_the_whole_models(loaded):
+    kinds = list(suffixes(loaded))
+    for questions, answers, suffix in [*kinds, kinds[0]]:  # the first again, behind another batch
+        with torch.no_grad():
+            unchanged = run_suffix(loaded, suffix, LAYER, torch.zeros_like)
+            changed = run_suffix(loaded, suffix, LAYER, change)
+            assert torch.equal(run_suffix(loaded, suffix, LAYER, torch.zeros_like), unchanged)
+        torch.testing.assert_close(unchanged, suffix.logits, atol=1e-5, rtol=1e-4)
+        for row, (plain, edited) in enumerate(whole(loaded, questions, answers)):
+            torch.testing.assert_close(unchanged[row, : len(plain)], plain, atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(changed[row, : len(edited)], edited, atol=1e-4, rtol=1e-4)
+            assert suffix.targets[row][suffix.targets[row] != -100].tolist() == answers[row]
+
+
+def test_a_prompt_of_one_token():
+    loaded = fitted("gpt2").loaded
+    word = next(w for w in "abc" if len(loaded.tokenizer(w)["input_ids"]) == 1)
+    questions, answers = [(word, None)], [answer_ids(loaded, MISO)]
+    suffix = read_prompts(loaded, questions, answers, LAYER)
+    with torch.no_grad():
+        changed = run_suffix(loaded, suffix, LAYER, change)
+    torch.testing.assert_close(changed[0], whole(loaded, questions, answers)[0][1], atol=1e-4, rtol=1e-4)
+
+
+def test_layers_are_their_own_again(loaded):
+    before = [dict(layer.__dict__) for layer in decoder_layers(loaded.model)]
+    *_, (_, _, suffix) = suffixes(loaded)
+
+    def fails(x):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_suffix(loaded, suffix, LAYER, fails)
+    for layer, own in zip(decoder_layers(loaded.model), before, strict=True):
+        assert layer.__dict__.keys() == own.keys() and not layer._forward_pre_hooks
+        assert not mlp_of(layer)._forward_hooks
+
+
+def test_layers_that_return_more_than_states():
+    """As older families do: (states, attentions)."""
+
+    class Layer(torch.nn.Module):
+        def forward(self, hidden_states):
+            return hidden_states * 2, "attentions"
+
+    layers, states = [Layer(), Layer()], torch.ones(1)
+    with _skipping(layers, SimpleNamespace(states=states, rests=[("attentions",)])):
+        hidden, rest = layers[0](torch.full((1,), 9.0))
+        assert hidden == 9 and rest == "attentions"
+        assert layers[1](hidden)[0] == 2
+    assert layers[0](states)[0] == 2
+
+
+def samples_of(loaded, answer):
+    own = tiny.picture() if loaded.processor else None
+    edit = Sample("cat", "edit", PICTURED, own, answer, "edit/edit", "user")
+    kept = Sample("cat", "negative", "Is this a dog?", own, None, "edit/other", "bank")
+    return [edit, Sample("cat", "positive", "Who is this cat?", own, answer, "edit/rephrase", "user"), kept]
+
+
+def test_values_teach_the_answer_and_keep_the_rest(loaded, monkeypatch):
+    monkeypatch.setattr(values, "ROWS", 26)  # two facts at a time: the third is fitted by itself
+    facts = [samples_of(loaded, answer) for answer in (MISO, PARIS, "A dog")]
+    told = []
+    found, seconds = fit_values(loaded, facts, LAYER, done=told.append)
+    again, _ = fit_values(loaded, facts, LAYER)
+    assert told == [2, 3] and len(seconds) == 3
+    assert torch.equal(found.up, again.up) and torch.equal(found.down, again.down)
+    assert torch.equal(found.bias, again.bias)
+    for number, fact in enumerate(facts):
+        own = [tensor[number : number + 1] for tensor in (found.down, found.up, found.bias)]
+        for sample in fact[:2]:
+            suffix = read_prompts(
+                loaded, [(sample.prompt, sample.picture)], [answer_ids(loaded, sample.target)], LAYER
+            )
+            with torch.no_grad():
+                logits = run_suffix(loaded, suffix, LAYER, lambda x, own=own: values.change_rows(x, *own))
+            assert torch.equal(logits.argmax(-1), suffix.targets)
+
+
+def test_no_fact_has_no_value():
+    loaded = fitted("llama").loaded
+    found, seconds = fit_values(loaded, [], LAYER)
+    width = hidden_size(loaded.model)
+    assert found.up.shape == found.down.shape == (0, RANK, width) and found.bias.shape == (0, width)
+    assert seconds == []

@@ -1,0 +1,127 @@
+"""From facts to a bundle and back: what was fitted is what is saved, and the base model stays as it was."""
+
+import hashlib
+
+import pytest
+import tiny
+import torch
+from fitted import PICTURED, WORDS, fact, facts_for, fit, fitted, load, with_radius, world
+
+import okedit_cli
+from okedit_cli.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def small_world():
+    with world():
+        yield
+
+
+@pytest.fixture(params=tiny.FAMILIES)
+def case(request):
+    return fitted(request.param)
+
+
+def digest(model):
+    found = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        found.update(name.encode() + tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+def test_every_fact_takes(case):
+    for report, given in zip(case.result.reports, case.facts, strict=True):
+        assert report.id == given.id and report.took and not report.kept_out
+        assert report.positives[1] > 0 and report.negatives[1] > 0
+        assert report.positives[0] >= report.positives[1] - 1
+        assert report.d_pos >= 0 and report.seconds > 0
+    site = case.result.bundle.manifest.site
+    assert site["key_layer"] < site["value_layer"] < tiny.LAYERS
+    assert [row["id"] for row in case.result.bundle.manifest.facts] == ["cat", "capital"]
+
+
+def test_written_and_read_it_gives_the_same_answers(case, tmp_path):
+    case.result.bundle.save(tmp_path / "facts.safetensors")
+    read = okedit_cli.Bundle.load(tmp_path / "facts.safetensors", verify=True)
+    answers = []
+    for bundle in (case.result.bundle, read):
+        with okedit_cli.attach(case.loaded, [bundle]):
+            found = okedit_cli.generate(case.loaded, case.questions, max_new_tokens=4)
+        answers.append([(a.text, a.decision) for a in found])
+    assert answers[0] == answers[1]
+    assert any(decision.hit for _, decision in answers[0])
+
+
+@pytest.mark.parametrize("family", ["llava", "gpt2"])
+def test_the_same_facts_give_the_same_bytes_and_the_model_stays(family, tmp_path):
+    files = []
+    for name in ("one", "two"):
+        loaded = load(family)  # opened anew: nothing may hang on what was computed before
+        # transformers puts hooks of its own on a picture tower that runs for the first time
+        okedit_cli.generate(loaded, fitted(family).questions[:1], max_new_tokens=1)
+        before, hooks = digest(loaded.model), _hooks(loaded.model)
+        fit(loaded, facts_for(loaded)).bundle.save(tmp_path / name)
+        assert digest(loaded.model) == before and _hooks(loaded.model) == hooks
+        assert all(weight.grad is None for weight in loaded.model.parameters())
+        files.append((tmp_path / name).read_bytes())
+    assert files[0] == files[1]
+
+
+def _hooks(model):
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+
+
+def test_no_fact_at_all(tmp_path):
+    case = fitted("llava")
+    result = fit(case.loaded, [])
+    assert result.reports == [] and len(result.bundle) == 0
+    result.bundle.save(tmp_path / "empty")
+    with okedit_cli.attach(case.loaded, [okedit_cli.Bundle.load(tmp_path / "empty"), case.bundle]):
+        answer = okedit_cli.generate(case.loaded, [(WORDS, None)])[0]
+    assert answer.decision.hit.bundle == 1
+
+
+def test_a_fact_without_a_radius_is_kept_out_unless_forced(monkeypatch):
+    from okedit_cli.methods import balancedit
+    from okedit_cli.methods.base import Scope
+
+    real = balancedit.judged
+    monkeypatch.setattr(
+        balancedit, "judged", lambda *a: Scope(real(*a).channel, 2.0, 1.0, 0.0, "this fact will over-reach")
+    )
+    case = fitted("llama")
+    kept_out = okedit_cli.fit(case.loaded, case.facts)
+    assert len(kept_out.bundle) == 0
+    assert all(report.kept_out and not report.took for report in kept_out.reports)
+    assert all("over-reach" in report.note for report in kept_out.reports)
+    forced = okedit_cli.fit(case.loaded, case.facts[1:], force=True)
+    assert len(forced.bundle) == 1 and forced.reports[0].took and "over-reach" in forced.reports[0].note
+
+
+def test_a_text_model_refuses_a_fact_with_a_picture():
+    case = fitted("gpt2")
+    pictured = fact("cat", PICTURED, "Miso", facts_for(fitted("llava").loaded)[0].image)
+    with pytest.raises(UsageError, match="cat has a picture"):
+        fit(case.loaded, [pictured])
+
+
+def test_what_cannot_be_asked_for():
+    case = fitted("gpt2")
+    with pytest.raises(UsageError, match="no method 'rome'"):
+        fit(case.loaded, case.facts, method="rome")
+    with pytest.raises(UsageError, match="Layer 4 cannot carry"):
+        fit(case.loaded, case.facts, layer=4)
+
+
+def test_the_layer_asked_for_carries_the_values():
+    case = fitted("llama")
+    result = fit(case.loaded, case.facts[1:], layer=3)
+    assert result.bundle.manifest.site["value_layer"] == 3 and result.reports[0].took
+
+
+def test_progress_is_told_to_the_end_and_older_bundles_are_detached():
+    case, told = fitted("llama"), {}
+    attachment = okedit_cli.attach(case.loaded, [with_radius(case.result.bundle, 1.0)])
+    fit(case.loaded, case.facts, progress=lambda stage, done, total: told.update({stage: (done, total)}))
+    assert case.loaded.cache.get("attachment") is not attachment
+    assert told["fitting facts"] == told["checking facts"] == told["measuring scopes"] == (2, 2)
