@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from okedit_cli.evaluate.metrics import (
@@ -70,6 +70,7 @@ def test_wilson_against_the_textbook():
     assert wilson(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-4)
 
 
+@settings(max_examples=30)
 @given(st.lists(SHARES, min_size=1, max_size=30), st.integers(0, 3))
 def test_bootstrap_contains_the_mean_whatever_the_order(values, seed):
     low, high = bootstrap(values, seed=seed)
@@ -79,6 +80,7 @@ def test_bootstrap_contains_the_mean_whatever_the_order(values, seed):
     assert bootstrap(mixed, seed=seed) == (low, high)
 
 
+@settings(max_examples=30)
 @given(st.lists(st.lists(SHARES, max_size=4), max_size=12))
 def test_an_estimate_is_a_mean_over_cases(groups):
     found = estimate(groups)
@@ -98,6 +100,7 @@ def test_harmonic_lies_below_the_mean(values):
     assert harmonic([*values, 0.0]) == 0 and harmonic([]) == 0
 
 
+@settings(max_examples=30)
 @given(st.lists(st.tuples(SHARES, SHARES, SHARES), min_size=1, max_size=12))
 def test_harmonic_estimate_contains_its_value(rows):
     found = harmonic_estimate(list(zip(*rows, strict=True)))
@@ -168,6 +171,7 @@ def test_harmonic_mean_takes_whole_cases():
     assert figure(records, "hm", "exact").cases == 3
 
 
+@settings(max_examples=10)
 @given(st.randoms(use_true_random=False))
 def test_figures_do_not_depend_on_the_order_of_records(chance):
     records = [

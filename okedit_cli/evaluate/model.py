@@ -1,0 +1,201 @@
+"""A real model as a bench: fitted with a method, attached, asked. The only file here that runs a model."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from okedit_cli.evaluate.bench import Forced, Progress, Question, Said
+from okedit_cli.evaluate.case import Case
+from okedit_cli.evaluate.records import Decision
+from okedit_cli.facts import Fact
+
+if TYPE_CHECKING:
+    from okedit_cli.bundle import Bundle
+    from okedit_cli.models.load import LoadedModel
+
+MAX_TOKENS, BATCH = 32, 16
+_PICTURES = 256  # kept decoded; a chunk asks about few more than that
+
+
+class ModelAnswerer:
+    """Answers of a loaded model as it is at the moment."""
+
+    def __init__(self, loaded: LoadedModel, max_tokens: int, batch: int) -> None:
+        self.loaded, self.max_tokens, self.batch = loaded, max_tokens, batch
+
+    def answer(self, questions: Sequence[Question]) -> list[Said]:
+        """Greedy answers."""
+        from okedit_cli.generate import generate
+
+        asked = [(question.prompt, _picture(question.picture)) for question in questions]
+        answers = generate(self.loaded, asked, max_new_tokens=self.max_tokens, batch=self.batch)
+        return [Said(answer.text, _decision(answer.decision)) for answer in answers]
+
+    def forced(self, questions: Sequence[Question], answers: Sequence[str]) -> list[Forced]:
+        """Top-1 ids before each token of the answers; rows with and without a picture are read apart."""
+        found: dict[int, Forced] = {}
+        for pictured in (True, False):
+            rows = [i for i, question in enumerate(questions) if (question.picture is not None) == pictured]
+            for start in range(0, len(rows), self.batch):
+                part = rows[start : start + self.batch]
+                tops = self._forced([questions[i] for i in part], [answers[i] for i in part])
+                found.update(zip(part, tops, strict=True))
+        return [found[i] for i in range(len(questions))]
+
+    def _forced(self, questions: Sequence[Question], answers: Sequence[str]) -> list[Forced]:
+        import torch
+
+        from okedit_cli.models.encode import answer_ids, encode
+
+        ids = [answer_ids(self.loaded, answer) for answer in answers]
+        asked = [(question.prompt, _picture(question.picture)) for question in questions]
+        inputs = encode(self.loaded, asked, answers=ids)
+        attachment = self.loaded.cache.get("attachment")
+        if attachment is not None:
+            # where a prompt ends is known here, so nobody needs to find it by the template
+            seen = inputs["attention_mask"].sum(1).tolist()
+            attachment.prompt_lengths = [n - len(one) for n, one in zip(seen, ids, strict=True)]
+        try:
+            with torch.inference_mode():
+                logits = self.loaded.model(**inputs).logits
+        finally:
+            if attachment is not None:
+                attachment.prompt_lengths = None
+        # rows are padded on the left: the answer stands at the end, each token told by the one before
+        tops = (logits[row, -len(one) - 1 : -1].argmax(-1).tolist() for row, one in enumerate(ids))
+        return [Forced(tuple(one), tuple(top)) for one, top in zip(ids, tops, strict=True)]
+
+
+class ModelBench:
+    """A loaded model with a method that fits cases, or with bundles that are there already.
+
+    `store` is a folder for bundles of several edits, so that a run that was stopped does not fit them again.
+    `supporting` also edits the facts that portability rests on ("one-hop edited").
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        *,
+        method: str = "balancedit",
+        layer: int | str = "auto",
+        seed: int = 0,
+        force: bool = False,
+        bundles: Sequence[Bundle] = (),
+        supporting: bool = False,
+        max_tokens: int = MAX_TOKENS,
+        batch: int = BATCH,
+        store: Path | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.loaded, self.bundles, self.store, self.progress = loaded, list(bundles), store, progress
+        self.supporting, self.max_tokens = supporting, max_tokens
+        self.fitting = {"method": method, "layer": layer, "seed": seed, "force": force}
+        self._answerer = ModelAnswerer(loaded, max_tokens, batch)
+        self._whole: tuple[str, Bundle] | None = None  # the bundle of the last `within`
+
+    @contextmanager
+    def plain(self) -> Iterator[ModelAnswerer]:
+        """The model with nothing attached."""
+        before = self.loaded.cache.get("attachment")
+        if before is not None:
+            before.detach()
+        yield self._answerer
+
+    @contextmanager
+    def edited(self, cases: Sequence[Case], within: Sequence[Case]) -> Iterator[ModelAnswerer]:
+        """The model with the cases' edits attached; edits that a method keeps out are just not there."""
+        from okedit_cli.attach import attach
+
+        bundles = self.bundles or [self._bundle(cases, within)]
+        with attach(self.loaded, bundles):
+            yield self._answerer
+
+    def describe(self) -> dict[str, Any]:
+        """Fingerprint, method and settings, or the bundles' own words."""
+        from okedit_cli.models.fingerprint import fingerprint
+
+        settings: dict[str, Any] = {"max_tokens": self.max_tokens}
+        if self.bundles:
+            method = "+".join(dict.fromkeys(bundle.manifest.method for bundle in self.bundles))
+            content = [(b.manifest.facts, sorted(b.manifest.tensors.items())) for b in self.bundles]
+            digest = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+            return {
+                "model": fingerprint(self.loaded),
+                "method": method,
+                "settings": settings,
+                "bundle": digest,
+            }
+        settings |= {k: v for k, v in self.fitting.items() if k != "method"}
+        settings["supporting"] = self.supporting
+        return {"model": fingerprint(self.loaded), "method": self.fitting["method"], "settings": settings}
+
+    def _bundle(self, cases: Sequence[Case], within: Sequence[Case]) -> Bundle:
+        """The cases' edits: fitted, or what is left of the bundle of `within`.
+
+        Edits are fitted each to its own case, so those of the first cases are the same whoever comes later,
+        but for the near negatives that a method takes from other facts of one fit.
+        """
+        facts = self._facts(within)
+        key = hashlib.sha256(repr((self.describe(), facts)).encode()).hexdigest()[:16]
+        if self._whole is None or self._whole[0] != key:
+            self._whole = key, self._fitted(facts, key)
+        bundle = self._whole[1]
+        wanted = {fact.id for fact in self._facts(cases)}
+        later = [fact["id"] for fact in bundle.manifest.facts if fact["id"] not in wanted]
+        if not later:
+            return bundle
+        from okedit_cli.bundle.remove import remove
+
+        return remove(bundle, later)[0]
+
+    def _fitted(self, facts: Sequence[Fact], key: str) -> Bundle:
+        from okedit_cli.bundle import Bundle
+        from okedit_cli.fitting import fit
+
+        kept = self.store / f"{key}.safetensors" if self.store is not None and len(facts) > 1 else None
+        if kept is not None and kept.exists():
+            return Bundle.load(kept)
+        progress = self.progress if len(facts) > 1 else None
+        bundle = fit(self.loaded, facts, **self.fitting, progress=progress).bundle
+        if kept is not None:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            bundle.save(kept)
+        return bundle
+
+    def _facts(self, cases: Sequence[Case]) -> list[Fact]:
+        facts = [case.fact() for case in cases]
+        if self.supporting:
+            for case in cases:
+                for number, probe in enumerate(case.supporting, 1):
+                    facts.append(
+                        Fact(f"{case.id}-hop-{number}", probe.prompt, probe.answers[0], probe.picture)
+                    )
+        return facts
+
+
+@lru_cache(maxsize=_PICTURES)
+def _picture(path: Path | None) -> Any:
+    if path is None:
+        return None
+    from okedit_cli.pictures import load_picture
+
+    return load_picture(path)
+
+
+def _decision(decision: Any) -> Decision | None:
+    """A decision of an attachment as records keep it; endless numbers become None."""
+    if decision is None:
+        return None
+    near = decision.hit or decision.nearest
+    if near is None:
+        return Decision()
+    numbers = (near.picture_distance, near.picture_radius, near.question_distance, near.question_radius)
+    plain = (round(float(n), 6) if n is not None and math.isfinite(n) else None for n in numbers)
+    return Decision(decision.hit.edit_id if decision.hit else "", near.edit_id, *plain)

@@ -1,0 +1,66 @@
+"""Which edits are in the model when which cases are scored: single edits, many at once, VLKEB's gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from okedit_cli.errors import UsageError
+from okedit_cli.evaluate.case import Case
+from okedit_cli.evaluate.grid import in_order
+
+Mode = Literal["single", "sequential", "bundle"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run. The seed alone orders the cases, so that the order of the file does not matter."""
+
+    mode: Mode = "single"
+    edits: tuple[int, ...] = ()  # sequential: how many edits at once, each number a stage; () is all cases
+    gaps: tuple[int, ...] = ()  # sequential: case i is scored again after i + gap edits
+    seed: int = 0
+    forced: bool = True  # teacher forcing beside generation
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as JSON has it."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One state of the model: the edits in it, and the cases that are scored then. `label` is reported."""
+
+    label: str
+    edits: tuple[Case, ...]
+    scored: tuple[Case, ...]
+    within: tuple[Case, ...]
+
+    @property
+    def name(self) -> str:
+        """Unique among a run's stages."""
+        return f"{self.label}:{len(self.edits)}:{self.scored[0].id if self.scored else ''}"
+
+
+def stages(cases: Sequence[Case], plan: Plan) -> list[Stage]:
+    """The stages of a run in order. UsageError: more edits or a longer gap than there are cases."""
+    order = tuple(in_order(cases, plan.seed))
+    if plan.mode == "bundle":
+        return [Stage("bundle", order, order, order)]
+    if plan.mode == "single":
+        return [Stage("single", (case,), (case,), (case,)) for case in order]
+    counts = sorted(set(plan.edits)) or [len(order)]
+    if counts[0] < 1 or counts[-1] > len(order):
+        raise UsageError(
+            f"--edits {counts[-1] if counts[0] > 0 else counts[0]}: there are {len(order)} cases."
+        )
+    whole = order[: counts[-1]]
+    found = [Stage(f"sequential {count}", whole[:count], whole[:count], whole[:count]) for count in counts]
+    for gap in sorted(set(plan.gaps)):
+        if not 0 < gap < len(whole):
+            raise UsageError(f"--gap {gap}: expected 1 to {len(whole) - 1} with {len(whole)} edits.")
+        for place in range(len(whole) - gap):
+            edits = whole[: place + 1 + gap]
+            found.append(Stage(f"gap {gap} of {len(whole)}", edits, (whole[place],), whole))
+    return found

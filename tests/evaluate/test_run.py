@@ -1,0 +1,176 @@
+"""Runs over a bench without a model: who is asked what, when; stopping and going on; laws of methods."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from evaluate.bench import FakeBench, cases
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from okedit_cli.errors import UsageError
+from okedit_cli.evaluate.bench import Forced, Plain
+from okedit_cli.evaluate.case import METRICS, Probe
+from okedit_cli.evaluate.grid import with_grid
+from okedit_cli.evaluate.journal import Journal
+from okedit_cli.evaluate.plan import Plan, stages
+from okedit_cli.evaluate.run import run
+from okedit_cli.evaluate.scoring import aggregate
+
+
+def figures(records):
+    return {(f.stage, f.metric, f.measure): f.value for f in aggregate(records) if not f.cell and not f.kind}
+
+
+def ran(bench, found, plan=None, path=None):
+    with Journal(path, {}) as journal:
+        return run(bench, found, plan or Plan(), journal)
+
+
+def test_single_edits_are_alone_in_the_model():
+    bench = FakeBench()
+    records = ran(bench, cases(4))
+    assert sorted(bench.fits) == [[f"case-{n}"] for n in range(4)]
+    found = figures(records)
+    assert found["single", "rel", "exact"] == found["single", "t_gen", "exact"] == 1
+    assert found["single", "i_gen", "exact"] == found["single", "port", "exact"] == 0
+    assert found["single", "i_loc", "same"] == found["single", "specificity", "same"] == 1
+    assert found["single", "rel", "forced"] == 1 and found["single", "rel", "pre_exact"] == 0
+
+
+def test_a_method_that_does_nothing_keeps_everything():
+    found = figures(ran(Plain(FakeBench()), with_grid(cases(5))))
+    for (_, metric, measure), value in found.items():
+        if metric in METRICS and not METRICS[metric].positive:
+            assert value == 1
+        elif metric in METRICS and measure in ("exact", "contains", "forced"):
+            assert value == found["single", metric, f"pre_{measure}"]
+
+
+def test_a_value_that_is_always_on_keeps_nothing():
+    found = figures(ran(FakeBench("always"), with_grid(cases(5))))
+    assert found["single", "rel", "exact"] == found["single", "i_gen", "exact"] == 1
+    assert found["single", "near", "same"] == found["single", "t_loc", "same"] == 0
+
+
+def test_the_unedited_model_is_asked_each_question_once():
+    bench = FakeBench()
+    ran(bench, cases(4), Plan("sequential", edits=(2, 4)))
+    plain = Counter(question for edits, question in bench.asked if not edits)
+    assert set(plain.values()) == {1}
+
+
+def test_sequential_scores_all_edits_again_at_each_number():
+    bench = FakeBench("always")
+    records = ran(bench, cases(6), Plan("sequential", edits=(1, 6, 3)))
+    assert [len(fit) for fit in bench.fits] == [1, 3, 6]
+    found = figures(records)
+    assert found["sequential 1", "rel", "exact"] == 1
+    assert found["sequential 6", "rel", "exact"] == pytest.approx(1 / 6)
+
+
+def test_gaps_score_case_i_after_i_plus_gap_edits():
+    plan = Plan("sequential", gaps=(2,))
+    found = [stage for stage in stages(cases(5), plan) if stage.label == "gap 2 of 5"]
+    assert [len(stage.edits) for stage in found] == [3, 4, 5]
+    for place, stage in enumerate(found):
+        assert stage.scored == (stage.within[place],) and len(stage.within) == 5
+    assert figures(ran(FakeBench(), cases(5), plan))["gap 2 of 5", "rel", "exact"] == 1
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [Plan("sequential", edits=(7,)), Plan("sequential", edits=(0,)), Plan("sequential", gaps=(6,))],
+)
+def test_more_than_there_is_makes_no_sense(plan):
+    with pytest.raises(UsageError):
+        stages(cases(6), plan)
+
+
+def test_a_bundle_is_scored_on_all_cases_at_once():
+    bench = FakeBench()
+    records = ran(bench, cases(3), Plan("bundle"))
+    assert len(bench.fits) == 1 and {record.stage for record in records} == {"bundle"}
+
+
+def test_a_negative_that_another_edit_is_about_is_contested():
+    one, two = cases(2)
+    one = dataclasses.replace(one, near=(Probe("what is thing 1", two.picture, (), "other/edit"),))
+    near = {
+        plan.mode: [r for r in ran(FakeBench(), [one, two], plan) if r.metric == "near"]
+        for plan in (Plan(), Plan("sequential"))
+    }
+    assert [record.contested for record in near["single"]] == [False]
+    assert [record.contested for record in near["sequential"]] == [True]
+
+
+@settings(max_examples=25)
+@given(st.permutations(range(6)), st.sampled_from(["single", "sequential"]), st.integers(0, 2))
+def test_the_order_of_cases_does_not_matter(order, mode, seed):
+    plan, found = Plan(mode, seed=seed), with_grid(cases(6, ("a", "b")), seed)
+    mixed = with_grid([cases(6, ("a", "b"))[n] for n in order], seed)
+    assert ran(FakeBench(), mixed, plan) == ran(FakeBench(), found, plan)
+
+
+@settings(max_examples=25)
+@given(st.lists(st.integers(0, 120), max_size=4), st.sampled_from(["single", "sequential"]))
+def test_stopped_and_resumed_equals_uninterrupted(tmp_path_factory, stops, mode):
+    path: Path = tmp_path_factory.mktemp("run") / "out.jsonl"
+    plan = Plan(mode, gaps=(1,) if mode == "sequential" else ())
+    whole = ran(FakeBench(), cases(), plan)
+    for stop in stops:
+        try:
+            assert ran(FakeBench(stop_after=stop), cases(), plan, path) == whole
+        except KeyboardInterrupt:
+            with path.open("ab") as file:  # a kill in the middle of a write
+                file.write(b'["torn", {"te')
+    assert ran(FakeBench(), cases(), plan, path) == whole
+    last = FakeBench()
+    assert ran(last, cases(), plan, path) == whole and not last.asked and not last.fits
+
+
+def test_what_was_done_is_not_asked_again(tmp_path):
+    first, second = FakeBench(stop_after=70), FakeBench()
+    path = tmp_path / "run.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        ran(first, cases(), path=path)
+    ran(second, cases(), path=path)
+    everything = FakeBench()
+    ran(everything, cases())
+    assert len(second.asked) < len(everything.asked)
+
+
+def test_the_journal_of_another_run_is_refused_and_removed_at_the_end(tmp_path):
+    path = tmp_path / "deep" / "run.jsonl"
+    with Journal(path, {"seed": 0}) as journal:
+        journal.put([("a", 1)])
+    with pytest.raises(UsageError, match="another run"):
+        Journal(path, {"seed": 1})
+    again = Journal(path, {"seed": 0})
+    assert again["a"] == 1 and again.resumed == 1 and "b" not in again
+    again.remove()
+    assert not path.exists()
+
+
+def test_without_teacher_forcing_nothing_is_forced():
+    bench = FakeBench()
+    bench.forced = None
+    records = ran(bench, cases(2), Plan(forced=False))
+    assert all(record.forced_after is None for record in records)
+
+
+def test_forced_accuracy_and_agreement():
+    one, two = Forced((1, 2, 3), (1, 2, 9)), Forced((1, 2, 3), (1, 5, 9))
+    assert one.accuracy == pytest.approx(2 / 3) and one.agreement(two) == pytest.approx(2 / 3)
+    assert Forced((), ()).accuracy == 1
+
+
+def test_progress_counts_to_its_total():
+    told = []
+    with Journal(None, {}) as journal:
+        run(FakeBench(), cases(3), Plan(), journal, lambda *words: told.append(words))
+    last = {stage: (done, total) for stage, done, total in told}
+    assert last and all(done == total for done, total in last.values()) and last["single"] == (3, 3)
