@@ -1,0 +1,230 @@
+"""okedit eval: a data set in, figures with intervals out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import okedit_cli
+
+from ..errors import BelowBar, UsageError
+from . import options
+from .loading import open_model
+from .output import Output
+
+EXAMPLES = """
+  okedit eval facts.yaml                              each edit by itself, on the built-in model
+  okedit eval vlkeb-eval.json --images VLKEB/images --limit 100 --html report.html
+  okedit eval data.json --sequential --edits 10 --edits 100 --gap 10,20,50
+  okedit eval facts.yaml -b bundles/facts.safetensors --min-rel 90 --min-near 95
+  okedit eval --from results/a.json --from results/b.json --html both.html
+"""
+
+FOLDER = Path("results")
+Many = list[str] | None
+Bar = float | None
+
+
+def _bar(name: str, what: str) -> Any:
+    words = f"Exit with 6 when {what} is below this percentage."
+    return typer.Option(f"--min-{name}", metavar="PERCENT", min=0, max=100, help=words)
+
+
+def evaluate(
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="A fact file, or a data set in its authors' format.")
+    ] = None,
+    model: options.Model = None,
+    bundle: Annotated[
+        list[str] | None,
+        typer.Option("-b", "--bundle", metavar="FILE", help="Evaluate this bundle as it is; repeatable."),
+    ] = None,
+    method: Annotated[
+        str, typer.Option("--method", metavar="NAME", envvar="OKEDIT_METHOD", help="none edits nothing.")
+    ] = "balancedit",
+    sequential: Annotated[
+        bool, typer.Option("--sequential/--single", help="Many edits at once, or each on a clean model.")
+    ] = False,
+    edits: Annotated[
+        Many, typer.Option("--edits", metavar="N", help="So many edits at once; repeatable or 10,100.")
+    ] = None,
+    gap: Annotated[
+        Many, typer.Option("--gap", metavar="N", help="Score case i after i + N edits; repeatable or 10,20.")
+    ] = None,
+    images: Annotated[
+        str | None, typer.Option("--images", metavar="DIR", help="The folder that pictures start from.")
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option("--format", metavar="NAME", help="Of DATA; found out by its fields.")
+    ] = None,
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="Go on without cases whose pictures are not there.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", min=1, help="So many cases, drawn by the seed.")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", envvar="OKEDIT_SEED", min=0, help="Of all that is random.")
+    ] = 0,
+    layer: Annotated[
+        str, typer.Option("--layer", metavar="auto|N", envvar="OKEDIT_LAYER", help="Where edits act.")
+    ] = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Keep edits that no radius separates.")] = False,
+    one_hop: Annotated[
+        bool, typer.Option("--one-hop", help="Edit the facts that portability rests on as well (VLKEB).")
+    ] = False,
+    forced: Annotated[
+        bool, typer.Option("--forced/--no-forced", help="Teacher forcing beside generation.")
+    ] = True,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", metavar="N", min=1, help="The longest answer, in tokens.")
+    ] = 32,
+    batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Questions asked at once.")] = 16,
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--out", metavar="FILE", help="The result. [default: in results/]"),
+    ] = None,
+    html: Annotated[
+        str | None, typer.Option("--html", metavar="FILE", help="Write a report, one file, as well.")
+    ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--from", metavar="FILE", help="Score a result again, without a model; repeatable."),
+    ] = None,
+    min_rel: Annotated[Bar, _bar("rel", "Rel (exact)")] = None,
+    min_t_gen: Annotated[Bar, _bar("t-gen", "T-Gen (exact)")] = None,
+    min_i_gen: Annotated[Bar, _bar("i-gen", "I-Gen (exact)")] = None,
+    min_port: Annotated[Bar, _bar("port", "Port (exact)")] = None,
+    min_holdout: Annotated[Bar, _bar("holdout", "Holdout (exact)")] = None,
+    min_t_loc: Annotated[Bar, _bar("t-loc", "T-Loc")] = None,
+    min_i_loc: Annotated[Bar, _bar("i-loc", "I-Loc")] = None,
+    min_specificity: Annotated[Bar, _bar("specificity", "Specificity")] = None,
+    min_near: Annotated[Bar, _bar("near", "Near")] = None,
+    min_hm: Annotated[Bar, _bar("hm", "the harmonic mean (exact)")] = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    revision: options.Revision = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure what edits change and what they leave alone.
+
+    Every question is asked before and after, by free generation and by teacher forcing; figures come with
+    95 % intervals. Ctrl-C keeps what is done, and the same command goes on from there.
+
+    Exit code 6: a figure lies below a --min-* bar.
+    """
+    out = Output(json=json, quiet=quiet)
+    bars = {
+        "rel": min_rel, "t_gen": min_t_gen, "i_gen": min_i_gen, "port": min_port, "holdout": min_holdout,
+        "t_loc": min_t_loc, "i_loc": min_i_loc, "specificity": min_specificity,
+        "near": min_near, "hm": min_hm,
+    }  # fmt: skip
+    bars = {name: _percent(name, bar) for name, bar in bars.items() if bar is not None}
+    if (data is None) == (not source):
+        raise UsageError("Name a data set, or results with --from.", hint="okedit eval facts.yaml")
+    if source:
+        from ..evaluate import Result
+
+        results = [Result.load(Path(name)) for name in source]
+    else:
+        mode = "bundle" if bundle else "sequential" if sequential else "single"
+        counts, gaps = _numbers("edits", edits), _numbers("gap", gap)
+        if (counts or gaps) and mode != "sequential":
+            raise UsageError("--edits and --gap go with --sequential.", hint="Add --sequential.")
+        from ..evaluate import Plan, load_cases, present
+
+        found = present(load_cases(data, format=format, images=images), skip_missing=skip_missing)
+        for row, why in found.left_out[:20]:
+            out.say(f"left out: row {row}: {why}")
+        out.say(f"data: {len(found.cases)} cases ({found.format}), {len(found.left_out)} left out")
+        plan = Plan(mode, tuple(counts), tuple(gaps), seed, forced)
+        name = "bundle" if bundle else method
+        target = Path(output) if output else FOLDER / f"{Path(data).stem}-{name}-{mode}.json"
+        opening = {"device": device or "auto", "dtype": dtype or "auto", "revision": revision}
+        asked = {"limit": limit, "layer": _layer(layer), "force": force, "supporting": one_hop}
+        asked |= {"max_tokens": max_tokens, "batch": batch}
+        results = [_run(out, found, plan, target, model, method, bundle or (), opening, asked)]
+    _show(out, results)
+    if html:
+        from ..evaluate.report.html import report
+        from ..evaluate.result import write
+
+        write(Path(html), report(results))
+        out.say(f"report: {html}")
+    _judge(results, bars)
+
+
+def _run(
+    out: Output,
+    data: Any,
+    plan: Any,
+    target: Path,
+    model: str | None,
+    method: str,
+    bundles: Sequence[str],
+    opening: dict[str, Any],
+    asked: dict[str, Any],
+) -> Any:
+    """One evaluation, written to `target`; what a stop leaves behind is said."""
+    opened = open_model(model or options.DEFAULT_MODEL, out, **opening)
+    loaded = [okedit_cli.Bundle.load(path) for path in bundles]
+    out.say(f"{plan.mode}: {asked['limit'] or len(data.cases)} cases, the result goes to {target}")
+    try:
+        with out.progress() as progress:
+            result = okedit_cli.evaluate(
+                opened, data, method=method, bundles=loaded, plan=plan, out=target, progress=progress, **asked
+            )
+    except KeyboardInterrupt:
+        out.note(f"What is done is kept in {target}.journal; the same command goes on from there.")
+        raise
+    out.say(f"result: {target}")
+    return result
+
+
+def _show(out: Output, results: Sequence[Any]) -> None:
+    from ..evaluate.report.table import COLUMNS, kind_rows, stage_rows
+
+    if out.json:
+        out.json_object({"results": [result.to_json(answers=False) for result in results]})
+        return
+    for result in results:
+        for stage in result.stages:
+            out.line(f"{result.name}, {stage} (percent, 95 % intervals)")
+            out.table(COLUMNS, stage_rows(result, stage))
+            columns, rows = kind_rows(result, stage)
+            if rows:
+                out.table(columns, rows)
+
+
+def _judge(results: Sequence[Any], bars: dict[str, float]) -> None:
+    from ..evaluate.result import below
+
+    found = [f"{result.name}: {words}" for result in results for words in below(result, bars)]
+    if found:
+        raise BelowBar("\n".join(found), hint="--html shows the failures with their pictures.")
+
+
+def _percent(name: str, bar: float) -> float:
+    if 0 < bar < 1:
+        flag = f"--min-{name.replace('_', '-')}"
+        raise UsageError(f"{flag} {bar:g} is less than one percent.", hint=f"Percent: {flag} {100 * bar:g}")
+    return bar
+
+
+def _numbers(name: str, given: Sequence[str] | None) -> list[int]:
+    """Whole numbers from repeated options, each a number or several with commas or spaces."""
+    words = [word for text in given or () for word in text.replace(",", " ").split()]
+    for word in words:
+        if not (word.isascii() and word.isdecimal() and int(word) > 0):
+            raise UsageError(f"--{name} {word}: expected whole numbers from 1, such as 10,100.")
+    return [int(word) for word in words]
+
+
+def _layer(text: str) -> int | str:
+    if text != "auto" and not (text.isascii() and text.isdecimal()):
+        raise UsageError(f"--layer {text} is no layer, expected auto or a number from 0.")
+    return text if text == "auto" else int(text)
