@@ -12,7 +12,7 @@ import re
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,16 +69,19 @@ def load_facts(path: str | os.PathLike[str]) -> FactFile:
 
 def dump_facts(facts: FactFile | Sequence[Fact], path: str | os.PathLike[str]) -> None:
     """Write facts as a fact file, pictures relative to it; load_facts gives them back, texts stripped."""
-    path = Path(path)
-    file = facts if isinstance(facts, FactFile) else FactFile(path, tuple(facts))
+    Path(path).write_text(facts_text(facts, Path(path).parent), encoding="utf-8")
+
+
+def facts_text(facts: FactFile | Sequence[Fact], folder: Path) -> str:
+    """The text of a fact file that is to lie in `folder`."""
+    file = facts if isinstance(facts, FactFile) else FactFile(folder, tuple(facts))
     content: dict = {"version": VERSION}
     if file.model:
         content["model"] = file.model
     if file.defaults:
         content["defaults"] = dict(file.defaults)
-    content["facts"] = [_plain_fact(fact, path.parent) for fact in file.facts]
-    text = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
-    path.write_text(text, encoding="utf-8")
+    content["facts"] = [_plain_fact(fact, folder) for fact in file.facts]
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -241,6 +244,16 @@ def _with_ids(facts: list[Fact]) -> list[Fact]:
         taken.add(identity)
         named.append(dataclasses.replace(fact, id=identity))
     return named
+
+
+def valid_id(text: str, taken: Container[str]) -> str:
+    """text where a fact file takes it as an id, else an id made from it; -2, -3 where that is taken."""
+    base = identity = text if _ID.fullmatch(text) and len(text) <= _ID_LENGTH else _slug(text)
+    number = 1
+    while identity in taken:
+        number += 1
+        identity = f"{base[: _ID_LENGTH - 10].rstrip('-')}-{number}"
+    return identity
 
 
 def _slug(text: str) -> str:

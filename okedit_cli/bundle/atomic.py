@@ -100,5 +100,5 @@ def _in_words(shown: str, error: OSError | ValueError) -> OkeditError:
     reason = getattr(error, "strerror", None) or str(error)
     hint = _HINTS.get(getattr(error, "errno", None) or 0, "Check the path and the folder it is in.")
     return OkeditError(
-        f"{shown}: the bundle could not be written ({reason}); nothing was changed.", hint=hint
+        f"{shown}: the file could not be written ({reason}); nothing was changed.", hint=hint
     )

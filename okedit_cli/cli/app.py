@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from .. import __version__
-from . import ask, edit, setup
+from . import ask, doctor, edit, eval, export, merge, remove, setup, show, verify
 from .failures import guarded, tell
 from .output import Output, prepare
 
@@ -19,6 +19,13 @@ COMMANDS: dict[str, tuple[Callable, str]] = {
     "setup": (setup.setup, setup.EXAMPLES),
     "edit": (edit.edit, edit.EXAMPLES),
     "ask": (ask.ask, ask.EXAMPLES),
+    "eval": (eval.evaluate, eval.EXAMPLES),
+    "show": (show.show, show.EXAMPLES),
+    "verify": (verify.verify, verify.EXAMPLES),
+    "merge": (merge.merge, merge.EXAMPLES),
+    "remove": (remove.remove, remove.EXAMPLES),
+    "export": (export.export, export.EXAMPLES),
+    "doctor": (doctor.doctor, doctor.EXAMPLES),
 }
 
 EXAMPLES = """

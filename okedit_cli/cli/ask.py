@@ -15,6 +15,7 @@ import okedit_cli
 
 from ..errors import InvalidBundle, ModelMismatch, UsageError
 from . import options
+from .bundles import local
 from .explain import decision_json, decision_words
 from .loading import open_model
 from .output import Output
@@ -51,7 +52,7 @@ def ask(
             "-b",
             "--bundle",
             metavar="FILE",
-            help="A bundle to attach; repeatable. [default: what fits in ./bundles]",
+            help="A bundle to attach, or hf://owner/name; repeatable. [default: what fits in ./bundles]",
         ),
     ] = None,
     model: options.Model = None,
@@ -86,7 +87,8 @@ def ask(
             "--no-edits leaves nothing for -b, --compare or --explain to do; give one or the other."
         )
     asked = _Asked(_prompt(prompt, image), _picture(image))
-    for path in bundle or ():  # a file that is no bundle is told before a model is loaded
+    bundle = [str(local(name)) for name in bundle or ()]
+    for path in bundle:  # a file that is no bundle is told before a model is loaded
         from ..bundle import read_manifest
 
         read_manifest(path)

@@ -16,7 +16,14 @@ from typing import Any, TextIO
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -47,13 +54,17 @@ class Output:
         ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
         self.stream(json.dumps(plain(value), ensure_ascii=ascii_only, allow_nan=False) + "\n")
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """The first column to the left, the others to the right; never cut where stdout is no terminal."""
+    def table(
+        self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, words: Sequence[str] = ()
+    ) -> None:
+        """The first column and those of `words` to the left, others to the right; not cut off a terminal."""
         width = None if sys.stdout.isatty() else 10_000
         console = Console(markup=False, highlight=False, emoji=False, width=width)
         table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
         for index, name in enumerate(columns):
-            table.add_column(name, justify="right" if index else "left", overflow="fold")
+            table.add_column(
+                name, justify="right" if index and name not in words else "left", overflow="fold"
+            )
         for row in rows:
             table.add_row(*(Text(visible(cell)) for cell in row))
         console.print(table)
@@ -83,7 +94,8 @@ class Output:
             yield lambda stage, done, total: None
             return
         words = TextColumn("{task.description}", markup=False)
-        columns = (words, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        spent, left = TimeElapsedColumn(), TimeRemainingColumn()
+        columns = (words, BarColumn(), MofNCompleteColumn(), spent, left)
         bars = Progress(*columns, console=self._console, transient=True)
         tasks: dict[str, Any] = {}
 

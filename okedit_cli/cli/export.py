@@ -1,0 +1,96 @@
+"""okedit export: a bundle as a folder for the hub, on the hub, or as a fact file again."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageError
+from . import options
+from .bundles import BundleArgument, local
+from .output import Output
+
+EXAMPLES = """
+  okedit export bundles/facts.safetensors --to facts-folder
+  okedit export bundles/facts.safetensors --to facts.yaml
+  okedit export bundles/facts.safetensors --to hf://owner/name --private
+"""
+
+
+def export(
+    bundle: BundleArgument,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="DIR|FILE.yaml|hf://owner/name",
+            help="A folder, a fact file, or a hub repository.",
+        ),
+    ],
+    private: Annotated[bool, typer.Option("--private", help="Make a new hub repository private.")] = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Export a bundle: a folder with the bundle and a README card, the same on the hub, or its facts as YAML.
+
+    A fact file gets the pictures that the bundle holds (`okedit edit --with-sources`) in a folder beside it.
+    """
+    from ..bundle.export import write_facts, write_folder
+    from ..bundle.hub import is_hub, place_of, push_folder
+
+    out = Output(json=json, quiet=quiet)
+    source, target, missing = local(bundle), to, {}
+    if private and not is_hub(to):
+        raise UsageError("--private is for repositories on the hub, and --to names a file or folder here.")
+    if is_hub(to):
+        place_of(to)
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "export"
+            facts = len(write_folder(source, folder, place=to))
+            target = push_folder(to, folder, private=private)
+    elif Path(to).suffix.lower() in (".yaml", ".yml"):
+        missing = write_facts(source, _file(Path(to)))
+        facts = None
+    else:
+        facts = len(write_folder(source, _folder(Path(to))))
+    if out.json:
+        out.json_object({"bundle": bundle, "to": target, "missing_pictures": missing})
+        return
+    out.line(target)
+    if missing:
+        _tell_missing(out, missing)
+    if facts is not None:
+        out.say(f"exported: {facts} edits with their card")
+
+
+def _file(path: Path) -> Path:
+    if path.is_dir():
+        raise UsageError(
+            f"{path} is a folder, expected the name of a fact file.", hint=f"--to {path}/facts.yaml"
+        )
+    if path.exists():
+        raise UsageError(
+            f"{path} is there already, so it stays as it is.", hint="Name another file, or remove this one."
+        )
+    return path
+
+
+def _folder(path: Path) -> Path:
+    if path.exists() and not path.is_dir():
+        raise UsageError(
+            f"{path} is a file, expected a folder, a .yaml file or hf://owner/name.",
+            hint="Name a folder that is not there yet.",
+        )
+    return path
+
+
+def _tell_missing(out: Output, missing: Mapping[str, list[str]]) -> None:
+    names = ", ".join(list(missing)[:10]) + (", ..." if len(missing) > 10 else "")
+    out.warn(
+        f"the bundle does not hold the pictures of {len(missing)} facts ({names}); the file names them "
+        "not-in-the-bundle-..., put yours in their place. `okedit edit --with-sources` embeds pictures."
+    )

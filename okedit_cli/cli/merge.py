@@ -1,0 +1,95 @@
+"""okedit merge: several bundles into one, with a table of what contradicts what."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+import okedit_cli
+
+from . import options
+from .bundles import local, number, one_line, size_of, writable
+from .output import Output
+
+EXAMPLES = """
+  okedit merge cats.safetensors dogs.safetensors -o pets.safetensors
+  okedit merge old.safetensors new.safetensors -o all.safetensors --on-conflict shrink
+  okedit merge a.safetensors hf://owner/name -o all.safetensors --on-conflict error --json
+"""
+
+COLUMNS = ("first", "second", "answers", "picture distance", "question distance", "picture radii",
+           "question radii", "done")  # fmt: skip
+
+
+def merge(
+    bundles: Annotated[
+        list[str],
+        typer.Argument(metavar="BUNDLE...", help="Bundles, older first: files, or hf://owner/name."),
+    ],
+    output: Annotated[str, typer.Option("-o", "--out", metavar="FILE", help="The bundle to write.")],
+    on_conflict: Annotated[
+        str,
+        typer.Option(
+            "--on-conflict",
+            metavar="newest|first|error|shrink",
+            help="Two edits that answer the same prompt differently: keep that of the later or the earlier "
+            "bundle, refuse, or cut the reach of both halfway.",
+        ),
+    ] = "newest",
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Merge bundles of one base model into one; needs no model.
+
+    Equal edits are kept once. The table names edits that contradict each other, their distances and radii
+    (of the first / of the second), and what was done about it.
+    """
+    from ..bundle.merge import MergeConflict
+    from ..bundle.merge import merge as merge_bundles
+
+    out = Output(json=json, quiet=quiet)
+    target = writable(output)
+    opened = [okedit_cli.Bundle.load(local(name)) for name in bundles]
+    try:
+        merged, report = merge_bundles(opened, on_conflict=on_conflict, names=bundles, lazy=True)
+    except MergeConflict as error:
+        if error.report is not None:
+            _render(out, None, 0, error.report)
+        raise
+    merged.save(target)
+    _render(out, target, len(merged.manifest), report)
+    out.say(f"bundle: {target}, {size_of(target)}, {len(merged.manifest)} edits")
+
+
+def _render(out: Output, target: Any, edits: int, report: Any) -> None:
+    if out.json:
+        out.json_object({"bundle": target, "edits": edits, **_fields(report)})
+        return
+    tell_report(out, report)
+
+
+def _fields(report: Any) -> dict[str, Any]:
+    return {
+        name: getattr(report, name) for name in ("conflicts", "total", "duplicates", "renamed", "dropped")
+    }
+
+
+def tell_report(out: Output, report: Any) -> None:
+    """The table of conflicts on stdout, everything else that changed on stderr."""
+    if report.conflicts:
+        out.table(COLUMNS, [_row(one) for one in report.conflicts], words=COLUMNS[:3])
+        if report.total > len(report.conflicts):
+            out.say(f"{report.total - len(report.conflicts)} more conflicts are not shown.")
+    for left_out, kept in report.duplicates:
+        out.say(f"kept once: {left_out}" + (f" (as {kept})" if kept != left_out else ""))
+    for old, new in report.renamed:
+        out.say(f"renamed: {old} to {new}")
+    for name in report.dropped:
+        out.say(f"left out: {name}")
+
+
+def _row(one: Any) -> list[str]:
+    radii = ["{} / {}".format(*map(number, pair)) for pair in zip(*one.radii, strict=True)]
+    answers = " / ".join(one_line(answer, 40) for answer in one.answers)
+    return [one.first, one.second, answers, *map(number, one.distances), *radii, one.action]

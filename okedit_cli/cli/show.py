@@ -1,0 +1,63 @@
+"""okedit show: what is in a bundle, from its header alone."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from . import options
+from .bundles import BundleArgument, local, number, one_line, site_words, size_of
+from .output import Output
+
+EXAMPLES = """
+  okedit show bundles/facts.safetensors
+  okedit show hf://owner/name
+  okedit show bundles/facts.safetensors --json | jq -r '.facts[].id'
+"""
+
+COLUMNS = ("id", "prompt", "answer", "picture", "took", "positives", "negatives", "radius")
+WORDS = ("id", "prompt", "answer", "picture")
+
+
+def show(bundle: BundleArgument, json: options.Json = False, quiet: options.Quiet = False) -> None:
+    """Show what is in a bundle: its facts, the model they are for, how they were made.
+
+    Reads the header alone, so it is quick for a bundle of any size; `okedit verify` reads everything.
+    """
+    from ..bundle import read_manifest
+    from ..bundle.card import counts
+
+    out = Output(json=json, quiet=quiet)
+    path = local(bundle)
+    manifest = read_manifest(path)
+    if out.json:
+        fields = dataclasses.asdict(manifest)
+        out.json_object({"bundle": bundle, "bytes": path.stat().st_size, **fields})
+        return
+    base = manifest.base
+    revision = f", revision {base['revision']}" if base.get("revision") else ""
+    edits = f"{len(manifest)} edit{'' if len(manifest) == 1 else 's'}"
+    for name, value in {
+        "bundle": f"{bundle}, {size_of(path)}, format {manifest.format}, {edits}",
+        "model": f"{base.get('name') or '-'}{revision} ({base['architecture']}, {base['layers']} layers, "
+        f"hidden size {base['hidden_size']}, {base.get('dtype') or '-'})",
+        "method": manifest.method,
+        "site": site_words(manifest.site) or "-",
+        "made with": ", ".join(f"{key} {value}" for key, value in manifest.versions.items()) or "-",
+        "pictures": f"{len(manifest.sources)} in the bundle" if manifest.sources else "not in the bundle",
+    }.items():
+        out.line(f"{name + ':':10} {one_line(value, 300)}")
+    rows = []
+    for fact in manifest.facts:
+        report = fact.get("report") or {}
+        rows.append([
+            fact["id"], one_line(fact["prompt"]), one_line(fact["answer"]),
+            (fact.get("picture_sha256") or "none")[:12],
+            {True: "yes", False: "no"}.get(report.get("took"), "-"),
+            counts(report.get("positives")) or "-", counts(report.get("negatives")) or "-",
+            number(report.get("radius")),
+        ])  # fmt: skip
+    out.table(COLUMNS, rows, words=WORDS)
+    if manifest.dropped:
+        names = ", ".join(one_line(fact["id"], 40) for fact in manifest.dropped[:10])
+        more = ", ..." if len(manifest.dropped) > 10 else ""
+        out.line(f"left out by a merge: {len(manifest.dropped)} ({names}{more})")

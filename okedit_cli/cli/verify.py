@@ -1,0 +1,91 @@
+"""okedit verify: is a bundle whole, and does it belong to a model?"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import okedit_cli
+
+from ..errors import OkeditError
+from . import options
+from .bundles import BundleArgument, local, named
+from .loading import open_model
+from .output import Output
+
+EXAMPLES = """
+  okedit verify bundles/facts.safetensors
+  okedit verify bundles/facts.safetensors -m okedit-mini
+  okedit verify hf://owner/name -m HuggingFaceTB/SmolVLM-256M-Instruct --strict
+"""
+
+
+def verify(
+    bundle: BundleArgument,
+    model: Annotated[
+        str | None,
+        typer.Option("-m", "--model", metavar="MODEL", help="Also check that it belongs to this model."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse another name, revision or dtype of the model, too.")
+    ] = False,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    revision: options.Revision = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Read every byte of a bundle: checksums, shapes, numbers, counts.
+
+    With -m, also compare the model's settings, and compute the reference keys again: their drift is judged by
+    the smallest radius. Exit code 3: not whole; 4: it does not belong to the model.
+    """
+    out = Output(json=json, quiet=quiet)
+    path = local(bundle)
+    opened = okedit_cli.Bundle.load(path, verify=True)
+    _pictures(opened, path)
+    found: dict[str, Any] = {
+        "bundle": bundle, "facts": len(opened), "tensors": len(opened.tensors()),
+        "pictures": len(opened.manifest.sources), "model": None, "warnings": [],
+    }  # fmt: skip
+    if model is not None:
+        loaded = open_model(model, out, device=device or "auto", dtype=dtype or "auto", revision=revision)
+        found["model"] = loaded.name
+        found["warnings"] = _fits(loaded, opened, path, strict)
+        for warning in found["warnings"]:
+            out.warn(f"{path}: {warning}")
+    if out.json:
+        out.json_object(found)
+        return
+    words = f"{found['facts']} facts, {found['tensors']} tensors, {found['pictures']} pictures"
+    fits = f"; it belongs to {found['model']}" if model else ""
+    out.line(f"{bundle}: whole: {words}{fits}")
+
+
+def _pictures(bundle: Any, path: Path) -> None:
+    from ..bundle.sources import get_sources
+
+    try:
+        get_sources(bundle)
+    except OkeditError as error:
+        raise named(error, path) from None
+
+
+def _fits(loaded: Any, bundle: Any, path: Path, strict: bool) -> list[str]:
+    """Warnings in words; ModelMismatch when the bundle does not belong to the model."""
+    from ..bundle import BundleWarning, check_fit
+    from ..models.fingerprint import fingerprint
+
+    try:
+        words = list(check_fit(bundle.manifest, fingerprint(loaded), strict=strict))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            # what stands between a bundle and its use: settings, layers and widths, the drift of its canary
+            with okedit_cli.attach(loaded, [bundle]):
+                pass
+    except OkeditError as error:
+        raise named(error, path) from None
+    return [*words, *(str(one.message) for one in caught if issubclass(one.category, BundleWarning))]
