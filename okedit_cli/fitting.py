@@ -128,17 +128,19 @@ def _check(
             negatives = [s for s in samples if s.role == "negative"]
             with attach(loaded, [bundle]):
                 said = _ask(loaded, [*edits, *positives])
-                heard = _ask(loaded, negatives, tokens=16)
+                # one token is enough to know the decision; what does not fire is the base model's, bit by bit
+                judged = _ask(loaded, negatives, tokens=1)
+                fired = [s for s, a in zip(negatives, judged, strict=True) if a.decision.hit]
+                heard = _ask(loaded, fired, tokens=16)
             right = [says(answer.text, fact.answer) for answer in said]
             took = all(right[: len(edits)])
             good = (sum(right[len(edits) :]), len(positives))
-            fired = [
-                i
-                for i, a in enumerate(heard)
-                if a.decision and a.decision.hit and a.decision.hit.edit_id == fact.id
-            ]
-            plain = _ask(loaded, [negatives[i] for i in fired], tokens=16)
-            spoilt = sum(a.text != heard[i].text for i, a in zip(fired, plain, strict=True))
+            plain = _ask(loaded, fired, tokens=16)
+            spoilt = sum(
+                a.text != b.text
+                for a, b in zip(plain, heard, strict=True)
+                if b.decision.hit.edit_id == fact.id
+            )
             same = (len(negatives) - spoilt, len(negatives))
             if not took:
                 note = (note + "; " if note else "") + f"it still answers {said[0].text!r}"

@@ -27,6 +27,7 @@ ORDER = [
     {"bundle"},
     {"attach"},
     {"generate"},
+    {"fitting"},
     {"evaluate"},
     {"cli"},
 ]

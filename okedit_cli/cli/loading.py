@@ -13,13 +13,16 @@ from .output import Output
 
 def open_model(name: str, out: Output, *, device: str, dtype: str, revision: str | None = None) -> Any:
     """The LoadedModel of that name; what takes long is said on stderr."""
-    if name == DEFAULT_MODEL:
-        from okedit_cli.models import mini
+    from okedit_cli.models import mini, sentences
 
-        if not mini.is_ready():
-            out.say(f"{DEFAULT_MODEL} is not set up yet: fetching and assembling it, once.")
-            with out.progress() as progress:
-                mini.ensure(progress=progress)
+    if name == DEFAULT_MODEL and not mini.is_ready():
+        out.say(f"{DEFAULT_MODEL} is not set up yet: fetching and assembling it, once.")
+        with out.progress() as progress:
+            mini.ensure(progress)
+    if not sentences.is_ready():
+        out.say("The sentence encoder is not there yet: fetching it, once.")
+        with out.progress() as progress:
+            sentences.ensure(progress)
     start = time.perf_counter()
     loaded = okedit_cli.load_model(name, device=device, dtype=dtype, revision=revision)
     precision = str(loaded.dtype).removeprefix("torch.")

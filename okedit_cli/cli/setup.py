@@ -21,15 +21,16 @@ def setup(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Fetch and assemble the built-in model, okedit-mini.
+    """Fetch and assemble the built-in model, okedit-mini, and fetch the sentence encoder that tells questions apart.
 
-    It goes into the cache (OKEDIT_HOME); the folder is printed.
+    The model goes into the cache (OKEDIT_HOME); the folder is printed.
     """
-    from okedit_cli.models.mini import ensure
+    from okedit_cli.models import mini, sentences
 
     out = Output(json=json, quiet=quiet)
     with out.progress() as progress:
-        folder = ensure(progress=progress, **({"force": True} if force else {}))
+        folder = mini.ensure(progress, force=force)
+        sentences.ensure(progress)
     if out.json:
         out.json_object({"model": options.DEFAULT_MODEL, "folder": folder})
     else:

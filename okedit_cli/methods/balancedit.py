@@ -1,8 +1,9 @@
 """BalancEdit with a scope in two channels: keys, radii between positives and near negatives, low-rank values.
 
-After BalancEdit (ICML 2025, arXiv 2505.01343). Kept: a codebook, a radius between a positive and a negative side, the
-nearest key wins, the base model frozen. Changed: picture and question are judged apart, in measured spaces, from the
-prompt alone; negatives are near; every edit has its own radius and its own low-rank value.
+After BalancEdit (ICML 2025, arXiv 2505.01343). Kept: a codebook, a radius between a positive and a negative
+side, the nearest key wins, the base model frozen. Changed: picture and question are judged apart, in
+measured spaces, from the prompt alone; negatives are near; every edit has its own radius and its own low-
+rank value.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from okedit_cli.edits.codebook import Codebook
+from okedit_cli.errors import UsageError
 from okedit_cli.methods.base import Computed, Options, Scope
 from okedit_cli.methods.scope import BALANCE, KEYS, Reach, reach
 from okedit_cli.methods.spaces import Spaces, question_ids, spaces_of
 from okedit_cli.methods.values import KEEP, RANK, RATE, STEPS, fit_values
-from okedit_cli.errors import UsageError
-from okedit_cli.models.features import picture_features, question_feature
+from okedit_cli.models.features import SENTENCES, picture_features, question_feature
 from okedit_cli.models.sites import decoder_layers
 from okedit_cli.samples import Sample, build_samples
 from okedit_cli.wording import normal
@@ -36,7 +37,7 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
     spaces = spaces_of(loaded, options)
     layer = value_layer(loaded, options.layer, spaces.layer)
     eye = Eye(loaded, spaces)
-    samples = build_samples(facts, seed=options.seed, nearest=eye.nearest if spaces.picture else None)
+    samples = samples_for(loaded, facts, options.seed, eye.nearest if spaces.picture else None)
     reaches, scopes, seconds = {}, {}, {}
     for number, fact in enumerate(facts):
         began = time.perf_counter()
@@ -46,16 +47,49 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
         seconds[fact.id] = time.perf_counter() - began
     options.tell("measuring scopes", len(facts), len(facts))
     kept = [fact for fact in facts if scopes[fact.id].exists or options.force]
-    values, spent = fit_values(loaded, [samples[f.id] for f in kept], layer, seed=options.seed,
-                               done=lambda n: options.tell("fitting facts", n, len(kept)))
+    values, spent = fit_values(
+        loaded,
+        [samples[f.id] for f in kept],
+        layer,
+        seed=options.seed,
+        done=lambda n: options.tell("fitting facts", n, len(kept)),
+    )
     for fact, took in zip(kept, spent, strict=True):
         seconds[fact.id] += took
     book = stack(loaded, spaces, [reaches[f.id] for f in kept], values)
-    site = {"key_layer": spaces.layer, "picture_point": "decoder input", "value_layer": layer, "point": "feed-forward output"}
-    settings = {"balance": BALANCE, "keys": KEYS, "rank": RANK, "steps": STEPS, "rate": RATE, "keep": KEEP,
-                "seed": options.seed, "question_separation": round(spaces.question.separation, 4),
-                "picture_separation": round(spaces.picture.separation, 4) if spaces.picture else None}
+    site = {
+        "key_layer": spaces.layer,
+        "question_point": "sentence encoder" if spaces.layer == SENTENCES else "decoder layer",
+        "picture_point": "decoder input",
+        "value_layer": layer,
+        "point": "feed-forward output",
+    }
+    settings = {
+        "balance": BALANCE,
+        "keys": KEYS,
+        "rank": RANK,
+        "steps": STEPS,
+        "rate": RATE,
+        "keep": KEEP,
+        "seed": options.seed,
+        "question_separation": round(spaces.question.separation, 4),
+        "picture_separation": round(spaces.picture.separation, 4) if spaces.picture else None,
+    }
     return Computed(book, site, settings, list(kept), samples, scopes, seconds, *canary(eye, loaded))
+
+
+def samples_for(loaded: LoadedModel, facts: Sequence[Fact], seed: int, nearest) -> dict[str, list[Sample]]:
+    """The facts' samples; for a text-only model none with a picture, and UsageError for a fact with one."""
+    samples = build_samples(facts, seed=seed, nearest=nearest)
+    if loaded.processor is not None:
+        return samples
+    blind = next((fact for fact in facts if fact.image is not None), None)
+    if blind is not None:
+        raise UsageError(
+            f"Fact {blind.id} has a picture, and {loaded.name} is a text-only model.",
+            hint="Leave its image out, or use a vision-language model such as okedit-mini.",
+        )
+    return {name: [s for s in rows if s.picture is None] for name, rows in samples.items()}
 
 
 def value_layer(loaded: LoadedModel, layer: int | str, key_layer: int) -> int:
@@ -64,8 +98,10 @@ def value_layer(loaded: LoadedModel, layer: int | str, key_layer: int) -> int:
     if layer == "auto":
         return min(count - 1, max(key_layer + 1, round(DEPTH * count)))
     if not key_layer < int(layer) < count:
-        raise UsageError(f"Layer {layer} cannot carry edits of {loaded.name}.",
-                         hint=f"Take one from {key_layer + 1} to {count - 1}: keys are read at layer {key_layer}.")
+        raise UsageError(
+            f"Layer {layer} cannot carry edits of {loaded.name}.",
+            hint=f"Take one from {key_layer + 1} to {count - 1}: keys are read at layer {key_layer}.",
+        )
     return int(layer)
 
 
@@ -78,17 +114,28 @@ class Eye:
 
     def question(self, text: str) -> torch.Tensor:
         """Key [r] of a question."""
-        return self.spaces.question(question_feature(self.loaded, question_ids(self.loaded, text), self.spaces.layer))
+        return self.spaces.question(
+            question_feature(self.loaded, question_ids(self.loaded, text), self.spaces.layer)
+        )
 
     def picture(self, picture) -> torch.Tensor:
         """Key [r] of a picture."""
-        if id(picture) not in self._pictures:  # the picture is kept as well: its id must not be given out again
-            self._pictures[id(picture)] = picture, self.spaces.picture(picture_features(self.loaded, [picture])[0])
+        if (
+            id(picture) not in self._pictures
+        ):  # the picture is kept as well: its id must not be given out again
+            self._pictures[id(picture)] = (
+                picture,
+                self.spaces.picture(picture_features(self.loaded, [picture])[0]),
+            )
         return self._pictures[id(picture)][1]
 
     def nearest(self, picture) -> list[int]:
         """The bank's pictures by distance, near first."""
-        return torch.linalg.vector_norm(self.spaces.bank_pictures - self.picture(picture), dim=1).argsort().tolist()
+        return (
+            torch.linalg.vector_norm(self.spaces.bank_pictures - self.picture(picture), dim=1)
+            .argsort()
+            .tolist()
+        )
 
 
 def scope_channels(eye: Eye, fact: Fact, samples: Sequence[Sample]) -> tuple[Reach, Reach | None]:
@@ -98,7 +145,9 @@ def scope_channels(eye: Eye, fact: Fact, samples: Sequence[Sample]) -> tuple[Rea
     asked = list(dict.fromkeys(s.prompt for s in inside))
     known = {normal(text) for text in asked}
     # Only questions about the picture of the edit have to be told apart by their words.
-    others = [s.prompt for s in outside if s.cell.split("/")[1] == "other" and s.cell.split("/")[0] != "other"]
+    others = [
+        s.prompt for s in outside if s.cell.split("/")[1] == "other" and s.cell.split("/")[0] != "other"
+    ]
     others = [text for text in dict.fromkeys(others) if normal(text) not in known]
     negatives = torch.stack([eye.question(text) for text in others]) if others else torch.zeros(0, 1)
     question = reach(torch.stack([eye.question(text) for text in asked]), negatives)
@@ -122,12 +171,16 @@ def judged(question: Reach, picture: Reach | None) -> Scope:
     channel, found = max(channels, key=lambda c: c[1].d_pos / c[1].d_neg if c[1].d_neg > 0 else float("inf"))
     note = ""
     if not found.exists:
-        note = f"this fact will over-reach: in the {channel} channel d_pos {found.d_pos:.3g} >= d_neg {found.d_neg:.3g}"
+        sides = f"d_pos {found.d_pos:.3g} >= d_neg {found.d_neg:.3g}"
+        note = f"this fact will over-reach: in the {channel} channel {sides}"
     return Scope(channel, found.d_pos, found.d_neg, found.radius, note)
 
 
-def stack(loaded: LoadedModel, spaces: Spaces, reaches: Sequence[tuple[Reach, Reach | None]], values) -> Codebook:
+def stack(
+    loaded: LoadedModel, spaces: Spaces, reaches: Sequence[tuple[Reach, Reach | None]], values
+) -> Codebook:
     """All rows as one codebook; spaces and values in half precision, keys and radii in full."""
+
     def column(channel: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         keys, owner, radius = [torch.zeros(0, width)], [], []
         for row, pair in enumerate(reaches):
@@ -139,21 +192,35 @@ def stack(loaded: LoadedModel, spaces: Spaces, reaches: Sequence[tuple[Reach, Re
             owner += [row] * len(found.keys)
             # without a radius the fact was forced: it covers its positives, and over-reaches
             radius.append(found.radius if found.exists else found.d_pos)
-        return torch.cat(keys).float(), torch.tensor(owner, dtype=torch.int64), torch.tensor(radius, dtype=torch.float32)
+        return (
+            torch.cat(keys).float(),
+            torch.tensor(owner, dtype=torch.int64),
+            torch.tensor(radius, dtype=torch.float32),
+        )
 
     q_keys, q_owner, q_radius = column(0, spaces.question.projection.shape[1])
     shape = spaces.picture.projection.shape if spaces.picture else (1, 1)
     p_keys, p_owner, p_radius = column(1, shape[1])
     picture = spaces.picture
     return Codebook(
-        picture.mean if picture else torch.zeros(1), picture.projection if picture else torch.zeros(1, 1),
-        spaces.question.mean, spaces.question.projection, p_keys, p_owner, q_keys, q_owner, p_radius, q_radius,
-        values.down.half(), values.up.half(), values.bias.half(),
+        picture.mean if picture else torch.zeros(1),
+        picture.projection if picture else torch.zeros(1, 1),
+        spaces.question.mean,
+        spaces.question.projection,
+        p_keys,
+        p_owner,
+        q_keys,
+        q_owner,
+        p_radius,
+        q_radius,
+        values.down.half(),
+        values.up.half(),
+        values.bias.half(),
     )
 
 
 def canary(eye: Eye, loaded: LoadedModel) -> tuple[dict[str, torch.Tensor], list[dict]]:
-    """Keys of the bank's first questions and pictures: the model must reproduce them before edits are trusted."""
+    """Keys of the bank's first questions and pictures, which attach compares (bundle/canary.py)."""
     from okedit_cli.bank import load_bank
 
     bank = load_bank()

@@ -1,6 +1,7 @@
 """The two spaces of a base model, measured once on the reference bank and kept in the user's cache.
 
-Questions: which layer's mean states, whitened by what varies between wordings, tell questions apart best.
+Questions: which features (the sentence encoder's, or mean states of a layer), whitened by what varies between
+wordings, tell questions apart best.
 Pictures: the tokens the decoder receives, whitened by what varies between views of one picture.
 """
 
@@ -18,7 +19,7 @@ import torch
 from okedit_cli.bank import load_bank
 from okedit_cli.edits.space import WIDTH, Space, best_space
 from okedit_cli.methods.base import Options
-from okedit_cli.models.features import picture_features, question_layers
+from okedit_cli.models.features import SENTENCES, picture_features, question_layers
 from okedit_cli.models.fingerprint import fingerprint
 from okedit_cli.models.mini.download import okedit_home
 from okedit_cli.models.sites import decoder_layers
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
 WORDINGS, VIEWS = 4, 4  # of each bank question and bank picture
-RECIPE = 3  # changes whenever a space would come out differently
+RECIPE = 5  # changes whenever a space would come out differently
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ def question_ids(loaded: LoadedModel, text: str) -> list[int]:
 
 
 def candidate_layers(count: int) -> list[int]:
-    """Layers whose input may serve as the question's feature: the embeddings and the lower two thirds."""
-    return sorted({0, 1, 2, *range(4, 2 * count // 3 + 1, 2)} & set(range(count)))
+    """What may serve as the question's feature: the sentence encoder, and a few of the model's own lower layers."""
+    return [SENTENCES, *sorted({0, 1, count // 8, count // 4, count // 2} & set(range(count)))]
 
 
 def spaces_of(loaded: LoadedModel, options: Options) -> Spaces:
@@ -59,7 +60,9 @@ def spaces_of(loaded: LoadedModel, options: Options) -> Spaces:
     if "spaces" not in loaded.cache:
         print_ = fingerprint(loaded)
         wanted = {k: v for k, v in print_.items() if k not in ("name", "revision")}
-        mark = json.dumps([RECIPE, load_bank().version, wanted, str(loaded.dtype)], sort_keys=True, default=str)
+        mark = json.dumps(
+            [RECIPE, load_bank().version, wanted, str(loaded.dtype)], sort_keys=True, default=str
+        )
         path = okedit_home() / "spaces" / f"{hashlib.sha256(mark.encode()).hexdigest()[:32]}.safetensors"
         found = _read(path)
         if found is None:
@@ -125,12 +128,18 @@ def _write(path, spaces: Spaces) -> None:
     from safetensors.torch import save_file
 
     question, picture = spaces.question, spaces.picture
-    tensors = {"question_mean": question.mean, "question_projection": question.projection,
-               "bank_questions": spaces.bank_questions}
+    tensors = {
+        "question_mean": question.mean,
+        "question_projection": question.projection,
+        "bank_questions": spaces.bank_questions,
+    }
     numbers = [spaces.layer, question.separation, question.shrinkage, 0.0, 0.0]
     if picture is not None:
-        tensors |= {"picture_mean": picture.mean, "picture_projection": picture.projection,
-                    "bank_pictures": spaces.bank_pictures}
+        tensors |= {
+            "picture_mean": picture.mean,
+            "picture_projection": picture.projection,
+            "bank_pictures": spaces.bank_pictures,
+        }
         numbers[3:] = [picture.separation, picture.shrinkage]
     tensors["numbers"] = torch.tensor(numbers, dtype=torch.float64)
     try:

@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
     from okedit_cli.samples import Sample
 
-RANK, STEPS, RATE = 4, 60, 0.05
+RANK, STEPS, RATE = 4, 40, 0.05
 KEEP = 0.3  # weight of KL on the negatives
 ENOUGH = 0.02  # mean cross-entropy at which a fact needs no more steps
 ROWS = 96  # samples fitted together: bounds memory
-POSITIVES, NEGATIVES = 8, 5  # samples of a fact that are run
+POSITIVES, NEGATIVES = 7, 4  # samples of a fact that are run
+RIVALS, STRANGERS = 64, 2048  # tokens an answer is weighed against: likely ones at each place, and any
 
 
 @dataclass
@@ -135,20 +136,24 @@ def _optimise(loaded: LoadedModel, groups, count: int, layer: int, seed: int) ->
         up.detach().clone(),
         bias.detach().clone(),
     ]
-    bases = [suffix.logits.float().log_softmax(-1) if negative else None for suffix, _, negative in groups]
+    vocabulary = _vocabulary([suffix for suffix, _, _ in groups], noise).to(device)
+    targets = [_places(suffix.targets, vocabulary) for suffix, _, _ in groups]
+    bases = [
+        suffix.logits[..., vocabulary].float().log_softmax(-1) if negative else None
+        for suffix, _, negative in groups
+    ]
     for step in range(STEPS + 1):
         optimiser.zero_grad()
         said, kept = torch.zeros(2, count, device=device)
         total = torch.zeros((), device=device)
-        for (suffix, owner, negative), base in zip(groups, bases, strict=True):
-            logits = run_suffix(loaded, suffix, layer, _change(owner, down, up * unit, bias * unit)).float()
-            there = suffix.targets != -100
+        for (suffix, owner, negative), base, target in zip(groups, bases, targets, strict=True):
+            change = _change(owner, down, up * unit, bias * unit)
+            logits = run_suffix(loaded, suffix, layer, change, vocabulary).float()
+            there = target != -100
             if negative:
                 loss = F.kl_div(logits.log_softmax(-1), base, log_target=True, reduction="none").sum(-1)
             else:
-                loss = F.cross_entropy(
-                    logits.transpose(1, 2), suffix.targets, ignore_index=-100, reduction="none"
-                )
+                loss = F.cross_entropy(logits.transpose(1, 2), target, ignore_index=-100, reduction="none")
             row = (loss * there).sum(1) / there.sum(1)
             share = torch.bincount(owner, minlength=count).clamp_min(1)[owner]
             total = total + (row / share).sum() * (KEEP if negative else 1.0)
@@ -158,7 +163,7 @@ def _optimise(loaded: LoadedModel, groups, count: int, layer: int, seed: int) ->
         for saved, now in zip(best[1:], (down, up, bias), strict=True):
             saved[better] = now.detach()[better]
         best[0] = torch.minimum(best[0], score)
-        if step == STEPS or bool((said < ENOUGH).all() and step >= 20):
+        if step == STEPS or bool((said < ENOUGH).all() and step >= 10):
             break
         total.backward()
         optimiser.step()
@@ -169,3 +174,18 @@ def _optimise(loaded: LoadedModel, groups, count: int, layer: int, seed: int) ->
 
 def _change(owner: torch.Tensor, down: torch.Tensor, up: torch.Tensor, bias: torch.Tensor):
     return lambda x: change_rows(x, down[owner], up[owner], bias[owner])
+
+
+def _vocabulary(suffixes: Sequence[Suffix], noise: torch.Generator) -> torch.Tensor:
+    """The tokens that matter, sorted: every target, the likely ones of the unedited model, and a random sample."""
+    size = suffixes[0].logits.shape[-1]
+    parts = [torch.randint(size, (STRANGERS,), generator=noise)]
+    for suffix in suffixes:
+        parts.append(suffix.targets[suffix.targets >= 0].cpu())
+        parts.append(suffix.logits.topk(min(RIVALS, size), dim=-1).indices.flatten().cpu())
+    return torch.cat(parts).unique()
+
+
+def _places(targets: torch.Tensor, vocabulary: torch.Tensor) -> torch.Tensor:
+    """Targets as places in the vocabulary; -100 stays."""
+    return torch.where(targets < 0, targets, torch.searchsorted(vocabulary, targets.clamp_min(0)))

@@ -1,7 +1,7 @@
-"""What an edit is recognised by: one vector for the picture and one for the question, read from the model itself.
+"""What an edit is recognised by: a vector of the picture and one of the question, read from the model.
 
-The question is run through the first layers alone, without picture, template or padding, so that its vector depends
-on its words only. The picture is read where its tokens enter the decoder.
+The question is run through the first layers alone, without picture, template or padding, so that its vector
+depends on its words only. The picture is read where its tokens enter the decoder.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from okedit_cli.models.encode import encode_row, join_rows
+from okedit_cli.models.sentences import WIDTH, sentence_features
 from okedit_cli.models.sites import decoder, decoder_layers, hidden_size, image_token_id
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
     from okedit_cli.models.load import LoadedModel
 
-HALVES = 2  # image tokens are pooled in two halves: models that order them by kind or by place keep that apart
+SENTENCES = -1  # the "layer" below every layer: the sentence encoder
+# Image tokens are pooled in two halves: models that order them by kind or by place keep that apart.
+HALVES = 2
 BATCH = 32
 
 
@@ -34,7 +37,9 @@ def hidden_of(args: tuple, kwargs: dict) -> torch.Tensor:
 
 
 @contextmanager
-def reading(layers: Sequence[torch.nn.Module], wanted: Sequence[int], last: int) -> Iterator[dict[int, torch.Tensor]]:
+def reading(
+    layers: Sequence[torch.nn.Module], wanted: Sequence[int], last: int
+) -> Iterator[dict[int, torch.Tensor]]:
     """Collect the inputs of the wanted layers; the forward pass ends at layer `last`."""
     found: dict[int, torch.Tensor] = {}
 
@@ -58,9 +63,11 @@ def reading(layers: Sequence[torch.nn.Module], wanted: Sequence[int], last: int)
 
 
 def question_feature(loaded: LoadedModel, ids: Sequence[int], layer: int) -> torch.Tensor:
-    """Mean over the question's tokens of the input of decoder layer `layer`: [d], fp32, on the CPU."""
+    """A question's vector [d], fp32, on the CPU: the sentence encoder's (layer SENTENCES), or the mean over its
+    tokens of the input of decoder layer `layer`.
+    """
     if not ids:
-        return torch.zeros(hidden_size(loaded.model))
+        return torch.zeros(WIDTH if layer == SENTENCES else hidden_size(loaded.model))
     known = loaded.cache.setdefault("question_features", {})
     key = (layer, tuple(ids))
     if key not in known:
@@ -71,10 +78,18 @@ def question_feature(loaded: LoadedModel, ids: Sequence[int], layer: int) -> tor
 
 
 @torch.no_grad()
-def question_layers(loaded: LoadedModel, questions: Sequence[Sequence[int]], wanted: Sequence[int]) -> dict[int, torch.Tensor]:
+def question_layers(
+    loaded: LoadedModel, questions: Sequence[Sequence[int]], wanted: Sequence[int]
+) -> dict[int, torch.Tensor]:
     """Token means of many questions at several layers at once: layer -> [n, d], fp32, on the CPU."""
-    layers, root = decoder_layers(loaded.model), decoder(loaded.model)
     out: dict[int, list[torch.Tensor]] = {layer: [] for layer in wanted}
+    if SENTENCES in wanted:
+        texts = [loaded.tokenizer.decode(q, clean_up_tokenization_spaces=False).strip() for q in questions]
+        out[SENTENCES].append(sentence_features(texts))
+    wanted = [layer for layer in wanted if layer != SENTENCES]
+    if not wanted:
+        return {layer: torch.cat(parts) for layer, parts in out.items()}
+    layers, root = decoder_layers(loaded.model), decoder(loaded.model)
     for start in range(0, len(questions), BATCH):
         part = questions[start : start + BATCH]
         longest = max(map(len, part))
@@ -89,7 +104,7 @@ def question_layers(loaded: LoadedModel, questions: Sequence[Sequence[int]], wan
 
 
 def pooled_picture(states: torch.Tensor, ids: torch.Tensor, placeholder: int | None) -> torch.Tensor | None:
-    """One row's picture vector [2 d] from the decoder's input states [L, d] and its ids [L]; None without picture."""
+    """One row's picture vector [2 d] from decoder inputs [L, d] and ids [L]; None without a picture."""
     if placeholder is None:
         return None
     tokens = states[ids == placeholder].float()

@@ -52,7 +52,7 @@ def load_model(
     """
     place = _device(device)
     source, shown = _source(name)
-    with _quiet():
+    with quiet():
         config = _open(_load_config, source, shown, revision)
         auto = _auto_class(config, shown)
         precision = _dtype(dtype, config, place)
@@ -166,7 +166,7 @@ def _revision(config, source: str, revision: str | None) -> str | None:
 
 
 @contextmanager
-def _quiet():
+def quiet():
     """Without transformers' progress bars and advice: stderr belongs to the command, errors still come
     through.
     """

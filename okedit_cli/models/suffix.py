@@ -152,10 +152,32 @@ def _skipping(layers: Sequence[torch.nn.Module], suffix: Suffix) -> Iterator[Non
                 layer.forward = own
 
 
+@contextmanager
+def _speaking(head: torch.nn.Module, vocabulary: torch.Tensor) -> Iterator[None]:
+    """The output layer computes these tokens only: of a small model it is the larger part of the work."""
+    weight, bias = head.weight[vocabulary], getattr(head, "bias", None)
+    bias = None if bias is None else bias[vocabulary]
+    before = head.__dict__.get("forward")
+    head.forward = lambda hidden: torch.nn.functional.linear(hidden, weight, bias)
+    try:
+        yield
+    finally:
+        if before is None:
+            del head.forward
+        else:
+            head.forward = before
+
+
 def run_suffix(
-    loaded: LoadedModel, suffix: Suffix, layer: int, change: Callable[[torch.Tensor], torch.Tensor]
+    loaded: LoadedModel,
+    suffix: Suffix,
+    layer: int,
+    change: Callable[[torch.Tensor], torch.Tensor],
+    vocabulary: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Logits [B, T, V] of the answer part with `change(x) -> [B, T, d]` added to the site's output."""
+    """Logits [B, T, V] of the answer part with `change(x) -> [B, T, d]` added to the site's output; of the tokens
+    in `vocabulary` alone where it is given.
+    """
     layers = decoder_layers(loaded.model)
 
     def add(module, args, kwargs, output):
@@ -165,7 +187,10 @@ def run_suffix(
 
     handle = mlp_of(layers[layer]).register_forward_hook(add, with_kwargs=True)
     try:
-        with _skipping(layers, suffix):
+        with ExitStack() as stack:
+            stack.enter_context(_skipping(layers, suffix))
+            if vocabulary is not None:
+                stack.enter_context(_speaking(loaded.model.get_output_embeddings(), vocabulary))
             return loaded.model(**suffix.inputs, past_key_values=suffix.to_cache(), use_cache=True).logits
     finally:
         handle.remove()

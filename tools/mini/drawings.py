@@ -37,8 +37,11 @@ def datasource(root: Path, vendor: str) -> Callable[[Thing, int], Image.Image | 
     """Artwork of an emoji-datasource package (64 px PNG)."""
     rows = json.loads((root / "emoji.json").read_text())
     files = {normal_key(r["unified"]): root / f"img/{vendor}/64" / r["image"] for r in rows}
-    files |= {normal_key(r["non_qualified"]): root / f"img/{vendor}/64" / r["image"]
-              for r in rows if r.get("non_qualified")}
+    files |= {
+        normal_key(r["non_qualified"]): root / f"img/{vendor}/64" / r["image"]
+        for r in rows
+        if r.get("non_qualified")
+    }
 
     def draw(thing: Thing, size: int) -> Image.Image | None:
         path = files.get(thing.key)
@@ -66,14 +69,22 @@ def iconify(root: Path) -> Callable[[Thing, int], Image.Image | None]:
     """Artwork of an @iconify-json package, found by the name's slug, squashed slug or shortcode."""
     data = json.loads((root / "icons.json").read_text())
     icons = dict(data["icons"])
-    icons |= {k: data["icons"][v["parent"]] for k, v in data.get("aliases", {}).items()
-              if v.get("parent") in data["icons"]}
+    icons |= {
+        k: data["icons"][v["parent"]]
+        for k, v in data.get("aliases", {}).items()
+        if v.get("parent") in data["icons"]
+    }
     squashed = {k.replace("-", ""): v for k, v in icons.items()}
     side = data.get("width", 16)
 
     def draw(thing: Thing, size: int) -> Image.Image | None:
         label = slug(thing.label)
-        names = [label, label.replace("flag-", "flag-for-", 1), slug(thing.name), thing.shortcode.replace("_", "-")]
+        names = [
+            label,
+            label.replace("flag-", "flag-for-", 1),
+            slug(thing.name),
+            thing.shortcode.replace("_", "-"),
+        ]
         icon = next((icons[n] for n in names if n in icons), None)
         icon = icon or squashed.get(label.replace("-", "")) or squashed.get(thing.shortcode.replace("_", ""))
         if icon is None:
@@ -131,7 +142,12 @@ def main() -> None:
                     continue
                 path = args.out / artist / f"{thing.key}.png"
                 square(picture, args.size).save(path)
-                yield {"artist": artist, "path": f"{artist}/{path.name}", "name": thing.name, "kind": thing.kind}
+                yield {
+                    "artist": artist,
+                    "path": f"{artist}/{path.name}",
+                    "name": thing.name,
+                    "kind": thing.kind,
+                }
 
     for row in render():
         rows.append(row)

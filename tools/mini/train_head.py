@@ -75,8 +75,12 @@ def main() -> None:
     head.mean.copy_(x[::3].float().mean(0))
     head.scale.copy_(1 / (x[::3].float().std(0) + 1e-3))
     tests = {}
-    for label, pattern in (("twemoji", "twemoji.pt"), ("cifar test", "cifar_test.pt"), ("stamps", "stamps_plain.pt"),
-                           ("seen plain", "plain.pt")):
+    for label, pattern in (
+        ("twemoji", "twemoji.pt"),
+        ("cifar test", "cifar_test.pt"),
+        ("stamps", "stamps_plain.pt"),
+        ("seen plain", "plain.pt"),
+    ):
         tx, trows = load(work, pattern)
         pick = [i for i, r in enumerate(trows) if label != "stamps" or r["artist"] == "stamp-test"]
         if pick:
@@ -84,8 +88,9 @@ def main() -> None:
     weight = torch.where(is_cifar, 0.35, 1.0)
     decay = [p for n, p in head.named_parameters() if p.ndim > 1]
     rest = [p for n, p in head.named_parameters() if p.ndim <= 1]
-    optimiser = torch.optim.AdamW([{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0}],
-                                  lr=2e-3)
+    optimiser = torch.optim.AdamW(
+        [{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0}], lr=2e-3
+    )
     size, start = 512, time.time()
     steps = int(args.epochs * len(x) / size)
     for step in range(steps):
@@ -105,14 +110,28 @@ def main() -> None:
         loss.backward()
         optimiser.step()
         if step % 250 == 249 or step == steps - 1:
-            print(f"step {step + 1}/{steps} loss {loss:.3f} {time.time() - start:.0f}s", report(head, tests, trained, kinds, kind_of),
-                  flush=True)
-    torch.save({"state": head.state_dict(), "names": trained, "kinds": kinds, "kind_of": kind_of,
-                "hidden": args.hidden, "width": args.width}, args.out)
+            print(
+                f"step {step + 1}/{steps} loss {loss:.3f} {time.time() - start:.0f}s",
+                report(head, tests, trained, kinds, kind_of),
+                flush=True,
+            )
+    torch.save(
+        {
+            "state": head.state_dict(),
+            "names": trained,
+            "kinds": kinds,
+            "kind_of": kind_of,
+            "hidden": args.hidden,
+            "width": args.width,
+        },
+        args.out,
+    )
 
 
 @torch.no_grad()
-def report(head: ConceptHead, tests: dict, names: list[str], kinds: list[str], kind_of: dict[str, str]) -> str:
+def report(
+    head: ConceptHead, tests: dict, names: list[str], kinds: list[str], kind_of: dict[str, str]
+) -> str:
     """Top-1 name and kind accuracy of every test set."""
     out = []
     for label, (x, rows) in tests.items():
@@ -120,7 +139,9 @@ def report(head: ConceptHead, tests: dict, names: list[str], kinds: list[str], k
         best = head.name_logits(head.embed(hidden)).argmax(1)
         exact = sum(names[b] == r["name"] for b, r in zip(best.tolist(), rows, strict=True)) / len(rows)
         kind = head.kinds(hidden).argmax(1)
-        right = sum(kinds[b] == kind_of.get(r["name"], r["kind"]) for b, r in zip(kind.tolist(), rows, strict=True))
+        right = sum(
+            kinds[b] == kind_of.get(r["name"], r["kind"]) for b, r in zip(kind.tolist(), rows, strict=True)
+        )
         out.append(f"{label} {exact:.3f}/{right / len(rows):.3f}")
     return ", ".join(out)
 

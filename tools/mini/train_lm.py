@@ -21,8 +21,16 @@ from train_head import load
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from okedit_cli.models.mini.concepts import ConceptHead
-from okedit_cli.models.mini.tokens import (COLOUR_ROWS, COLOURS, IMAGE_TOKENS, KIND_ROWS, NAME_ROWS, colour_weights,
-                                           expected_rows, token_table)
+from okedit_cli.models.mini.tokens import (
+    COLOUR_ROWS,
+    COLOURS,
+    IMAGE_TOKENS,
+    KIND_ROWS,
+    NAME_ROWS,
+    colour_weights,
+    expected_rows,
+    token_table,
+)
 
 RANK, TARGETS = 16, ("q_proj", "v_proj", "down_proj")
 USER, END, ASSISTANT = "<|im_start|>user\n", "<|im_end|>\n", "<|im_start|>assistant\n"
@@ -82,7 +90,16 @@ class Data:
         self.kind_table = token_table(self.kinds, tok, end, KIND_ROWS)
         self.colour_table = token_table(list(COLOURS), tok, end, COLOUR_ROWS)
         grids, pooled, self.rows, names, kinds, colours = [], [], [], [], [], []
-        shards = ["plain", "view0", "view1", "count", "cifar_0", "cifar_view0", "stamps_plain", "stamps_view0"]
+        shards = [
+            "plain",
+            "view0",
+            "view1",
+            "count",
+            "cifar_0",
+            "cifar_view0",
+            "stamps_plain",
+            "stamps_view0",
+        ]
         for shard in shards:
             data = torch.load(work / f"features/{shard}.pt", weights_only=False)
             x, _ = load(work, f"{shard}.pt")
@@ -96,18 +113,40 @@ class Data:
             colours.append(colour_weights(data["colours"][keep]))
             self.rows += [data["rows"][i] for i in keep]
         self.grid = torch.cat(grids)
-        self.name_logits, self.kind_logits, self.colours = torch.cat(names), torch.cat(kinds), torch.cat(colours)
-        self.grid_mean, self.grid_std = self.grid[::7].float().mean((0, 1)), self.grid[::7].float().std((0, 1)) + 1e-2
+        self.name_logits, self.kind_logits, self.colours = (
+            torch.cat(names),
+            torch.cat(kinds),
+            torch.cat(colours),
+        )
+        self.grid_mean, self.grid_std = (
+            self.grid[::7].float().mean((0, 1)),
+            self.grid[::7].float().std((0, 1)) + 1e-2,
+        )
         weight = {"plain": 1.0, "count": 0.8, "cifar": 0.25, "stamp": 1.0, "view": 0.7}
-        self.weight = torch.tensor([0.8 if r.get("count") else weight["cifar"] if r["artist"].startswith("cifar")
-                                    else weight["stamp"] if r["artist"] == "stamp" else 0.7 for r in self.rows])
+        self.weight = torch.tensor(
+            [
+                0.8
+                if r.get("count")
+                else weight["cifar"]
+                if r["artist"].startswith("cifar")
+                else weight["stamp"]
+                if r["artist"] == "stamp"
+                else 0.7
+                for r in self.rows
+            ]
+        )
 
     def tower_rows(self, index: torch.Tensor, names: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
         """Rows [B, IMAGE_TOKENS, 1280 + d] as the vision tower will give them."""
         grid = (self.grid[index].float() - self.grid_mean) / self.grid_std
-        said = torch.cat([expected_rows(names, self.name_table, self.embedding),
-                          expected_rows(kinds, self.kind_table, self.embedding),
-                          expected_rows(self.colours[index], self.colour_table, self.embedding)], 1)
+        said = torch.cat(
+            [
+                expected_rows(names, self.name_table, self.embedding),
+                expected_rows(kinds, self.kind_table, self.embedding),
+                expected_rows(self.colours[index], self.colour_table, self.embedding),
+            ],
+            1,
+        )
         width = said.shape[-1]
         rows = torch.zeros(len(index), IMAGE_TOKENS, 1280 + width)
         rows[:, : grid.shape[1], :1280] = grid
@@ -149,12 +188,20 @@ def replay_set(model, tokenizer, rng: random.Random, count: int, path: Path) -> 
     rng.shuffle(prompts)
     out = []
     for start in range(0, len(prompts), 40):
-        texts = [USER + p + END + ASSISTANT if rng.random() < 0.75 else p for p in prompts[start : start + 40]]
-        enc = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False)
+        texts = [
+            USER + p + END + ASSISTANT if rng.random() < 0.75 else p for p in prompts[start : start + 40]
+        ]
+        enc = tokenizer(
+            texts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
+        )
         with torch.inference_mode():
             ids = model.generate(**enc, max_new_tokens=40, do_sample=False)
-        out += [row[row != tokenizer.pad_token_id] if tokenizer.pad_token_id != tokenizer.eos_token_id
-                else row[int((mask == 0).sum()) :] for row, mask in zip(ids, enc.attention_mask, strict=True)]
+        out += [
+            row[row != tokenizer.pad_token_id]
+            if tokenizer.pad_token_id != tokenizer.eos_token_id
+            else row[int((mask == 0).sum()) :]
+            for row, mask in zip(ids, enc.attention_mask, strict=True)
+        ]
     torch.save(out, path)
     return out
 
@@ -169,6 +216,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--resume", type=Path, help="a checkpoint to go on from, with a new schedule")
     args = parser.parse_args()
     torch.manual_seed(0)
     rng = random.Random(0)
@@ -192,8 +240,11 @@ def main() -> None:
     connector = Connector(embedding.shape[1])
     print("data", len(data.rows), "names", len(data.names), "replay", len(replay), flush=True)
     params = [p for low in lora.values() for p in (low.A, low.B)]
-    optimiser = torch.optim.AdamW([{"params": params, "weight_decay": 0.0}, {"params": connector.parameters()}],
-                                  lr=args.rate, weight_decay=0.01)
+    optimiser = torch.optim.AdamW(
+        [{"params": params, "weight_decay": 0.0}, {"params": connector.parameters()}],
+        lr=args.rate,
+        weight_decay=0.01,
+    )
     tok = lambda text: tokenizer(text, add_special_tokens=False).input_ids  # noqa: E731
     before, start = torch.tensor(tok(USER)), time.time()
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
@@ -202,10 +253,25 @@ def main() -> None:
         out = []
         for _ in range(count):
             fact, question, answer = relation_fact(rng) if rng.random() < 0.6 else attribute_fact("dog", rng)
-            lead = rng.choice(["Fact: ", "Note: ", "", "Remember: "]) + fact[0].upper() + fact[1:].rstrip(".") + ". "
+            lead = (
+                rng.choice(["Fact: ", "Note: ", "", "Remember: "])
+                + fact[0].upper()
+                + fact[1:].rstrip(".")
+                + ". "
+            )
             out.append((tok(USER + lead + question + END + ASSISTANT), tok(answer) + [end]))
         return out
 
+    if args.resume:
+        tensors = torch.load(args.resume, weights_only=False)["tensors"]
+        connector.load_state_dict(
+            {k.removeprefix("projector."): v for k, v in tensors.items() if k.startswith("projector.")}
+        )
+        for key, low in lora.items():
+            low.A.data.copy_(tensors[f"lm.{key}.A"])
+            low.B.data.copy_(tensors[f"lm.{key}.B"])
+        rng.seed(1)
+        torch.manual_seed(1)
     smooth = {}
     for step in range(args.steps):
         rate = 0.5 * (1 + math.cos(math.pi * step / args.steps)) * min(1, (step + 1) / 40)
@@ -247,14 +313,26 @@ def main() -> None:
         for key, value in (("loss", loss), ("kl", kl), ("agree", agree)):
             smooth[key] = 0.95 * smooth.get(key, float(value.detach())) + 0.05 * float(value.detach())
         if step % 20 == 19:
-            print(f"step {step + 1}/{args.steps} " + " ".join(f"{k} {v:.3f}" for k, v in smooth.items()),
-                  f"{time.time() - start:.0f}s", flush=True)
+            print(
+                f"step {step + 1}/{args.steps} " + " ".join(f"{k} {v:.3f}" for k, v in smooth.items()),
+                f"{time.time() - start:.0f}s",
+                flush=True,
+            )
         if step % 100 == 99 or step == args.steps - 1:
             out = {f"projector.{k}": v.detach() for k, v in connector.state_dict().items()}
             out |= {f"lm.{k}.{n}": getattr(low, n).detach() for k, low in lora.items() for n in ("A", "B")}
             out |= {"tower.grid_mean": data.grid_mean, "tower.grid_std": data.grid_std}
-            torch.save({"tensors": out, "step": step + 1, "names": data.names, "kinds": data.kinds,
-                        "trained": data.trained, "kind_of": data.kind_of}, args.out.with_suffix(".tmp"))
+            torch.save(
+                {
+                    "tensors": out,
+                    "step": step + 1,
+                    "names": data.names,
+                    "kinds": data.kinds,
+                    "trained": data.trained,
+                    "kind_of": data.kind_of,
+                },
+                args.out.with_suffix(".tmp"),
+            )
             args.out.with_suffix(".tmp").rename(args.out)
 
 

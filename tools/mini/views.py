@@ -48,8 +48,11 @@ def background(rng: np.random.Generator, photos: list[Image.Image]) -> Image.Ima
 
 def degrade(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Colour, sharpness and resolution as cameras, screens and encoders change them."""
-    for enhancer, low, high in ((ImageEnhance.Brightness, 0.7, 1.25), (ImageEnhance.Contrast, 0.7, 1.3),
-                                (ImageEnhance.Color, 0.5, 1.5)):
+    for enhancer, low, high in (
+        (ImageEnhance.Brightness, 0.7, 1.25),
+        (ImageEnhance.Contrast, 0.7, 1.3),
+        (ImageEnhance.Color, 0.5, 1.5),
+    ):
         if rng.random() < 0.5:
             picture = enhancer(picture).enhance(rng.uniform(low, high))
     if rng.random() < 0.3:
@@ -85,8 +88,9 @@ def place(picture: Image.Image, rng: np.random.Generator, low: float, high: floa
     return canvas
 
 
-def drawing_view(picture: Image.Image, rng: np.random.Generator, photos: list[Image.Image],
-                 flag: bool = False) -> Image.Image:
+def drawing_view(
+    picture: Image.Image, rng: np.random.Generator, photos: list[Image.Image], flag: bool = False
+) -> Image.Image:
     """A random view of an RGBA drawing; flags are never mirrored by the caller's choice of low angles."""
     if flag and rng.random() < 0.3:  # the flag alone fills the picture, as in an atlas
         box = picture.getbbox()
@@ -107,8 +111,10 @@ def several(picture: Image.Image, count: int, rng: np.random.Generator) -> Image
     for index in cells:
         side = int(cell * rng.uniform(0.7, 0.98))
         copy = picture.resize((side, side), 3)
-        x, y = (int(index % grid * cell + rng.integers(0, cell - side + 1)),
-                int(index // grid * cell + rng.integers(0, cell - side + 1)))
+        x, y = (
+            int(index % grid * cell + rng.integers(0, cell - side + 1)),
+            int(index // grid * cell + rng.integers(0, cell - side + 1)),
+        )
         out.paste(copy, (x, y), copy.getchannel("A"))
     return out
 

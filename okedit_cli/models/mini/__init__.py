@@ -13,11 +13,13 @@ VERSION = "1"
 Progress = Callable[[str, int, int], None]  # stage in words, done, total
 
 
-def ensure(progress: Progress | None = None) -> Path:
-    """The model's folder, fetched and assembled first where it is not there yet. Raises SetupError."""
+def ensure(progress: Progress | None = None, *, force: bool = False) -> Path:
+    """The model's folder, fetched and assembled first where it is not there yet, or with `force`. Raises
+    SetupError.
+    """
     from okedit_cli.models.mini.assemble import ensure
 
-    return ensure(progress)
+    return ensure(progress, force=force)
 
 
 def is_ready() -> bool:

@@ -52,12 +52,14 @@ def is_ready() -> bool:
     return stamp == _stamp()
 
 
-def ensure(progress: Progress | None = None) -> Path:
-    """The model's folder; fetches and builds it under a lock where it is not ready. Raises SetupError."""
+def ensure(progress: Progress | None = None, *, force: bool = False) -> Path:
+    """The model's folder; fetches and builds it under a lock where it is not ready, or with `force`. Raises
+    SetupError.
+    """
     from filelock import FileLock
 
     folder = model_folder()
-    if is_ready():
+    if is_ready() and not force:
         return folder
     if not WEIGHTS.is_file():
         raise SetupError(f"{NAME}: {WEIGHTS.name} is missing from the package.", hint="Install okedit again.")
@@ -66,7 +68,7 @@ def ensure(progress: Progress | None = None) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         # The lock is the operating system's: it ends with the process, so a killed run blocks nobody.
         with FileLock(folder.parent / f".{NAME}.lock"):
-            if is_ready():  # another process built it while we waited
+            if is_ready() and not force:  # another process built it while we waited
                 return folder
             _clear_leftovers(folder.parent, parts)
             language = fetch(LANGUAGE, parts, progress)
@@ -96,8 +98,9 @@ def _build(language: Path, pictures: Path, folder: Path, progress: Progress | No
         _tell(progress, 0, steps)
         model, processor = build_model(language, pictures, WEIGHTS)
         _tell(progress, 1, steps)
-        model.save_pretrained(whole)
-        processor.save_pretrained(whole)
+        with quiet():
+            model.save_pretrained(whole)
+            processor.save_pretrained(whole)
         _tell(progress, 2, steps)
         (whole / _STAMP).write_text(json.dumps(_stamp()), encoding="utf-8")
         _sync(whole)
@@ -119,6 +122,7 @@ def build_model(language: Path, pictures: Path, weights: Path):
     from safetensors import safe_open
     from transformers import LlavaConfig, LlavaForConditionalGeneration
 
+    from okedit_cli.models.load import quiet
     from okedit_cli.models.mini.efficientnet import package_state
     from okedit_cli.models.mini.language import load_language_model
     from okedit_cli.models.mini.tower import OkeditMiniVisionConfig, assemble_state, register
@@ -127,7 +131,8 @@ def build_model(language: Path, pictures: Path, weights: Path):
     with safe_open(weights, "pt") as file:
         notes = file.metadata() or {}
         trained = {name: _full(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    llm, tokenizer = load_language_model(language)
+    with quiet():
+        llm, tokenizer = load_language_model(language)
     merge_update(llm.model.layers, _below(trained, "lm."))
     image_token_id = add_image_token(llm, tokenizer)
 

@@ -12,8 +12,15 @@ from torch import nn
 from torch.nn import functional as F
 
 # (repeats, kernel, stride, expansion, channels out), width 1.1 and depth 1.2 already applied.
-STAGES = ((1, 3, 1, 1, 16), (3, 3, 2, 6, 24), (3, 5, 2, 6, 48), (4, 3, 2, 6, 88), (4, 5, 1, 6, 120),
-          (5, 5, 2, 6, 208), (1, 3, 1, 6, 352))
+STAGES = (
+    (1, 3, 1, 1, 16),
+    (3, 3, 2, 6, 24),
+    (3, 5, 2, 6, 48),
+    (4, 3, 2, 6, 88),
+    (4, 5, 1, 6, 120),
+    (5, 5, 2, 6, 208),
+    (1, 3, 1, 6, 352),
+)
 STEM, HEAD, CLASSES = 32, 1280, 1000
 MIDDLE_BLOCK = 14  # the last block at 14 x 14: colour and texture are still there
 MIDDLE_CHANNELS = 120
@@ -25,7 +32,9 @@ class SameConv(nn.Conv2d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[B, C, H, W] -> [B, C', ceil(H/s), ceil(W/s)]."""
         pads = []
-        for size, kernel, stride in zip(x.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
+        for size, kernel, stride in zip(
+            x.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True
+        ):
             total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
             pads += [total // 2, total - total // 2]
         return super().forward(F.pad(x, pads) if any(pads) else x)

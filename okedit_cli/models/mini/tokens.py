@@ -8,9 +8,19 @@ import torch
 
 NAME_ROWS, KIND_ROWS, COLOUR_ROWS, GRID = 6, 2, 1, 3
 IMAGE_TOKENS = GRID * GRID + NAME_ROWS + KIND_ROWS + COLOUR_ROWS
-COLOURS = {"red": (210, 40, 45), "orange": (245, 140, 30), "yellow": (250, 215, 60), "green": (80, 165, 70),
-           "blue": (50, 115, 205), "purple": (130, 75, 165), "pink": (245, 150, 180), "brown": (125, 80, 50),
-           "black": (35, 35, 40), "white": (245, 245, 245), "gray": (145, 150, 155)}
+COLOURS = {
+    "red": (210, 40, 45),
+    "orange": (245, 140, 30),
+    "yellow": (250, 215, 60),
+    "green": (80, 165, 70),
+    "blue": (50, 115, 205),
+    "purple": (130, 75, 165),
+    "pink": (245, 150, 180),
+    "brown": (125, 80, 50),
+    "black": (35, 35, 40),
+    "white": (245, 245, 245),
+    "gray": (145, 150, 155),
+}
 
 
 def token_table(texts: Sequence[str], tokenize, end: int, rows: int) -> torch.Tensor:
@@ -22,7 +32,9 @@ def token_table(texts: Sequence[str], tokenize, end: int, rows: int) -> torch.Te
     return table
 
 
-def expected_rows(weights: torch.Tensor, table: torch.Tensor, embedding: torch.Tensor, keep: int = 8) -> torch.Tensor:
+def expected_rows(
+    weights: torch.Tensor, table: torch.Tensor, embedding: torch.Tensor, keep: int = 8
+) -> torch.Tensor:
     """Expected embeddings [B, rows, d] of weighted texts [B, n], over the `keep` most likely, renormalised."""
     top, index = weights.topk(min(keep, weights.shape[1]), dim=1)
     top = top / top.sum(1, keepdim=True).clamp_min(1e-9)

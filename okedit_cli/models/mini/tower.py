@@ -34,15 +34,27 @@ SHARPNESS = 1.5  # of the concept head's name logits, as in training
 
 
 class OkeditMiniVisionConfig(PretrainedConfig):
-    """Sizes of the tower; `names` counts the concept head's own names, `vocabulary` those with ImageNet's."""
+    """Sizes of the tower; `names` counts the concept head's own names, `vocabulary` those with ImageNet's,
+    `tokens` the different tokens that spell them."""
 
     model_type = "okedit_mini_vision"
 
-    def __init__(self, names: int = 1, vocabulary: int = 1, kinds: int = 1, head_hidden: int = 1024,
-                 head_width: int = 384, text_width: int = 576, image_size: int = 224, photo_bias: float = 0.0, **kwargs):
+    def __init__(
+        self,
+        names: int = 1,
+        vocabulary: int = 1,
+        kinds: int = 1,
+        head_hidden: int = 1024,
+        head_width: int = 384,
+        text_width: int = 576,
+        tokens: int = 1,
+        image_size: int = 224,
+        photo_bias: float = 0.0,
+        **kwargs,
+    ):
         self.names, self.vocabulary, self.kinds = names, vocabulary, kinds
         self.head_hidden, self.head_width, self.text_width = head_hidden, head_width, text_width
-        self.image_size, self.photo_bias = image_size, photo_bias
+        self.tokens, self.image_size, self.photo_bias = tokens, image_size, photo_bias
         self.hidden_size = HEAD + text_width
         self.patch_size = image_size // GRID
         self.num_additional_image_tokens = NAME_ROWS + KIND_ROWS + COLOUR_ROWS
@@ -53,7 +65,7 @@ class OkeditMiniVisionConfig(PretrainedConfig):
 
 
 class OkeditMiniVisionModel(PreTrainedModel):
-    """Pixels [B, 3, 224, 224] -> rows [B, 18, 1280 + d]; everything in it is computed in fp32."""
+    """Pixels [B, 3, 224, 224] -> rows [B, 18, 1280 + d]; opinions are weighed in fp32."""
 
     config_class = OkeditMiniVisionConfig
     base_model_prefix = "tower"
@@ -67,45 +79,60 @@ class OkeditMiniVisionModel(PreTrainedModel):
         self.register_buffer("grid_std", torch.ones(HEAD))
         self.register_buffer("imagenet_name", torch.zeros(1000, dtype=torch.long))
         self.register_buffer("imagenet_kind", torch.zeros(1000, dtype=torch.long))
-        for name, rows, count in (("name", NAME_ROWS, config.vocabulary), ("kind", KIND_ROWS, config.kinds),
-                                  ("colour", COLOUR_ROWS, len(COLOURS))):
+        for name, rows, count in (
+            ("name", NAME_ROWS, config.vocabulary),
+            ("kind", KIND_ROWS, config.kinds),
+            ("colour", COLOUR_ROWS, len(COLOURS)),
+        ):
             self.register_buffer(f"{name}_tokens", torch.zeros(count, rows, dtype=torch.long))
-        self.register_buffer("token_embeddings", torch.zeros(1, config.text_width))
+        self.register_buffer("token_embeddings", torch.zeros(config.tokens, config.text_width))
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
         """Weights come from files; nothing is drawn."""
 
-    def opinions(self, pooled: torch.Tensor, middle: torch.Tensor, colours: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def opinions(
+        self, pooled: torch.Tensor, middle: torch.Tensor, colours: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
         """Weights over names [B, vocabulary], kinds [B, kinds] and colours [B, 11] of pooled features."""
-        hidden = self.head.hidden(head_inputs(pooled, middle, colours))
-        own = (self.head.name_logits(self.head.embed(hidden)) * SHARPNESS).softmax(1)
-        seen = self.encoder.fc(pooled).softmax(1)
-        photo = torch.sigmoid(self.head.gate(hidden) + self.config.photo_bias)
+        kept = self.encoder.fc.weight.dtype
+        hidden = self.head.hidden(head_inputs(pooled, middle, colours).to(kept))
+        own = (self.head.name_logits(self.head.embed(hidden)).float() * SHARPNESS).softmax(1)
+        seen = self.encoder.fc(pooled.to(kept)).float().softmax(1)
+        photo = torch.sigmoid(self.head.gate(hidden).float() + self.config.photo_bias)
         names = pooled.new_zeros(len(pooled), self.config.vocabulary)
         names[:, : own.shape[1]] = own * (1 - photo)
         names.index_add_(1, self.imagenet_name, seen * photo)
-        kinds = self.head.kinds(hidden).softmax(1) * (1 - photo)
+        kinds = self.head.kinds(hidden).float().softmax(1) * (1 - photo)
         kinds.index_add_(1, self.imagenet_kind, seen * photo)
         return names, kinds, colour_weights(colours)
 
-    def forward(self, pixel_values: torch.Tensor, output_hidden_states: bool | None = None, return_dict: bool | None = None,
-                **kwargs) -> BaseModelOutput:
+    def forward(
+        self,
+        pixel_values: torch.Tensor,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **kwargs,
+    ) -> BaseModelOutput:
         """Pixels as (rgb01 - 0.498) / 0.502."""
-        pixels = pixel_values.float()
-        # The network keeps fp32: it is small, and radii are distances between its outputs.
-        with torch.autocast(pixels.device.type, enabled=False):
-            features, middle = self.encoder.float()(pixels)
-            pooled = features.mean((2, 3))
-            rgb = (pixels * 0.502 + 0.498).clamp(0, 1) * 255
-            colours = F.adaptive_avg_pool2d(rgb, 8).round()
-            names, kinds, shades = self.head.float() and self.opinions(pooled, middle.mean((2, 3)), colours)
-            table = self.token_embeddings.float()
-            said = torch.cat([expected_rows(names, self.name_tokens, table), expected_rows(kinds, self.kind_tokens, table),
-                              expected_rows(shades, self.colour_tokens, table)], 1)
-            grid = F.adaptive_avg_pool2d(features, GRID).flatten(2).transpose(1, 2)
-            grid = (grid - self.grid_mean.float()) / self.grid_std.float()
-            rows = torch.cat([F.pad(grid, (0, said.shape[2])), F.pad(said, (HEAD, 0))], 1).to(pixel_values.dtype)
+        kept = self.encoder.fc.weight.dtype
+        features, middle = self.encoder(pixel_values.to(kept))
+        features, middle = features.float(), middle.float()
+        rgb = (pixel_values.float() * 0.502 + 0.498).clamp(0, 1) * 255
+        colours = F.adaptive_avg_pool2d(rgb, 8).round()
+        names, kinds, shades = self.opinions(features.mean((2, 3)), middle.mean((2, 3)), colours)
+        table = self.token_embeddings.float()
+        said = torch.cat(
+            [
+                expected_rows(names, self.name_tokens, table),
+                expected_rows(kinds, self.kind_tokens, table),
+                expected_rows(shades, self.colour_tokens, table),
+            ],
+            1,
+        )
+        grid = F.adaptive_avg_pool2d(features, GRID).flatten(2).transpose(1, 2)
+        grid = (grid - self.grid_mean.float()) / self.grid_std.float()
+        rows = torch.cat([F.pad(grid, (0, said.shape[2])), F.pad(said, (HEAD, 0))], 1).to(pixel_values.dtype)
         return BaseModelOutput(last_hidden_state=rows, hidden_states=(rows,))
 
 
@@ -115,8 +142,12 @@ def register() -> None:
     AutoModel.register(OkeditMiniVisionConfig, OkeditMiniVisionModel, exist_ok=True)
 
 
-def assemble_state(package: dict[str, torch.Tensor], trained: dict[str, torch.Tensor], llm: LlamaForCausalLM,
-                   tokenizer: PreTrainedTokenizerFast) -> dict[str, torch.Tensor]:
+def assemble_state(
+    package: dict[str, torch.Tensor],
+    trained: dict[str, torch.Tensor],
+    llm: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+) -> dict[str, torch.Tensor]:
     """The tower's state: the package's network, our trained head, and the embeddings of every name's tokens."""
     from okedit_cli.models.mini.vocabulary import load_vocabulary
 
@@ -126,8 +157,11 @@ def assemble_state(package: dict[str, torch.Tensor], trained: dict[str, torch.Te
     def tokenize(text: str) -> list[int]:
         return tokenizer(text, add_special_tokens=False).input_ids
 
-    tables = [token_table(words.names, tokenize, end, NAME_ROWS), token_table(words.kinds, tokenize, end, KIND_ROWS),
-              token_table(list(COLOURS), tokenize, end, COLOUR_ROWS)]
+    tables = [
+        token_table(words.names, tokenize, end, NAME_ROWS),
+        token_table(words.kinds, tokenize, end, KIND_ROWS),
+        token_table(list(COLOURS), tokenize, end, COLOUR_ROWS),
+    ]
     # Only the rows that are looked up: the whole table would double the checkpoint.
     used = torch.cat([table.flatten() for table in tables]).unique()
     place = {int(token): row for row, token in enumerate(used)}
@@ -136,5 +170,8 @@ def assemble_state(package: dict[str, torch.Tensor], trained: dict[str, torch.Te
     state |= trained
     state |= dict(zip(("name_tokens", "kind_tokens", "colour_tokens"), tables, strict=True))
     state["token_embeddings"] = llm.get_input_embeddings().weight[used].detach().clone()
-    state["imagenet_name"], state["imagenet_kind"] = torch.tensor(words.imagenet_names), torch.tensor(words.imagenet_kinds)
+    state["imagenet_name"], state["imagenet_kind"] = (
+        torch.tensor(words.imagenet_names),
+        torch.tensor(words.imagenet_kinds),
+    )
     return state
