@@ -142,8 +142,8 @@ def evaluate(
             out.say(f"left out: row {row}: {why}")
         out.say(f"data: {len(found.cases)} cases ({found.format}), {len(found.left_out)} left out")
         plan = Plan(mode, tuple(counts), tuple(gaps), seed, forced)
-        name = "bundle" if bundle else method
-        target = Path(output) if output else FOLDER / f"{Path(data).stem}-{name}-{mode}.json"
+        name, stem = "bundle" if bundle else method, "facts" if data == "-" else Path(data).stem
+        target = Path(output) if output else FOLDER / f"{stem}-{name}-{mode}.json"
         opening = {"device": device or "auto", "dtype": dtype or "auto", "revision": revision}
         asked = {"limit": limit, "layer": _layer(layer), "force": force, "supporting": one_hop}
         asked |= {"max_tokens": max_tokens, "batch": batch}

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 Z95 = 1.959963984540054
 RESAMPLES = 2000
+FEW = 10  # cases; below it a bootstrap is much too narrow, and Wilson errs on the wide side
 _TINY = 1e-12  # a share this small is none; its inverse would not add up
 _ARTICLES = frozenset(("a", "an", "the"))
 
@@ -79,8 +80,9 @@ def bootstrap(values: Sequence[float], *, seed: int = 0) -> tuple[float, float]:
     """95 % percentile interval of the mean of values, the same for any order of them."""
     import numpy as np
 
-    if len(values) < 2 or min(values) == max(values):
-        return wilson(sum(values), len(values))  # resampling equal values would claim certainty
+    if len(values) < FEW or min(values) == max(values):
+        # resampling a few values, or equal ones, would claim to know more than they say
+        return wilson(math.fsum(sorted(values)), len(values))
     numbers = np.sort(np.asarray(values, dtype=np.float64))
     means = _resampled(numbers[:, None], seed)[:, 0]
     low, high = np.quantile(means, (0.025, 0.975))
@@ -128,7 +130,7 @@ def harmonic_estimate(columns: Sequence[Sequence[float]], *, seed: int = 0) -> E
         return None
     table = np.asarray(sorted(zip(*columns, strict=True)), dtype=np.float64)
     value = harmonic([float(mean) for mean in table.mean(axis=0)])
-    if len(table) == 1 or bool((table == table[0]).all()):
+    if len(table) < FEW or bool((table == table[0]).all()):
         low, high = wilson(value * len(table), len(table))
     else:
         means, width = _resampled(table, seed), table.shape[1]

@@ -27,8 +27,10 @@ PROTOCOL = {
     "hm": "harmonic mean of T-Gen, I-Gen and I-Loc (T-Loc without pictures) over cases that have all",
     "scope": "per case: under-reaching when any of edit, rephrasings, other pictures, holdouts lacks the"
     " target; over-reaching when any answer outside changed",
+    "near": "questions and pictures of other cases of the data set; a method that is fitted to several cases"
+    " at once may have seen them",
     "value": "mean over cases of each case's mean",
-    "interval": "95 %: Wilson where cases are right or wrong, else a bootstrap over cases",
+    "interval": "95 %: Wilson where cases are right or wrong, or fewer than 10, else a bootstrap over cases",
     "contested": "a negative that another edit of the run is about is not counted",
 }
 

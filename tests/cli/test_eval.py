@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from evaluate.bench import FakeBench
+from fake_bench import FakeBench
 
 import okedit_cli
 from okedit_cli.evaluate import evaluate_on

@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from evaluate.bench import FakeBench, cases
+from fake_bench import FakeBench, cases
 from PIL import Image
 
 from okedit_cli.errors import InvalidFacts, UsageError

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from evaluate.bench import FakeBench, cases
+from fake_bench import FakeBench, cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
