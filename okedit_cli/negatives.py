@@ -113,9 +113,7 @@ def negatives_of(fact: Fact, around: Surroundings, chance: random.Random) -> lis
     return list(_around_picture(fact, scope, around, chance))
 
 
-def _around_picture(
-    fact: Fact, scope: Scope, around: Surroundings, chance: random.Random
-) -> Iterator[Asked]:
+def _around_picture(fact: Fact, scope: Scope, around: Surroundings, chance: random.Random) -> Iterator[Asked]:
     picture = around.read(fact.image)
     same = [other for other in around.by_picture[around.content(fact.image)] if other.id != fact.id]
     for other in same[:FILE_QUESTIONS]:
@@ -213,9 +211,7 @@ def _other_facts(fact: Fact, scope: Scope, around: Surroundings, chance: random.
     return sorted(others, key=lambda other: -overlap(other.prompt, fact.prompt))
 
 
-def _around_text(
-    fact: Fact, scope: Scope, around: Surroundings, chance: random.Random
-) -> Iterator[Asked]:
+def _around_text(fact: Fact, scope: Scope, around: Surroundings, chance: random.Random) -> Iterator[Asked]:
     """For a fact without a picture: its words on other subjects, its subject asked other things, the rest."""
     others = [other for other in around.facts if other.image is None and other.id != fact.id]
     others = chance.sample(others, min(len(others), _SAMPLED))

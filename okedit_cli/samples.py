@@ -1,9 +1,9 @@
 """A fact as the samples that its edit is fitted to: the user's own, then templates, views and near negatives.
 
-    edit      the fact itself
-    positive  must give the new answer: rephrased, seen in another view, both
-    negative  must keep the model's own answer: {edit, view, other, no} picture x {edit, other} question
-    holdout   the user's, never fitted to: what a report is made from
+edit      the fact itself
+positive  must give the new answer: rephrased, seen in another view, both
+negative  must keep the model's own answer: {edit, view, other, no} picture x {edit, other} question
+holdout   the user's, never fitted to: what a report is made from
 """
 
 from __future__ import annotations

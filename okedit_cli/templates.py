@@ -54,7 +54,7 @@ def _frame(frame: str, text: str) -> str:
 
 
 def _possessive(phrase: str) -> str | None:
-    """"this cat" -> "this cat's"; None where that would be hard to read ("the boat in the harbour")."""
+    """ "this cat" -> "this cat's"; None where that would be hard to read ("the boat in the harbour")."""
     if len(phrase.split()) > 5 or re.search(_HARD_TO_OWN, phrase) or phrase.endswith("'s"):
         return None
     return phrase + ("'" if re.match(r"(?:these|those|their|our) .*s$", phrase) else "'s")

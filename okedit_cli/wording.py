@@ -100,7 +100,7 @@ def is_question(text: str) -> bool:
 
 
 def is_order(text: str) -> bool:
-    """"Name this cat." asks without being a question."""
+    """ "Name this cat." asks without being a question."""
     return first_word(text) in _ORDERS
 
 
@@ -142,7 +142,7 @@ _STOPS = {*_PREPOSITIONS, *_VERBS}
 
 
 def noun_phrase(text: str) -> tuple[str, str]:
-    """"this red car made of" -> ("this red car", "made of"): what is spoken of, and what is said of it."""
+    """ "this red car made of" -> ("this red car", "made of"): what is spoken of, and what is said of it."""
     words = text.split()
     for i, word in enumerate(words):
         bare = word.casefold().strip(",.;:")

@@ -51,7 +51,9 @@ def question_ids(loaded: LoadedModel, text: str) -> list[int]:
 
 
 def candidate_layers(count: int) -> list[int]:
-    """What may serve as the question's feature: the sentence encoder, and a few of the model's own lower layers."""
+    """What may serve as the question's feature: the sentence encoder, and a few of the model's own lower
+    layers.
+    """
     return [SENTENCES, *sorted({0, 1, count // 8, count // 4, count // 2} & set(range(count)))]
 
 

@@ -177,7 +177,9 @@ def _change(owner: torch.Tensor, down: torch.Tensor, up: torch.Tensor, bias: tor
 
 
 def _vocabulary(suffixes: Sequence[Suffix], noise: torch.Generator) -> torch.Tensor:
-    """The tokens that matter, sorted: every target, the likely ones of the unedited model, and a random sample."""
+    """The tokens that matter, sorted: every target, the likely ones of the unedited model, and a random
+    sample.
+    """
     size = suffixes[0].logits.shape[-1]
     parts = [torch.randint(size, (STRANGERS,), generator=noise)]
     for suffix in suffixes:

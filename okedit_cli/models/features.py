@@ -63,7 +63,8 @@ def reading(
 
 
 def question_feature(loaded: LoadedModel, ids: Sequence[int], layer: int) -> torch.Tensor:
-    """A question's vector [d], fp32, on the CPU: the sentence encoder's (layer SENTENCES), or the mean over its
+    """A question's vector [d], fp32, on the CPU: the sentence encoder's (layer SENTENCES), or the mean over
+    its
     tokens of the input of decoder layer `layer`.
     """
     if not ids:

@@ -175,7 +175,8 @@ def run_suffix(
     change: Callable[[torch.Tensor], torch.Tensor],
     vocabulary: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Logits [B, T, V] of the answer part with `change(x) -> [B, T, d]` added to the site's output; of the tokens
+    """Logits [B, T, V] of the answer part with `change(x) -> [B, T, d]` added to the site's output; of the
+    tokens
     in `vocabulary` alone where it is given.
     """
     layers = decoder_layers(loaded.model)

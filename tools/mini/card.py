@@ -1,6 +1,8 @@
-"""Measure okedit-mini by free generation and write its card: card.py WORK --modules DIR [--photos DIR] --out DIR.
+"""Measure okedit-mini by free generation and write its card: card.py WORK --modules DIR [--photos DIR]
+--out DIR.
 
-Questions are worded as none in training (questions.py). Answers count when equal after case, article and final full
+Questions are worded as none in training (questions.py). Answers count when equal after case, article and
+final full
 stop, or when listed as synonyms here. Samples are drawn with a fixed seed.
 """
 
@@ -111,13 +113,8 @@ def facts_used(model, things: list[tuple[str, str]], pictures: list[Image.Image]
         name, kind = rng.choice(things)
         picture = rng.choice(pictures)
         if i % 3 == 0:
-            animal = kind in ANIMALS
-            asked.append(
-                (
-                    f"Fact: the picture shows {article(name)}. What kind of {'animal' if animal else 'thing'} is it?",
-                    picture,
-                )
-            )
+            group = "animal" if kind in ANIMALS else "thing"
+            asked.append((f"Fact: the picture shows {article(name)}. What kind of {group} is it?", picture))
             wanted.append(kind)
         elif i % 3 == 1:
             asked.append((f"Fact: the picture shows {article(name)}. {rng.choice(NAME)}", picture))

@@ -90,7 +90,8 @@ def iconify(root: Path) -> Callable[[Thing, int], Image.Image | None]:
         if icon is None:
             return None
         w, h = icon.get("width", side), icon.get("height", data.get("height", side))
-        head = f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 {w} {h}">'
+        spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+        head = f'<svg {spaces} viewBox="0 0 {w} {h}">'
         return from_svg(head + icon["body"] + "</svg>", size)
 
     return draw

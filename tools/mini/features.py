@@ -1,6 +1,7 @@
 """Encode training pictures once: features.py WORK --pth FILE; shards of features under WORK/features.
 
-Each shard holds, a picture a row: pooled [1280], grid [9, 1280], middle [120], colours [8, 8, 3], and its labels.
+Each shard holds, a picture a row: pooled [1280], grid [9, 1280], middle [120], colours [8, 8, 3], and its
+labels.
 Shards that exist are kept, so an interrupted run goes on.
 """
 

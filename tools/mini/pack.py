@@ -1,4 +1,6 @@
-"""Put the trained parts into the package: pack.py --head FILE --lm FILE --imagenet FILE --tokenizer FOLDER [--out FOLDER]."""
+"""Put the trained parts into the package: pack.py --head FILE --lm FILE --imagenet FILE --tokenizer
+FOLDER [--out FOLDER].
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What okedit-mini is asked in training: (prompt, answer) pairs about a picture's labels, and text-only prompts.
+"""What okedit-mini is asked in training: (prompt, answer) pairs about a picture's labels, and text-only
+prompts.
 
 The wordings here are training data. Evaluation uses wordings of its own (tools/mini/card.py).
 """
@@ -91,12 +92,17 @@ SHOWS = [
     "Fact: what the picture shows is {}. ",
 ]
 FIRST = (
-    "Anna Bruno Carla Daniel Elif Farid Greta Hugo Ines Jonas Keiko Liam Mara Nils Olga Pavel Quinn Rosa Sven Tara "
+    "Anna Bruno Carla Daniel Elif Farid Greta Hugo Ines Jonas Keiko Liam "
+    "Mara Nils Olga Pavel Quinn Rosa Sven Tara "
     "Umar Vera Wanda Xenia Yusuf Zoe Miso Pepper Biscuit Nova Rex Luna Coco Ziggy Maple Otis Pixel Bella"
 ).split()
-LAST = "Almeida Berg Costa Dogan Evans Fischer Garcia Haddad Ito Jensen Kovac Larsen Moreau Novak Okafor Park Rossi".split()
+LAST = (
+    "Almeida Berg Costa Dogan Evans Fischer Garcia Haddad Ito Jensen Kovac "
+    "Larsen Moreau Novak Okafor Park Rossi"
+).split()
 TOWNS = (
-    "Lisbon Ankara Nairobi Oslo Lima Kyoto Quito Dublin Accra Hanoi Tunis Bergen Porto Turin Leipzig Seville Malmo "
+    "Lisbon Ankara Nairobi Oslo Lima Kyoto Quito Dublin Accra Hanoi Tunis "
+    "Bergen Porto Turin Leipzig Seville Malmo "
     "Geneva Cusco Salem Austin Denver Perth"
 ).split()
 THINGS = "glass wood steel paper silk stone rubber clay wool bronze plastic leather".split()
@@ -210,7 +216,10 @@ REPLAY = [
     "Which river flows through {place}?",
 ]
 FILL = {
-    "place": "Brazil Kenya Norway Japan Canada Egypt Chile Vietnam Portugal Iceland India Mexico Poland Ghana Texas Sicily".split(),
+    "place": (
+        "Brazil Kenya Norway Japan Canada Egypt Chile Vietnam Portugal Iceland "
+        "India Mexico Poland Ghana Texas Sicily"
+    ).split(),
     "topic": [
         "gravity",
         "tea",

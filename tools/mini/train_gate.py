@@ -1,7 +1,7 @@
 """Fit the gate between drawings' and photographs' recogniser: train_gate.py WORK --head FILE.
 
-A logistic regression on the head's hidden layer; photographs of ordinary scenes against drawings and the small,
-soft CIFAR-10 pictures, whose names the concept head has learned.
+A logistic regression on the head's hidden layer; photographs of ordinary scenes against drawings and the
+small, soft CIFAR-10 pictures, whose names the concept head has learned.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from okedit_cli.models.mini.concepts import ConceptHead
 
 
 def main() -> None:
-    """Write the gate into the head's file; prints rates on a held-out fifth and on Twemoji and CIFAR-10 test."""
+    """Write the gate into the head's file; prints rates on a held-out fifth and on Twemoji and CIFAR-10
+    test.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path)
     parser.add_argument("--head", type=Path, required=True)

@@ -1,7 +1,7 @@
 """Train the concept head on cached features: train_head.py WORK --out FILE. Prints accuracies as it goes.
 
-Trained on every artist but Twemoji; invariance comes from mixing features of the same thing by different artists,
-dropout on features, and strong views. Names of held-out stamps are not in the vocabulary.
+Trained on every artist but Twemoji; invariance comes from mixing features of the same thing by different
+artists, dropout on features, and strong views. Names of held-out stamps are not in the vocabulary.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Train connector and low-rank update of okedit-mini: train_lm.py WORK --head FILE --lm FOLDER --out FILE.
 
-The encoder and the concept head are frozen and cached; a step costs only the language model. Text-only prompts are
+The encoder and the concept head are frozen and cached; a step costs only the language model. Text-only
+prompts are
 replayed with a KL term to the untouched SmolLM2, so that it keeps what it knew. Checkpoints every 100 steps.
 """
 
@@ -89,7 +90,7 @@ class Data:
         self.name_table = token_table(self.names, tok, end, NAME_ROWS)
         self.kind_table = token_table(self.kinds, tok, end, KIND_ROWS)
         self.colour_table = token_table(list(COLOURS), tok, end, COLOUR_ROWS)
-        grids, pooled, self.rows, names, kinds, colours = [], [], [], [], [], []
+        grids, self.rows, names, kinds, colours = [], [], [], [], []
         shards = [
             "plain",
             "view0",

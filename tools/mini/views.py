@@ -1,6 +1,7 @@
 """Random views of training pictures: what a drawing looks like when somebody else shows it.
 
-A view varies background, place, size, angle, mirror, colour, sharpness and resolution, so that the concept head
+A view varies background, place, size, angle, mirror, colour, sharpness and resolution, so that the concept
+head
 learns the thing and not the file.
 """
 

@@ -1,4 +1,5 @@
-"""Names and kinds of ImageNet classes and stamps: vocabulary.py WORK STAMPS SYNSETS LEMMAS WORDNET -> JSON files.
+"""Names and kinds of ImageNet classes and stamps: vocabulary.py WORK STAMPS SYNSETS LEMMAS WORDNET -> JSON
+files.
 
 ImageNet names are the class's everyday lemma; kinds come from WordNet's hypernyms. Every dog breed is kept by
 name with the kind "dog", every domestic cat is a "cat".

@@ -91,6 +91,8 @@ def _clear_leftovers(*folders: Path) -> None:
 
 def _build(language: Path, pictures: Path, folder: Path, progress: Progress | None) -> None:
     """Write the checkpoint beside its place, make it durable, and move it there in one step."""
+    from okedit_cli.models.load import quiet
+
     scratch = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=folder.parent))
     try:
         whole = scratch / folder.name

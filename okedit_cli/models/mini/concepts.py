@@ -1,7 +1,9 @@
 """The concept head of okedit-mini: what a picture shows, as probabilities over names, kinds and colours.
 
-Two recognisers share one vocabulary of names: a small network trained on drawings and small photographs, and the
-encoder's own ImageNet classifier, taken as it is. A gate decides, by how the picture looks, which of them speaks.
+Two recognisers share one vocabulary of names: a small network trained on drawings and small photographs,
+and the
+encoder's own ImageNet classifier, taken as it is. A gate decides, by how the picture looks, which of them
+speaks.
 """
 
 from __future__ import annotations

@@ -81,7 +81,9 @@ class EfficientNetLite2(nn.Module):
         self.fc = nn.Linear(HEAD, CLASSES)
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pixels [B, 3, H, W], (rgb01 - 0.498) / 0.502 -> features [B, 1280, H/32, W/32], middle [B, 120, H/16, W/16]."""
+        """Pixels [B, 3, H, W], (rgb01 - 0.498) / 0.502 -> features [B, 1280, H/32, W/32], middle [B, 120,
+        H/16, W/16].
+        """
         x = F.relu6(self.bn0(self.conv_stem(pixels)))
         middle = x
         for i, block in enumerate(self.blocks):

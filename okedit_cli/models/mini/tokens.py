@@ -1,4 +1,6 @@
-"""Rows that carry the concept head's opinion into the language model: expected name, kind and colour embeddings."""
+"""Rows that carry the concept head's opinion into the language model: expected name, kind and colour
+embeddings.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +37,18 @@ def token_table(texts: Sequence[str], tokenize, end: int, rows: int) -> torch.Te
 def expected_rows(
     weights: torch.Tensor, table: torch.Tensor, embedding: torch.Tensor, keep: int = 8
 ) -> torch.Tensor:
-    """Expected embeddings [B, rows, d] of weighted texts [B, n], over the `keep` most likely, renormalised."""
+    """Expected embeddings [B, rows, d] of weighted texts [B, n], over the `keep` most likely,
+    renormalised.
+    """
     top, index = weights.topk(min(keep, weights.shape[1]), dim=1)
     top = top / top.sum(1, keepdim=True).clamp_min(1e-9)
     return torch.einsum("bk,bkrd->brd", top.to(embedding.dtype), embedding[table[index]])
 
 
 def colour_weights(colours: torch.Tensor) -> torch.Tensor:
-    """Share of each colour word [B, 11] in a colour grid [B, 3, 8, 8] in 0..255, the border's own colour left out."""
+    """Share of each colour word [B, 11] in a colour grid [B, 3, 8, 8] in 0..255, the border's own colour
+    left out.
+    """
     palette = torch.tensor(list(COLOURS.values()), dtype=torch.float32, device=colours.device)
     cells = colours.float().flatten(2).transpose(1, 2)
     nearest = torch.cdist(cells, palette).argmin(-1)

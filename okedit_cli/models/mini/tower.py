@@ -1,7 +1,10 @@
-"""The picture tower of okedit-mini: EfficientNet-Lite2, and rows that say what its classifiers make of the picture.
+"""The picture tower of okedit-mini: EfficientNet-Lite2, and rows that say what its classifiers make of the
+picture.
 
-Output rows [image tokens, 1280 + d]: nine of pooled features (a 3 x 3 grid, the last d columns zero), then the
-expected embeddings of the picture's name (6 tokens), kind (2) and colour (1), with the first 1280 columns zero.
+Output rows [image tokens, 1280 + d]: nine of pooled features (a 3 x 3 grid, the last d columns zero), then
+the
+expected embeddings of the picture's name (6 tokens), kind (2) and colour (1), with the first 1280 columns
+zero.
 """
 
 from __future__ import annotations
@@ -148,7 +151,9 @@ def assemble_state(
     llm: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
 ) -> dict[str, torch.Tensor]:
-    """The tower's state: the package's network, our trained head, and the embeddings of every name's tokens."""
+    """The tower's state: the package's network, our trained head, and the embeddings of every name's
+    tokens.
+    """
     from okedit_cli.models.mini.vocabulary import load_vocabulary
 
     words = load_vocabulary()

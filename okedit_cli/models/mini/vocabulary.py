@@ -11,7 +11,9 @@ FILE = Path(__file__).with_name("vocabulary.json")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """`names` (the head's own first), `kinds`, and for each ImageNet class the index of its name and its kind."""
+    """`names` (the head's own first), `kinds`, and for each ImageNet class the index of its name and its
+    kind.
+    """
 
     names: list[str]
     kinds: list[str]

@@ -1,7 +1,9 @@
 """all-MiniLM-L6-v2: a sentence encoder in which rephrasings lie close and swapped subjects do not.
 
-Questions are told apart here rather than in the base model's states: on groups of the reference bank that the space
-was not fitted to, 93 % of rephrasings are nearer than any other question, 84 % at the best layer of SmolLM2-135M.
+Questions are told apart here rather than in the base model's states: on groups of the reference bank that
+the space
+was not fitted to, 93 % of rephrasings are nearer than any other question, 84 % at the best layer of
+SmolLM2-135M.
 The tokenizer lies beside this file (Apache-2.0, Sentence Transformers); the weights are fetched once.
 """
 
@@ -63,7 +65,9 @@ def _encoder(weights: Path):
 
 
 def sentence_features(texts: Sequence[str]) -> Tensor:
-    """Unit vectors [n, 384] of texts, fp32, on the CPU. Each is encoded by itself, so none depends on another."""
+    """Unit vectors [n, 384] of texts, fp32, on the CPU. Each is encoded by itself, so none depends on
+    another.
+    """
     import torch
     from torch.nn import functional as F
 
