@@ -1,0 +1,43 @@
+"""What `okedit edit` tells about its facts: the table, what to try next, what did not take."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import FactsDidNotTake
+from .bundles import number
+
+COLUMNS = ("id", "took", "positives", "negatives", "d_pos", "d_neg", "radius", "seconds")
+
+
+def row(report: Any) -> list[str]:
+    took = "kept out" if report.kept_out else "yes" if report.took else "no"
+    pairs = ("{}/{}".format(*report.positives), "{}/{}".format(*report.negatives))
+    distances = map(number, (report.d_pos, report.d_neg, report.radius))
+    return [report.id, took, *pairs, *distances, f"{report.seconds:.1f}"]
+
+
+def next_command(facts: Sequence[Any], reports: Sequence[Any], target: Path, model: str | None) -> str:
+    """The command that asks for the first fact that took."""
+    took = {report.id for report in reports if report.took and not report.kept_out}
+    fact = next((fact for fact in facts if fact.id in took), facts[0])
+    words = ["okedit", "ask", fact.prompt, "-b", str(target), "--compare"]
+    if fact.image is not None:
+        words[3:3] = ["--image", str(fact.image)]
+    if model:
+        words += ["-m", model]
+    return shlex.join(words)
+
+
+def judge(reports: Sequence[Any]) -> None:
+    """FactsDidNotTake, which ends the command with exit code 5, unless all facts took."""
+    failed = [report.id for report in reports if report.kept_out or not report.took]
+    if failed:
+        names = ", ".join(failed[:10]) + (", ..." if len(failed) > 10 else "")
+        raise FactsDidNotTake(
+            f"{len(failed)} of {len(reports)} facts did not take or were kept out: {names}.",
+            hint="Give more rephrases, images and keep questions; --force keeps facts that over-reach.",
+        )
