@@ -64,7 +64,7 @@ def _table(manifest: Manifest) -> list[str]:
     ]
     for fact in manifest.facts[:SHOWN]:
         report = fact.get("report") or {}
-        took = {True: "yes", False: "no"}.get(report.get("took"), "")
+        took = yes_no(report.get("took"))
         picture = (fact.get("picture_sha256") or "none")[:12]
         values = (fact["id"], fact["prompt"], fact["answer"], picture, took,
                   counts(report.get("positives")), counts(report.get("negatives")))  # fmt: skip
@@ -93,6 +93,11 @@ def _made(manifest: Manifest) -> dict[str, Any]:
              **{f"{key} (version)": value for key, value in manifest.versions.items()},
              "bundle format": manifest.format}  # fmt: skip
     return {key: value for key, value in found.items() if value not in (None, "")}
+
+
+def yes_no(value: Any) -> str:
+    """Nothing for what is neither: a bundle from a stranger may say anything."""
+    return "yes" if value is True else "no" if value is False else ""
 
 
 def counts(pair: Any) -> str:

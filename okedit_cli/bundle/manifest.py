@@ -94,7 +94,7 @@ def render_manifest(manifest: Manifest, tensors: Mapping[str, dict[str, Any]], s
     _check(values, shown)
     _refuse_paths({name: value for name, value in values.items() if name not in ("facts", "dropped")}, shown)
     for fact in manifest.facts:
-        _refuse_paths(fact.get("report", {}), f"{shown}: report of fact {fact['id']!r}")
+        _refuse_paths(fact.get("report") or {}, f"{shown}: report of fact {fact['id']!r}")
     optional = ("settings", "versions", "bank", "canary", "dropped", "sources")
     document = {name: value for name, value in values.items() if value or name not in optional}
     document = {**manifest.extra, **document, "checksum": BLANK}

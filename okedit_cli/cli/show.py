@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from . import options
 from .bundles import BundleArgument, local, number, one_line, site_words, size_of
@@ -24,7 +25,6 @@ def show(bundle: BundleArgument, json: options.Json = False, quiet: options.Quie
     Reads the header alone, so it is quick for a bundle of any size; `okedit verify` reads everything.
     """
     from ..bundle import read_manifest
-    from ..bundle.card import counts
 
     out = Output(json=json, quiet=quiet)
     path = local(bundle)
@@ -46,18 +46,19 @@ def show(bundle: BundleArgument, json: options.Json = False, quiet: options.Quie
         "pictures": f"{len(manifest.sources)} in the bundle" if manifest.sources else "not in the bundle",
     }.items():
         out.line(f"{name + ':':10} {one_line(value, 300)}")
-    rows = []
-    for fact in manifest.facts:
-        report = fact.get("report") or {}
-        rows.append([
-            fact["id"], one_line(fact["prompt"]), one_line(fact["answer"]),
-            (fact.get("picture_sha256") or "none")[:12],
-            {True: "yes", False: "no"}.get(report.get("took"), "-"),
-            counts(report.get("positives")) or "-", counts(report.get("negatives")) or "-",
-            number(report.get("radius")),
-        ])  # fmt: skip
-    out.table(COLUMNS, rows, words=WORDS)
+    out.table(COLUMNS, [row(fact) for fact in manifest.facts], words=WORDS)
     if manifest.dropped:
         names = ", ".join(one_line(fact["id"], 40) for fact in manifest.dropped[:10])
         more = ", ..." if len(manifest.dropped) > 10 else ""
         out.line(f"left out by a merge: {len(manifest.dropped)} ({names}{more})")
+
+
+def row(fact: dict[str, Any]) -> list[str]:
+    """One fact of a manifest, which a stranger may have written, for the table."""
+    from ..bundle.card import counts, yes_no
+
+    report = fact.get("report") or {}
+    words = (one_line(fact["id"], 60), one_line(fact["prompt"]), one_line(fact["answer"]))
+    pairs = (counts(report.get("positives")) or "-", counts(report.get("negatives")) or "-")
+    picture = (fact.get("picture_sha256") or "none")[:12]
+    return [*words, picture, yes_no(report.get("took")) or "-", *pairs, number(report.get("radius"))]
