@@ -59,7 +59,7 @@ def build() -> typer.Typer:
     app = typer.Typer(
         name="okedit",
         rich_markup_mode=None,
-        add_completion=False,
+        add_completion=True,
         no_args_is_help=True,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
