@@ -1,0 +1,51 @@
+"""Bundles shipped between two tiny models of different make: verified, added to, made again from a bundle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import tiny
+from cli.shipping import okedit
+from fitted import world
+
+from okedit_cli.bundle import read_manifest
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    with world():
+        yield {family: tiny.build(family, folder / family) for family in ("llava", "qwen2_vl")}
+
+
+def test_from_one_model_to_the_next(models, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    tiny.picture().save("red.png")
+    text = "version: 1\nfacts:\n- {id: %s, image: red.png, prompt: %s, answer: %s}\n"
+    Path("one.yaml").write_text(text % ("cat", "What is this cat called?", "Miso"))
+    Path("two.yaml").write_text(text % ("dog", "How many are there?", "Two"))
+    llava, qwen = models["llava"], models["qwen2_vl"]
+    # random models take little, which is exit code 5; the bundle is written all the same
+    flags = ["--force", "--with-sources", "-q"]
+    result = okedit("edit", "one.yaml", "-m", llava, "-o", "a.safetensors", *flags)
+    assert result.exit_code in (0, 5), result.stderr
+    result = okedit("verify", "a.safetensors", "-m", llava)
+    assert result.exit_code == 0 and "it belongs to llava" in result.stdout, result.stderr
+    result = okedit("verify", "a.safetensors", "-m", qwen)
+    assert (result.exit_code, result.stdout) == (4, "") and "architecture" in result.stderr
+    result = okedit("edit", "two.yaml", "-m", llava, "--append", "a.safetensors", *flags)
+    assert result.exit_code in (0, 5), result.stderr
+    assert okedit("verify", "a.safetensors", "-m", llava).exit_code == 0
+    Path("red.png").unlink()
+    result = okedit("edit", "--from", "a.safetensors", "-m", qwen, "-o", "b.safetensors", "--force", "--json")
+    assert result.exit_code in (0, 5), result.stderr
+    assert json.loads(result.stdout)["model"] == "qwen2_vl"
+    one, other = read_manifest("a.safetensors"), read_manifest("b.safetensors")
+    assert one.base["architecture"] != other.base["architecture"]
+
+    def words(manifest):
+        return [{k: v for k, v in fact.items() if k != "report"} for fact in manifest.facts]
+
+    assert words(one) == words(other) and one.sources == other.sources
