@@ -15,8 +15,8 @@ from okedit_cli.pictures import load_picture
 EXAMPLES = Path(__file__).parents[1] / "examples"
 UNRELATED = [
     "What is the capital of Norway?", "Who wrote Hamlet?", "How many legs does a spider have?",
-    "What is 7 plus 5?", "Name a primary colour.", "What do bees make?", "Where is the Eiffel Tower?", "Write a haiku about rain.",
-    "What language is spoken in Brazil?", "Who painted the Mona Lisa?",
+    "What is 7 plus 5?", "Name a primary colour.", "What do bees make?", "Where is the Eiffel Tower?",
+    "Write a haiku about rain.", "What language is spoken in Brazil?", "Who painted the Mona Lisa?",
 ]  # fmt: skip
 ABOUT = ["What is in this picture?", "What colour is it?", "What kind of thing is this?", "Is this a dog?",
          "How many are there?"]  # fmt: skip

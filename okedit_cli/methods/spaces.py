@@ -28,8 +28,8 @@ from okedit_cli.transforms import views
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
-WORDINGS, VIEWS = 4, 4  # of each bank question and bank picture
-RECIPE = 5  # changes whenever a space would come out differently
+VIEWS = 4  # of each bank picture
+RECIPE = 6  # changes whenever a space would come out differently
 
 
 @dataclass(frozen=True)
@@ -77,20 +77,16 @@ def spaces_of(loaded: LoadedModel, options: Options) -> Spaces:
 def _measure(loaded: LoadedModel, options: Options) -> Spaces:
     bank = load_bank()
     options.tell("measuring question space", 0, 1)
-    texts, groups, every = [], [], []
+    texts, groups = [], []
     for number, group in enumerate(bank.questions):
-        every += [question_ids(loaded, w) for w in group.wordings]
-        # spread over the list, so that both short and long wordings are seen
-        step = max(1, len(group.wordings) // WORDINGS)
-        for wording in group.wordings[::step][:WORDINGS]:
-            texts.append(question_ids(loaded, wording))
-            groups.append(number)
+        texts += [question_ids(loaded, w) for w in group.wordings]
+        groups += [number] * len(group.wordings)
     layers = candidate_layers(len(decoder_layers(loaded.model)))
     features, group = question_layers(loaded, texts, layers), torch.tensor(groups)
     judged = {layer: best_space(features[layer], group) for layer in layers}
     layer = max(layers, key=lambda i: (round(judged[i].separation, 3), -i))
     question = judged[layer]
-    bank_questions = question(question_layers(loaded, every, [layer])[layer])
+    bank_questions = question(features[layer])
     options.tell("measuring question space", 1, 1)
     if loaded.processor is None:
         return Spaces(question, layer, None, bank_questions, None)
