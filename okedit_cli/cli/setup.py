@@ -21,7 +21,8 @@ def setup(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Fetch and assemble the built-in model, okedit-mini, and fetch the sentence encoder that tells questions apart.
+    """Fetch and assemble the built-in model, okedit-mini, and fetch the sentence encoder that tells
+    questions apart.
 
     The model goes into the cache (OKEDIT_HOME); the folder is printed.
     """
