@@ -99,6 +99,4 @@ def _sync_folder(folder: Path) -> None:
 def _in_words(shown: str, error: OSError | ValueError) -> OkeditError:
     reason = getattr(error, "strerror", None) or str(error)
     hint = _HINTS.get(getattr(error, "errno", None) or 0, "Check the path and the folder it is in.")
-    return OkeditError(
-        f"{shown}: the file could not be written ({reason}); nothing was changed.", hint=hint
-    )
+    return OkeditError(f"{shown}: the file could not be written ({reason}); nothing was changed.", hint=hint)
