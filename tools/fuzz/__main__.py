@@ -24,10 +24,13 @@ def main() -> int:
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--count", type=int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--start", type=int, default=0, metavar="N", help="the first case, to split a long run"
+    )
     parser.add_argument("--only", type=int, metavar="N")
     given = parser.parse_args()
     make, usual = KINDS[given.kind]
-    outcome = run(make, seed=given.seed, count=given.count or usual, only=given.only)
+    outcome = run(make, seed=given.seed, count=given.count or usual, start=given.start, only=given.only)
     print(f"{given.kind}: {outcome}")
     for finding in outcome.findings[:20]:
         print(finding)

@@ -31,6 +31,7 @@ VALUES: tuple[Any, ...] = (
     {"id": 1},
 )  # fmt: skip
 FLOATS = (float("nan"), float("inf"), float("-inf"), 3.4e38, -3.4e38, 1e-45, -1.0, 0.0, 1e20)
+FINITE = (3.4e38, 1e20, 1e-45, 0.0, 7.0)  # no reader refuses them, so they reach merge and remove
 WHOLE = (-1, 2**63 - 1, -(2**63), 99, 3)
 
 
@@ -61,7 +62,7 @@ class Cases:
             self._counts,
             self._json,
         )
-        kind = chance.choice(kinds)
+        [kind] = chance.choices(kinds, (2, 2, 2, 3, 4, 1, 1))
         self.path.write_bytes(kind(chance))
         return kind.__name__[1:]
 
@@ -152,6 +153,7 @@ class Cases:
     def _numbers(self, chance: random.Random) -> bytes:
         """Numbers in the tensors that no method would write, every checksum made to fit."""
         body, manifest = bytearray(self.body), json.loads(json.dumps(self.manifest))
+        floats = chance.choice([FLOATS, FINITE, FINITE])
         for _ in range(chance.randint(1, 3)):
             name = chance.choice([name for name in self.header if name not in ("__metadata__", "sources")])
             info = self.header[name]
@@ -164,7 +166,7 @@ class Cases:
                 if size == 8:
                     body[place : place + 8] = struct.pack("<q", chance.choice(WHOLE))
                 else:
-                    body[place : place + 4] = struct.pack("<f", chance.choice(FLOATS))
+                    body[place : place + 4] = struct.pack("<f", chance.choice(floats))
             manifest["tensors"][name]["sha256"] = hashlib.sha256(body[start:end]).hexdigest()
         return self._sealed(manifest, bytes(body))
 

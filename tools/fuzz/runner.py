@@ -41,15 +41,15 @@ class Outcome:
         )
 
 
-def run(make: Callable, *, seed: int, count: int, only: int | None = None) -> Outcome:
-    """Run `count` cases; `make(folder)` gives an object with case(chance) -> name, and check()."""
+def run(make: Callable, *, seed: int, count: int, start: int = 0, only: int | None = None) -> Outcome:
+    """Run `count` cases from number `start` on; `make(folder)` has case(chance) -> name, and check()."""
     outcome = Outcome()
     before = signal.signal(signal.SIGALRM, _stop)
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         cases = make(Path(scratch))
-        start = _memory()
-        for number in range(count) if only is None else [only]:
+        at_first = _memory()
+        for number in range(start, start + count) if only is None else [only]:
             name = cases.case(random.Random(f"{seed}:{number}"))
             began = time.perf_counter()
             signal.setitimer(signal.ITIMER_REAL, SECONDS)
@@ -71,7 +71,7 @@ def run(make: Callable, *, seed: int, count: int, only: int | None = None) -> Ou
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
             outcome.slowest = max(outcome.slowest, time.perf_counter() - began)
-            grown = _memory() - start
+            grown = _memory() - at_first
             if grown > BYTES >= outcome.grown:
                 outcome.findings.append(f"{number} ({name}): memory grew by {grown / 1e9:.1f} GB")
             outcome.grown = max(outcome.grown, grown)
