@@ -8,7 +8,8 @@ smaller size, which keeps distances.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -40,22 +41,38 @@ def separation(keys: torch.Tensor, group: torch.Tensor) -> float:
     return float(wins[mates.any(1)].mean())
 
 
+@dataclass(frozen=True)
+class _Scatter:
+    """Within-group scatter: eigenvalues [d] and eigenvectors [d, d], with the mean and the total variance."""
+
+    mean: torch.Tensor
+    values: torch.Tensor
+    vectors: torch.Tensor
+    total: float
+
+    @classmethod
+    def of(cls, features: torch.Tensor, group: torch.Tensor) -> _Scatter:
+        features = features.double()
+        mean = features.mean(0)
+        _, place = group.unique(return_inverse=True)
+        size = torch.bincount(place).double()
+        means = torch.zeros(len(size), features.shape[1], dtype=torch.float64)
+        means = means.index_add_(0, place, features) / size[:, None]
+        within = features - means[place]
+        values, vectors = torch.linalg.eigh(within.T @ within / max(1, len(features) - len(size)))
+        total = float((features - mean).var(0).mean()) or 1.0
+        return cls(mean, values.clamp_min(0), vectors, total)
+
+    def space(self, shrinkage: float, width: int) -> Space:
+        """The whitening with this much of the total variance added to every direction."""
+        scale = (self.values + shrinkage * self.total).rsqrt()
+        mixed = self.vectors @ (scale[:, None] * (self.vectors.T @ _mixer(len(self.mean), width)))
+        return Space(self.mean.float(), mixed.float(), 0.0, shrinkage)
+
+
 def fit_space(features: torch.Tensor, group: torch.Tensor, shrinkage: float, width: int = WIDTH) -> Space:
     """A space from features [n, d] and their groups [n]; separation is left at 0."""
-    features = features.double()
-    mean = features.mean(0)
-    within = torch.zeros_like(features)
-    for value in group.unique():
-        rows = group == value
-        within[rows] = features[rows] - features[rows].mean(0)
-    count = max(1, len(features) - len(group.unique()))
-    total = float((features - mean).var(0).mean()) or 1.0
-    scatter = within.T @ within / count
-    values, vectors = torch.linalg.eigh(scatter)
-    floor = shrinkage * total
-    whitening = vectors @ torch.diag((values.clamp_min(0) + floor).rsqrt()) @ vectors.T
-    projection = whitening @ _mixer(features.shape[1], width)
-    return Space(mean.float(), projection.float(), 0.0, shrinkage)
+    return _Scatter.of(features, group).space(shrinkage, width)
 
 
 def best_space(features: torch.Tensor, group: torch.Tensor, width: int = WIDTH) -> Space:
@@ -63,15 +80,15 @@ def best_space(features: torch.Tensor, group: torch.Tensor, width: int = WIDTH) 
     all.
     """
     even = group % 2 == 0
-    judged = []
+    half, judged = _Scatter.of(features[even], group[even]), []
     for shrinkage in SHRINKAGES:
-        space = fit_space(features[even], group[even], shrinkage, width)
-        judged.append((separation(space(features[~even]), group[~even]), shrinkage))
+        keys = half.space(shrinkage, width)(features[~even])
+        judged.append((separation(keys, group[~even]), shrinkage))
     score, shrinkage = max(judged, key=lambda pair: (round(pair[0], 3), pair[1]))
-    space = fit_space(features, group, shrinkage, width)
-    return Space(space.mean, space.projection, score, shrinkage)
+    return replace(_Scatter.of(features, group).space(shrinkage, width), separation=score)
 
 
+@functools.cache
 def _mixer(size: int, width: int) -> torch.Tensor:
     """Orthonormal columns [size, min(width, size)], the same on every machine."""
     if width >= size:
