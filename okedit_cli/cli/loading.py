@@ -18,11 +18,11 @@ def open_model(name: str, out: Output, *, device: str, dtype: str, revision: str
     if name == DEFAULT_MODEL and not mini.is_ready():
         out.say(f"{DEFAULT_MODEL} is not set up yet: fetching and assembling it, once.")
         with out.progress() as progress:
-            mini.ensure(progress)
+            mini.ensure(progress=progress)
     if not sentences.is_ready():
         out.say("The sentence encoder is not there yet: fetching it, once.")
         with out.progress() as progress:
-            sentences.ensure(progress)
+            sentences.ensure(progress=progress)
     start = time.perf_counter()
     loaded = okedit_cli.load_model(name, device=device, dtype=dtype, revision=revision)
     precision = str(loaded.dtype).removeprefix("torch.")

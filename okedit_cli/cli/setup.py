@@ -30,8 +30,8 @@ def setup(
 
     out = Output(json=json, quiet=quiet)
     with out.progress() as progress:
-        folder = mini.ensure(progress, force=force)
-        sentences.ensure(progress)
+        folder = mini.ensure(progress=progress, force=force)
+        sentences.ensure(progress=progress)
     if out.json:
         out.json_object({"model": options.DEFAULT_MODEL, "folder": folder})
     else:

@@ -66,12 +66,15 @@ def test_debug_shows_the_traceback_too(okedit, world):
 
 def test_setup_prints_the_folder(okedit, monkeypatch, tmp_path):
     called = []
+    fetched = []
     monkeypatch.setattr("okedit_cli.models.mini.ensure", lambda **options: called.append(options) or tmp_path)
+    monkeypatch.setattr("okedit_cli.models.sentences.ensure", lambda **options: fetched.append(options))
     assert okedit("setup").stdout == f"{tmp_path}\n"
     assert (
         okedit("setup", "--force", "--json").stdout == f'{{"model": "okedit-mini", "folder": "{tmp_path}"}}\n'
     )
     assert [options.get("force", False) for options in called] == [False, True]
+    assert len(fetched) == 2
 
 
 def test_the_built_in_model_is_set_up_by_the_first_command_that_needs_it(okedit, world, monkeypatch):
