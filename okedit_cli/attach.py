@@ -32,7 +32,8 @@ class Nearest:
     """The edit that fired or came nearest, with its distances and radii."""
 
     edit_id: str
-    bundle: int
+    bundle: str  # the file's name, or which of those attached
+    number: int  # its place among those attached
     row: int
     match: Match
 
@@ -170,7 +171,13 @@ class Attachment:
                 picture, question_feature(self.loaded, question, layer), self.strictness
             )
             if match is not None and (best is None or match.reach < best.match.reach):
-                best = Nearest(bundle.manifest.facts[match.edit]["id"], number, match.edit, match)
+                best = Nearest(
+                    bundle.manifest.facts[match.edit]["id"],
+                    bundle.name or f"bundle {number + 1}",
+                    number,
+                    match.edit,
+                    match,
+                )
         return Decision(best if best is not None and best.match.fires else None, best)
 
     def _change(self, layer: int):
@@ -180,7 +187,7 @@ class Attachment:
             rows = [
                 i
                 for i, d in enumerate(self.decisions)
-                if d.hit and self.bundles[d.hit.bundle].manifest.site["value_layer"] == layer
+                if d.hit and self.bundles[d.hit.number].manifest.site["value_layer"] == layer
             ]
             if not rows:
                 return None
@@ -203,9 +210,9 @@ class Attachment:
 
     def _value(self, hit: Nearest, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """One edit's value, read from the bundle when it first fires."""
-        key = (hit.bundle, hit.row)
+        key = (hit.number, hit.row)
         if key not in self._values:
-            book = self.bundles[hit.bundle].codebook
+            book = self.bundles[hit.number].codebook
             self._values[key] = tuple(
                 t[hit.row].to(like.device, torch.float32)
                 for t in (book.value_down, book.value_up, book.value_bias)

@@ -257,7 +257,7 @@ def test_several_bundles(case):
         with attached(case, *pair):
             answers = okedit_cli.generate(case.loaded, asked)
         assert [answer.text for answer in answers] == expected == [MISO, PARIS]
-        assert [pair[answer.decision.hit.bundle] for answer in answers] == [cat, capital]
+        assert [pair[answer.decision.hit.number] for answer in answers] == [cat, capital]
     with attached(case, capital):
         assert okedit_cli.generate(case.loaded, asked[:1])[0].decision.hit is None
 

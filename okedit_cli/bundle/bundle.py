@@ -51,6 +51,7 @@ class Bundle:
     codebook: Codebook
     canary: dict[str, torch.Tensor] = field(default_factory=dict)
     extras: dict[str, torch.Tensor] = field(default_factory=dict)
+    name: str = field(default="", compare=False)  # of the file it was read from, for people
 
     def __len__(self) -> int:
         """The number of edits."""
@@ -122,7 +123,7 @@ class Bundle:
         except InvalidBundle as error:
             raise InvalidBundle(f"{shown}: {error.message}", hint=REMAKE) from None
         canary = {name: tensors.pop(name) for name in CANARY if name in tensors}
-        bundle = cls(manifest, codebook, canary, tensors)
+        bundle = cls(manifest, codebook, canary, tensors, os.path.basename(shown))
         bundle._check_counts(shown)
         return bundle
 

@@ -61,7 +61,9 @@ def in_bytes(size: int) -> str:
 
 
 def site_words(site: dict[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in site.items())
+    """The site in words; the sentence encoder's "layer" -1 goes without saying beside its name."""
+    told = {name: value for name, value in site.items() if (name, value) != ("key_layer", -1)}
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in told.items())
 
 
 def number(value: Any) -> str:

@@ -17,7 +17,7 @@ import torch
 from okedit_cli.edits.codebook import Codebook
 from okedit_cli.errors import UsageError
 from okedit_cli.methods.base import Computed, Options, Scope
-from okedit_cli.methods.scope import BALANCE, KEYS, Reach, reach
+from okedit_cli.methods.scope import BALANCE, KEYS, TWIN, Reach, reach
 from okedit_cli.methods.spaces import Spaces, question_ids, spaces_of
 from okedit_cli.methods.values import KEEP, RANK, RATE, STEPS, fit_values
 from okedit_cli.models.features import SENTENCES, picture_features, question_feature
@@ -191,7 +191,7 @@ def stack(
             keys.append(found.keys)
             owner += [row] * len(found.keys)
             # without a radius the fact was forced: it covers its positives, and over-reaches
-            radius.append(found.radius if found.exists else found.d_pos)
+            radius.append(found.radius if found.exists else max(found.d_pos, TWIN))
         return (
             torch.cat(keys).float(),
             torch.tensor(owner, dtype=torch.int64),

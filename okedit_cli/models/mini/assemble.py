@@ -13,7 +13,9 @@ Where the picture tower plugs in (okedit_cli.models.mini.tower):
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -133,7 +135,8 @@ def build_model(language: Path, pictures: Path, weights: Path):
     with safe_open(weights, "pt") as file:
         notes = file.metadata() or {}
         trained = {name: _full(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    with quiet():
+    # the GGUF reader draws a bar of its own, also where nobody watches
+    with quiet(), contextlib.redirect_stderr(io.StringIO()):
         llm, tokenizer = load_language_model(language)
     merge_update(llm.model.layers, _below(trained, "lm."))
     image_token_id = add_image_token(llm, tokenizer)
