@@ -217,6 +217,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--keep", type=float, default=1.0, help="weight of the KL on replayed texts")
+    parser.add_argument("--replay", type=int, default=2, help="replayed texts a step")
     parser.add_argument("--resume", type=Path, help="a checkpoint to go on from, with a new schedule")
     args = parser.parse_args()
     torch.manual_seed(0)
@@ -296,7 +298,7 @@ def main() -> None:
         at = target[:, 1:] != -100
         logits = (hidden[:, :-1][at] @ model.lm_head.weight.T).float()
         loss = F.cross_entropy(logits, target[:, 1:][at], label_smoothing=0.02)
-        picked = rng.sample(range(len(replay)), max(1, args.size // 8))
+        picked = rng.sample(range(len(replay)), args.replay)
         width = max(len(replay[i]) for i in picked)
         ids = torch.stack([F.pad(replay[i], (0, width - len(replay[i])), value=end) for i in picked])
         keep = torch.stack([torch.arange(width) < len(replay[i]) for i in picked])
@@ -308,7 +310,7 @@ def main() -> None:
         kl = F.kl_div(now, base, log_target=True, reduction="batchmean")
         agree = (now.argmax(-1) == base.argmax(-1)).float().mean()
         optimiser.zero_grad()
-        (loss + 1.0 * kl).backward()
+        (loss + args.keep * kl).backward()
         nn.utils.clip_grad_norm_(params, 1.0)
         optimiser.step()
         for key, value in (("loss", loss), ("kl", kl), ("agree", agree)):
