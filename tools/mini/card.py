@@ -186,8 +186,7 @@ def main() -> None:
         return rng.sample(rows, min(args.limit, len(rows)))
 
     found["drawings seen in training"] = measure(model, drawn(trained), rng, kind_of)
-    found["an artist never seen (Twemoji)"] = unseen = measure(model, drawn(["twemoji"]), rng, kind_of)
-    assert unseen["n"] > 100
+    found["an artist never seen (Twemoji)"] = measure(model, drawn(["twemoji"]), rng, kind_of)
     found["CIFAR-10 test photographs"] = measure(
         model, list(cifar(args.modules, "test", args.limit, 5, False)), rng, kind_of
     )
