@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,7 +32,7 @@ class Nearest:
     """The edit that fired or came nearest, with its distances and radii."""
 
     edit_id: str
-    bundle: str  # the file's name, or which of those attached
+    bundle: str = field(compare=False)  # the file's name, or which of those attached: for people
     number: int  # its place among those attached
     row: int
     match: Match

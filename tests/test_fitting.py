@@ -78,7 +78,7 @@ def test_no_fact_at_all(tmp_path):
     result.bundle.save(tmp_path / "empty")
     with okedit_cli.attach(case.loaded, [okedit_cli.Bundle.load(tmp_path / "empty"), case.bundle]):
         answer = okedit_cli.generate(case.loaded, [(WORDS, None)])[0]
-    assert answer.decision.hit.bundle == 1
+    assert answer.decision.hit.number == 1
 
 
 def test_a_fact_without_a_radius_is_kept_out_unless_forced(monkeypatch):
