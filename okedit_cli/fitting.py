@@ -66,7 +66,9 @@ def fit(
     computed = compute(loaded, facts, options)
     bundle = Bundle(_manifest(loaded, method, computed), computed.codebook, computed.canary)
     reports = _check(loaded, bundle, facts, computed, options)
-    for fact, report in ((f, r) for f in bundle.manifest.facts for r in reports if f["id"] == r.id):
+    told = {report.id: report for report in reports}
+    for fact in bundle.manifest.facts:
+        report = told[fact["id"]]
         fact["report"] = {
             "took": report.took,
             "positives": list(report.positives),

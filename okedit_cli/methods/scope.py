@@ -15,7 +15,7 @@ import torch
 BALANCE = 0.8  # t: 0 hugs the positives, 1 touches the nearest negative
 KEYS = 12
 REACHED = 0.75  # share of the positives that d_pos covers
-TWIN = 1e-3  # a "negative" this near (relative to the key space) is the positive itself
+TWIN = 1e-3  # positives this near to each other need one key
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from okedit_cli.bank import load_bank
-from okedit_cli.edits.space import WIDTH, Space, best_space
+from okedit_cli.edits.space import Space, best_space
 from okedit_cli.methods.base import Options
 from okedit_cli.models.features import SENTENCES, picture_features, question_layers
 from okedit_cli.models.fingerprint import fingerprint
@@ -150,4 +150,4 @@ def _write(path, spaces: Spaces) -> None:
         return
 
 
-__all__ = ["WIDTH", "Spaces", "question_ids", "spaces_of"]
+__all__ = ["Spaces", "question_ids", "spaces_of"]

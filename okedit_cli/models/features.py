@@ -1,7 +1,8 @@
-"""What an edit is recognised by: a vector of the picture and one of the question, read from the model.
+"""What an edit is recognised by: a vector of the picture and one of the question.
 
-The question is run through the first layers alone, without picture, template or padding, so that its vector
-depends on its words only. The picture is read where its tokens enter the decoder.
+The question is read without picture, template or padding, so that its vector depends on its words only: by
+the sentence encoder (layer SENTENCES), or by the model's own first layers. The picture is read where its
+tokens enter the decoder.
 """
 
 from __future__ import annotations
@@ -64,8 +65,7 @@ def reading(
 
 def question_feature(loaded: LoadedModel, ids: Sequence[int], layer: int) -> torch.Tensor:
     """A question's vector [d], fp32, on the CPU: the sentence encoder's (layer SENTENCES), or the mean over
-    its
-    tokens of the input of decoder layer `layer`.
+    its tokens of the input of decoder layer `layer`.
     """
     if not ids:
         return torch.zeros(WIDTH if layer == SENTENCES else hidden_size(loaded.model))

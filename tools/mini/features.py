@@ -20,6 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from views import drawing_view, photo_view, plain, several
 
 from okedit_cli.models.mini.efficientnet import Block, EfficientNetLite2, package_state
+from okedit_cli.models.mini.tokens import COLOURS
 
 Row = tuple[Image.Image, dict]
 
@@ -83,21 +84,6 @@ def drawings(
             yield several(picture, row["count"], rng), row
         else:
             yield drawing_view(picture, rng, photos, row["kind"] == "flag"), row
-
-
-COLOURS = {
-    "red": (210, 40, 45),
-    "orange": (245, 140, 30),
-    "yellow": (250, 215, 60),
-    "green": (80, 165, 70),
-    "blue": (50, 115, 205),
-    "purple": (130, 75, 165),
-    "pink": (245, 150, 180),
-    "brown": (125, 80, 50),
-    "black": (35, 35, 40),
-    "white": (245, 245, 245),
-    "gray": (145, 150, 155),
-}
 
 
 def dominant(picture: Image.Image) -> str:
