@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from okedit_cli.bundle.header import REMAKE
@@ -25,33 +26,54 @@ PICTURES = 2  # they cost a pass through the picture tower each
 REFUSED, DOUBTFUL = 0.25, 0.05  # drift as a share of the channel's smallest radius
 
 
+@dataclass(frozen=True)
+class Drift:
+    """How far the keys of one channel have moved at most, and the channel's smallest radius."""
+
+    channel: str
+    distance: float
+    radius: float
+
+    @property
+    def words(self) -> str:
+        """The first half of a sentence."""
+        return (
+            f"the bundle's {self.channel} keys lie {self.distance:.3g} away from where they were when it was"
+            " made"
+        )
+
+
 def check_canary(loaded: LoadedModel, bundle: Bundle) -> None:
-    """Compare once for a bundle object and a model. ModelMismatch where edits would not be found any more,
-    BundleWarning where their borders have moved a little.
+    """ModelMismatch where edits would not be found any more, BundleWarning where their borders have moved a
+    little. However well the settings agree, this decides.
     """
-    known = loaded.cache.setdefault("canaries", {})
-    if id(bundle) in known and known[id(bundle)]() is bundle:
-        return
-    for channel, drift, radius in _drifts(loaded, bundle):
-        words = f"the bundle's {channel} keys lie {drift:.3g} away from where they were when it was made"
-        if not drift <= REFUSED * radius:
+    for drift in measure_drift(loaded, bundle):
+        if not drift.distance <= REFUSED * drift.radius:
             raise ModelMismatch(
-                f"The bundle does not belong to this model: {words}, and its smallest radius is"
-                f" {radius:.3g}.",
+                f"The bundle does not belong to this model: {drift.words}, and its smallest radius is"
+                f" {drift.radius:.3g}.",
                 hint="Use the dtype and the library versions that the bundle names, or make the edits again.",
             )
-        if drift > DOUBTFUL * radius:
+        if drift.distance > DOUBTFUL * drift.radius:
             warnings.warn(
-                f"{words}; its smallest radius is {radius:.3g}, so questions near a border may be judged"
-                " otherwise.",
+                f"{drift.words}; its smallest radius is {drift.radius:.3g}, so questions near a border may be"
+                " judged otherwise.",
                 BundleWarning,
                 stacklevel=3,
             )
-    known[id(bundle)] = weakref.ref(bundle)
 
 
-def _drifts(loaded: LoadedModel, bundle: Bundle) -> Iterator[tuple[str, float, float]]:
-    """(channel, largest distance of a canary key from the stored one, the channel's smallest radius)."""
+def measure_drift(loaded: LoadedModel, bundle: Bundle) -> tuple[Drift, ...]:
+    """The drift of each channel that has a canary; measured once for a bundle object and a model."""
+    known = loaded.cache.setdefault("canaries", {})
+    held, drifts = known.get(id(bundle), (lambda: None, ()))
+    if held() is not bundle:
+        drifts = tuple(_drifts(loaded, bundle))
+        known[id(bundle)] = weakref.ref(bundle), drifts
+    return drifts
+
+
+def _drifts(loaded: LoadedModel, bundle: Bundle) -> Iterator[Drift]:
     import torch
 
     for channel, found in (("question", _questions), ("picture", _pictures)):
@@ -70,7 +92,7 @@ def _drifts(loaded: LoadedModel, bundle: Bundle) -> Iterator[tuple[str, float, f
         numbers, keys = found(loaded, bundle, rows)
         if numbers:
             away = torch.linalg.vector_norm(keys - stored[numbers].float(), dim=1)
-            yield channel, float(away.max()), float(radii.min())
+            yield Drift(channel, float(away.max()), float(radii.min()))
 
 
 def _questions(

@@ -1,79 +1,148 @@
-"""Does a bundle belong to this base model? Names may differ, what decides answers may not."""
+"""Does a bundle belong to this base model? Exactly, as one of the same architecture, or not at all.
+
+Names may differ, what decides answers may not: each difference is told in words, with both values. How far
+the keys themselves have moved is for the canary to say (canary.py).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from okedit_cli.bundle.manifest import Manifest
+from okedit_cli.bundle.manifest import BundleWarning, Manifest
 from okedit_cli.errors import ModelMismatch
 
-_NAMED = {  # in the order in which a difference is told: the plainest first
+Grade = Literal["exact", "same architecture", "incompatible"]
+
+_SIZES = {  # a bundle made for others cannot even be attached; in the order in which they are told
     "architecture": "the base model's architecture",
     "hidden_size": "the base model's hidden size",
     "layers": "the base model's number of layers",
     "vocab_size": "the base model's vocabulary size",
+}
+_CONTENT = {  # what answers and keys depend on
     "weights": "the base model's weights",
     "tokenizer": "the tokenizer",
     "chat_template": "the chat template",
     "image_processor_class": "the class of the image processor",
     "image_processor": "the settings of the image processor",
 }
-_HINTS = {
-    "weights": "Another revision or a fine-tuned copy? Load {model}, or make the edits for this one.",
-    "tokenizer": "Load the tokenizer that came with {model}.",
-    "chat_template": "Use the chat template that came with {model}.",
-    "image_processor_class": "Load the image processor that came with {model}; slow and fast ones differ.",
-    "image_processor": "Use the image processor's settings that came with {model}.",
+_LABELS = {
+    "name": "the base model's name",
+    "revision": "the base model's revision",
+    "dtype": "the dtype",
 }
-_SOFT = {"name": "the base model's name", "revision": "the base model's revision", "dtype": "the dtype"}
+_WORDS = _SIZES | _LABELS | _CONTENT
+_EFFECTS = {
+    "weights": "edits were fitted to other weights, so check what they do",
+    "tokenizer": "questions may be cut otherwise",
+    "chat_template": "prompts are put together otherwise",
+    "image_processor_class": "slow and fast processors differ a little",
+    "image_processor": "pictures may be seen otherwise",
+    "dtype": "answers may differ a little",
+}
 
 
-def check_fit(manifest: Manifest, fingerprint: Mapping[str, Any], *, strict: bool = False) -> list[str]:
+class FitWarning(BundleWarning):
+    """A bundle is attached to a model that is not exactly the one it was made with."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One field in which a model is not the one that a bundle was made with, and both values."""
+
+    field: str
+    made: Any
+    found: Any
+
+    @property
+    def fatal(self) -> bool:
+        """Whether it makes the bundle incompatible."""
+        return self.field in _SIZES
+
+    @property
+    def words(self) -> str:
+        """A sentence: what differs, both values, and what may come of it."""
+        effect = _EFFECTS.get(self.field)
+        return (
+            f"{_WORDS[self.field]} differs: the bundle was made with {_show(self.made)}, "
+            f"this is {_show(self.found)}" + (f"; {effect}." if effect else ".")
+        )
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a bundle and a model go together; `untold` names the fields that only one side says."""
+
+    differences: tuple[Difference, ...]
+    untold: tuple[str, ...]
+
+    @property
+    def grade(self) -> Grade:
+        """Exact, same architecture (some content or setting differs), or incompatible."""
+        if any(one.fatal for one in self.differences):
+            return "incompatible"
+        return "same architecture" if self.differences else "exact"
+
+    def warnings(self) -> list[str]:
+        """Everything that differs, and what cannot be compared, in sentences."""
+        untold = [f"{_WORDS[name]} cannot be compared: only one side says it." for name in self.untold]
+        return [one.words for one in self.differences] + untold
+
+
+def compare(base: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> Fit:
+    """Compare the base model that a bundle names with a loaded one's fingerprint.
+
+    A name is a folder's or a mirror's: it counts only where the weights do not say that it is the same model.
+    """
+    differences, untold = [], []
+    same_weights = base.get("weights") is not None and base.get("weights") == fingerprint.get("weights")
+    for name in _WORDS:
+        label = name in _LABELS
+        if not label and (name in base) != (name in fingerprint):
+            untold.append(name)
+        elif base.get(name) != fingerprint.get(name) and not (name == "name" and same_weights):
+            differences.append(Difference(name, base.get(name), fingerprint.get(name)))
+    return Fit(tuple(differences), tuple(untold))
+
+
+def check_fit(
+    manifest: Manifest, fingerprint: Mapping[str, Any], *, strict: bool = False, content: bool = False
+) -> list[str]:
     """Compare a bundle's base model with a loaded one's fingerprint; returns warnings in words.
 
-    ModelMismatch names the first field that differs and both values. Name, revision and dtype only warn,
-    unless `strict`.
+    ModelMismatch names the first size or architecture that differs, with both values; under `content` the
+    first weights or settings as well, under `strict` the first difference of any kind.
     """
-    base = manifest.base
-    model = (
-        " ".join(str(part) for part in (base.get("name"), base.get("revision")) if part)
-        or "the bundle's base model"
+    fit = compare(manifest.base, fingerprint)
+    fatal = [one for one in fit.differences if one.fatal]
+    softer = [one for one in fit.differences if strict or (content and one.field in _CONTENT)]
+    refused = fatal or softer
+    if not refused:
+        return fit.warnings()
+    model = " ".join(str(manifest.base[name]) for name in ("name", "revision") if manifest.base.get(name))
+    first, others = refused[0], [_WORDS[one.field] for one in fit.differences if one != refused[0]]
+    hint = f"Load {model or 'the model it was made with'} with -m, " + (
+        "or leave out --strict." if strict and not fatal else "or make the edits for this model."
     )
-    warnings = []
-    for name, words in _NAMED.items():
-        if name not in base or name not in fingerprint:
-            if name in base or name in fingerprint:
-                warnings.append(f"{words} cannot be compared: only one side says it.")
-            continue
-        if base[name] != fingerprint[name]:
-            raise _mismatch(
-                words,
-                base[name],
-                fingerprint[name],
-                _HINTS.get(name, "Load {model} with -m, or make the edits for this model.").format(
-                    model=model
-                ),
-            )
-    for name, words in _SOFT.items():
-        if base.get(name) != fingerprint.get(name):
-            if strict:
-                raise _mismatch(
-                    words, base.get(name), fingerprint.get(name), f"Load {model}, or leave out --strict."
-                )
-            warnings.append(
-                f"{words} differs: the bundle was made with {_show(base.get(name))}, "
-                f"this is {_show(fingerprint.get(name))}."
-            )
-    return warnings
-
-
-def _mismatch(words: str, made: Any, found: Any, hint: str) -> ModelMismatch:
-    return ModelMismatch(
-        f"The bundle does not belong to this model: {words} was {_show(made)} when the bundle was made, "
-        f"here it is {_show(found)}.",
+    raise ModelMismatch(
+        f"The bundle does not belong to this model: {_WORDS[first.field]} was {_show(first.made)} when the "
+        f"bundle was made, here it is {_show(first.found)}"
+        + (f" ({', '.join(others)} differ{'s' if len(others) == 1 else ''} as well)." if others else "."),
         hint=hint,
     )
+
+
+def obstacle(one: Mapping[str, Any], other: Mapping[str, Any]) -> str | None:
+    """Why edits for two base models may not stand in one file; None where they may.
+
+    Names, revisions and dtypes may differ, sizes, weights and settings may not.
+    """
+    for found in compare(one, other).differences:
+        if found.fatal or found.field in _CONTENT:
+            return f"{_WORDS[found.field]} was {_show(found.made)} in one, {_show(found.found)} in the other"
+    return None
 
 
 def _show(value: Any) -> str:

@@ -20,7 +20,7 @@ from typing import Literal, get_args
 import torch
 
 from okedit_cli.bundle.bundle import Bundle
-from okedit_cli.bundle.fit import check_fit
+from okedit_cli.bundle.fit import obstacle
 from okedit_cli.bundle.manifest import BundleWarning, Manifest
 from okedit_cli.bundle.overlap import overlaps
 from okedit_cli.bundle.rows import CHANNELS, SPACE, Rows, content, halfway, stack, unstack
@@ -109,11 +109,8 @@ def merge(
 def _check_mates(one: Bundle, other: Bundle, name: str, other_name: str) -> None:
     where = f"{name} and {other_name} cannot be merged"
     hint = "Make the edits of both with the same model, layer and method."
-    try:
-        check_fit(one.manifest, other.manifest.base)
-    except ModelMismatch as error:
-        reason = error.message.split(": ", 1)[1].replace(" when the bundle was made, here it is", " in one,")
-        raise ModelMismatch(f"{where}: {reason[:-1]} in the other.", hint=hint) from None
+    if reason := obstacle(one.manifest.base, other.manifest.base):
+        raise ModelMismatch(f"{where}: {reason}.", hint=hint)
     for what in ("method", "site"):
         a, b = getattr(one.manifest, what), getattr(other.manifest, what)
         if a != b:

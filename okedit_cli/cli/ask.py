@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -61,6 +62,7 @@ def ask(
     explain: Annotated[
         bool, typer.Option("--explain", help="Say which edit fired, or came nearest.")
     ] = False,
+    strict: options.Strict = False,
     max_tokens: Annotated[
         int,
         typer.Option(
@@ -95,7 +97,7 @@ def ask(
     loaded = open_model(
         model or options.DEFAULT_MODEL, out, device=device or "auto", dtype=dtype or "auto", revision=revision
     )
-    paths = [] if no_edits else _named(bundle, loaded, out) if bundle else _found(loaded, out)
+    paths = [] if no_edits else _named(bundle, loaded, out, strict) if bundle else _found(loaded, out, strict)
     if paths:
         out.say(f"edits: {', '.join(map(str, paths))}")
 
@@ -149,24 +151,25 @@ def _picture(image: str | None) -> Any:
     return load_picture(sys.stdin.buffer.read())
 
 
-def _named(paths: Sequence[str], loaded: Any, out: Output) -> list[Path]:
+def _named(paths: Sequence[str], loaded: Any, out: Output, strict: bool) -> list[Path]:
     """The bundles of -b; ModelMismatch when one does not belong to the model."""
     chosen = []
     for path in dict.fromkeys(map(Path, paths)):
         try:
-            _check(path, loaded, out)
+            _check(path, loaded, out, strict)
         except ModelMismatch as error:
             raise ModelMismatch(f"{path}: {error.message}", hint=error.hint) from None
         chosen.append(path)
     return chosen
 
 
-def _found(loaded: Any, out: Output) -> list[Path]:
+def _found(loaded: Any, out: Output, strict: bool) -> list[Path]:
     """The bundles in ./bundles that belong to the model; the others are named on stderr."""
     fitting = []
     for path in sorted(BUNDLES.glob("*.safetensors")):
         try:
-            _check(path, loaded, out)
+            # what nobody named must be for this very model; -b also takes one of the same architecture
+            _check(path, loaded, out, strict, content=True)
         except (ModelMismatch, InvalidBundle) as error:
             out.say(f"left out: {path}: {error.message}")
         else:
@@ -176,10 +179,11 @@ def _found(loaded: Any, out: Output) -> list[Path]:
     return fitting
 
 
-def _check(path: Path, loaded: Any, out: Output) -> None:
+def _check(path: Path, loaded: Any, out: Output, strict: bool, content: bool = False) -> None:
     from ..bundle import check_fit, read_manifest
 
-    for warning in check_fit(read_manifest(path), _fingerprint(loaded)):
+    found = check_fit(read_manifest(path), _fingerprint(loaded), strict=strict, content=content)
+    for warning in found:
         out.warn(f"{path}: {warning}")
 
 
@@ -189,10 +193,18 @@ def _fingerprint(loaded: Any) -> dict[str, Any]:
     return fingerprint(loaded)
 
 
-def _attached(loaded: Any, paths: Sequence[Path]) -> Any:
+@contextmanager
+def _attached(loaded: Any, paths: Sequence[Path]) -> Iterator[None]:
+    from ..bundle import FitWarning
+
     if not paths:
-        return nullcontext()
-    return okedit_cli.attach(loaded, [okedit_cli.Bundle.load(path) for path in paths])
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)  # told already, with the file's name
+        attachment = okedit_cli.attach(loaded, [okedit_cli.Bundle.load(path) for path in paths])
+    with attachment:
+        yield
 
 
 def _answer(loaded: Any, asked: _Asked, max_tokens: int, out: Output | None = None) -> Any:

@@ -114,7 +114,7 @@ class Earlier:
         from ..models.fingerprint import fingerprint
 
         try:
-            check_fit(self.bundle.manifest, fingerprint(loaded))
+            check_fit(self.bundle.manifest, fingerprint(loaded), content=True)
         except ModelMismatch as error:
             raise named(error, self.path) from None
 

@@ -45,5 +45,11 @@ Dtype = Annotated[
         help="auto, float32, bfloat16, float16. [default: auto]",
     ),
 ]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="Refuse bundles unless the model is exactly the one that they were made with."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print data, warnings and errors only.")]

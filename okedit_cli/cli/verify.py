@@ -12,7 +12,7 @@ import okedit_cli
 
 from ..errors import OkeditError
 from . import options
-from .bundles import BundleArgument, local, named
+from .bundles import BundleArgument, local, named, number
 from .loading import open_model
 from .output import Output
 
@@ -29,9 +29,7 @@ def verify(
         str | None,
         typer.Option("-m", "--model", metavar="MODEL", help="Also check that it belongs to this model."),
     ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse another name, revision or dtype of the model, too.")
-    ] = False,
+    strict: options.Strict = False,
     device: options.Device = None,
     dtype: options.Dtype = None,
     revision: options.Revision = None,
@@ -40,8 +38,9 @@ def verify(
 ) -> None:
     """Read every byte of a bundle: checksums, shapes, numbers, counts.
 
-    With -m, also compare the model's settings, and compute the reference keys again: their drift is judged by
-    the smallest radius. Exit code 3: not whole; 4: it does not belong to the model.
+    With -m, also compare the model with the one that the bundle was made with: other sizes are refused, other
+    weights, settings or dtype are told, and refused with --strict. Reference keys are computed again: their
+    drift is judged by the smallest radius. Exit code 3: not whole; 4: it does not belong to the model.
     """
     out = Output(json=json, quiet=quiet)
     path = local(bundle)
@@ -49,20 +48,26 @@ def verify(
     _pictures(opened, path)
     found: dict[str, Any] = {
         "bundle": bundle, "facts": len(opened), "tensors": len(opened.tensors()),
-        "pictures": len(opened.manifest.sources), "model": None, "warnings": [],
+        "pictures": len(opened.manifest.sources), "model": None, "fit": None, "drift": [], "warnings": [],
     }  # fmt: skip
     if model is not None:
         loaded = open_model(model, out, device=device or "auto", dtype=dtype or "auto", revision=revision)
         found["model"] = loaded.name
-        found["warnings"] = _fits(loaded, opened, path, strict)
+        found |= _fits(loaded, opened, path, strict)
         for warning in found["warnings"]:
             out.warn(f"{path}: {warning}")
     if out.json:
         out.json_object(found)
         return
     words = f"{found['facts']} facts, {found['tensors']} tensors, {found['pictures']} pictures"
-    fits = f"; it belongs to {found['model']}" if model else ""
-    out.line(f"{bundle}: whole: {words}{fits}")
+    if model:
+        moved = [
+            f"{one.channel} keys {number(one.distance)} of {number(one.radius)}" for one in found["drift"]
+        ]
+        words += (
+            f"; it belongs to {found['model']} ({found['fit']}{'; drift: ' * bool(moved)}{', '.join(moved)})"
+        )
+    out.line(f"{bundle}: whole: {words}")
 
 
 def _pictures(bundle: Any, path: Path) -> None:
@@ -74,18 +79,23 @@ def _pictures(bundle: Any, path: Path) -> None:
         raise named(error, path) from None
 
 
-def _fits(loaded: Any, bundle: Any, path: Path, strict: bool) -> list[str]:
-    """Warnings in words; ModelMismatch when the bundle does not belong to the model."""
-    from ..bundle import BundleWarning, check_fit
+def _fits(loaded: Any, bundle: Any, path: Path, strict: bool) -> dict[str, Any]:
+    """Grade, drift and warnings in words; ModelMismatch when the bundle does not belong to the model."""
+    from ..bundle import BundleWarning, FitWarning, check_fit
+    from ..bundle.canary import measure_drift
+    from ..bundle.fit import compare
     from ..models.fingerprint import fingerprint
 
     try:
-        words = list(check_fit(bundle.manifest, fingerprint(loaded), strict=strict))
+        words = check_fit(bundle.manifest, fingerprint(loaded), strict=strict)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             # what stands between a bundle and its use: settings, layers and widths, the drift of its canary
             with okedit_cli.attach(loaded, [bundle]):
-                pass
+                drift = measure_drift(loaded, bundle)
     except OkeditError as error:
         raise named(error, path) from None
-    return [*words, *(str(one.message) for one in caught if issubclass(one.category, BundleWarning))]
+    grade = compare(bundle.manifest.base, fingerprint(loaded)).grade
+    kinds = [one for one in caught if issubclass(one.category, BundleWarning)]
+    words += [str(one.message) for one in kinds if not issubclass(one.category, FitWarning)]  # told already
+    return {"fit": grade, "drift": list(drift), "warnings": words}

@@ -97,10 +97,11 @@ def _read_manifest(path):
     return content
 
 
-def _check_fit(manifest, fingerprint):
-    if manifest.startswith(b"other"):
+def _check_fit(manifest, fingerprint, *, strict=False, content=False):
+    refused = (b"other", *[b"tuned"] * (strict or content), *[b"soft"] * strict)
+    if manifest.startswith(refused):
         raise ModelMismatch("Made for another model: hidden size 8, this one has 16.")
-    return ["dtype differs"] if manifest.startswith(b"soft") else []
+    return ["dtype differs"] if manifest.startswith((b"soft", b"tuned")) else []
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ class Fitter:
 
     def load_model(self, name, **options):
         self.opened = name
-        return SimpleNamespace(name=name, device="cpu", dtype="torch.float32")
+        return SimpleNamespace(name=name, device="cpu", dtype="torch.float32", processor=None, cache={})
 
     def fit(self, loaded, facts, *, progress, **options):
         self.facts, self.options = tuple(facts), options

@@ -117,3 +117,16 @@ def test_refused_before_the_model_is_loaded(okedit, world, arguments, code, comp
     result = okedit("ask", *arguments)
     assert (result.exit_code, result.stdout, world.opened) == (code, "", {})
     assert complaint in result.stderr
+
+
+def test_a_bundle_of_the_same_architecture_must_be_named(okedit, bundles, world):
+    Path("bundles/e.safetensors").write_text("tuned")
+    assert "left out: bundles/e.safetensors: " in okedit("ask", "Who?").stderr
+    result = okedit("ask", "Who?", "-b", "bundles/e.safetensors")
+    assert result.exit_code == 0 and "warning: bundles/e.safetensors: dtype differs" in result.stderr
+
+
+def test_strict_takes_only_what_was_made_for_this_very_model(okedit, bundles, world):
+    result = okedit("ask", "Who?", "--strict")
+    assert "edits: bundles/a.safetensors\n" in result.stderr
+    assert okedit("ask", "Who?", "-b", "bundles/c.safetensors", "--strict").exit_code == 4

@@ -130,7 +130,17 @@ def test_verify_strict(monkeypatch):
     attaching(monkeypatch, None)
     result = okedit("verify", "a.safetensors", "-m", "some/model")
     assert result.exit_code == 0 and "warning: a.safetensors: the dtype differs" in result.stderr
+    assert "some/model (same architecture)" in result.stdout
     assert okedit("verify", "a.safetensors", "-m", "some/model", "--strict").exit_code == 4
+
+
+def test_verify_tells_what_attach_tells_once(monkeypatch):
+    from okedit_cli.bundle import FitWarning
+
+    Fitter(monkeypatch, base={**BASE, "dtype": "bfloat16"})
+    attaching(monkeypatch, FitWarning("the dtype differs"))
+    found = json.loads(okedit("verify", "a.safetensors", "-m", "some/model", "--json").stdout)
+    assert found["fit"] == "same architecture" and len(found["warnings"]) == 1
 
 
 def test_verify_tells_what_the_canary_says(monkeypatch):
