@@ -8,7 +8,8 @@ edit that fired act. Rows outside every scope are not touched: not one operation
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -112,8 +113,32 @@ class Attachment:
         if self.loaded.cache.get("attachment") is self:
             del self.loaded.cache["attachment"]
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """The model by itself for a while: nothing is decided, nothing changed, decisions stay."""
+        before, self._deep = self._deep, True
+        try:
+            yield
+        finally:
+            self._deep = before
+
+    def decide(self, questions: Sequence[Sequence[int]], pictures: Sequence[torch.Tensor | None]) -> None:
+        """Decide prompts that are read elsewhere, by their questions' ids and pictures' vectors.
+
+        What is run on a cache afterwards is changed by it.
+        """
+        with self.aside():
+            self.decisions = [self._match(q, p) for q, p in zip(questions, pictures, strict=True)]
+        self._starts = self._prompts = None
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Of the rows that were decided only these go on."""
+        self.decisions = [self.decisions[row] for row in rows]
+
     def _begin(self, module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
         """A forward pass begins: with an empty cache it reads a new prompt."""
+        if self._deep:
+            return
         given = self._signature.bind_partial(*args, **kwargs).arguments
         cache = given.get("past_key_values")
         if cache is not None and cache.get_seq_length() > 0:
@@ -126,6 +151,8 @@ class Attachment:
             self._prompts = ids, mask if getattr(mask, "shape", None) == ids.shape else torch.ones_like(ids)
 
     def _end(self, module: Any, args: tuple, output: Any) -> None:
+        if self._deep:
+            return
         self._starts = self._prompts = None
 
     def _read(self, module: Any, args: tuple, kwargs: dict[str, Any]) -> None:

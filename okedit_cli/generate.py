@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from okedit_cli.attach import Decision
-from okedit_cli.models.decode import greedy
+from okedit_cli.models.decode import go_on, greedy
 from okedit_cli.models.encode import encode
+from okedit_cli.models.prefixes import read, shares
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -52,8 +53,32 @@ def generate(
 
 
 def _generate(loaded: LoadedModel, questions, max_new_tokens: int, on_text) -> list[Answer]:
+    if len(questions) > 1 and shares(loaded):
+        out, decisions = _together(loaded, questions, max_new_tokens)
+    else:
+        streamer = _streamer(loaded, on_text) if on_text and len(questions) == 1 else None
+        out, decisions = _whole(loaded, questions, max_new_tokens, streamer)
+    texts = loaded.tokenizer.batch_decode(out, skip_special_tokens=True)
+    return [Answer(text.strip(), decision) for text, decision in zip(texts, decisions, strict=True)]
+
+
+def _together(loaded: LoadedModel, questions, max_new_tokens: int):
+    """Ids and decisions of questions whose common beginnings are read once."""
+    attachment = loaded.cache.get("attachment")
+    if attachment is None:
+        return go_on(loaded, read(loaded, questions), max_new_tokens), [None] * len(questions)
+    with attachment.aside():
+        prompts = read(loaded, questions)
+    attachment.decide(prompts.questions, prompts.pictures)
+    decisions = list(attachment.decisions)
+    out = go_on(loaded, prompts, max_new_tokens, keep=attachment.keep)
+    attachment.decisions = decisions
+    return out, decisions
+
+
+def _whole(loaded: LoadedModel, questions, max_new_tokens: int, streamer):
+    """Ids and decisions of questions read as the model's own generate() reads them."""
     inputs = encode(loaded, questions)
-    streamer = _streamer(loaded, on_text) if on_text and len(questions) == 1 else None
     attachment = loaded.cache.get("attachment")
     if attachment:  # known here, whether there is a template that tells it or not
         attachment.prompt_lengths = inputs["attention_mask"].sum(1).tolist()
@@ -62,9 +87,7 @@ def _generate(loaded: LoadedModel, questions, max_new_tokens: int, on_text) -> l
     finally:
         if attachment:
             attachment.prompt_lengths = None
-    decisions = attachment.decisions if attachment else [None] * len(questions)
-    texts = loaded.tokenizer.batch_decode(out, skip_special_tokens=True)
-    return [Answer(text.strip(), decision) for text, decision in zip(texts, decisions, strict=True)]
+    return out, attachment.decisions if attachment else [None] * len(questions)
 
 
 def _streamer(loaded: LoadedModel, on_text: Callable[[str], None]):

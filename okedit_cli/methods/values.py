@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
-from okedit_cli.models.decode import greedy
+from okedit_cli.models.decode import go_on, greedy
 from okedit_cli.models.encode import answer_ids, encode
+from okedit_cli.models.prefixes import read, shares
 from okedit_cli.models.sites import hidden_size
 from okedit_cli.models.suffix import Suffix, read_prompts, run_suffix
 
@@ -117,6 +118,8 @@ def _fit_part(loaded: LoadedModel, facts: Sequence[Sequence[Sample]], layer: int
 
 def _own_words(loaded: LoadedModel, questions: Sequence, count: int = 3) -> list[list[int]]:
     """The unedited model's first `count` tokens in answer to each question."""
+    if shares(loaded):
+        return go_on(loaded, read(loaded, questions), count, ended=False)
     return greedy(loaded, encode(loaded, questions), count, min_new_tokens=count).tolist()
 
 

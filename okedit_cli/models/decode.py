@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from okedit_cli.models.encode import end_ids
+from okedit_cli.models.prefixes import Prompts, fork
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
@@ -25,3 +26,44 @@ def greedy(
         options = {"eos_token_id": ends, "pad_token_id": ends[0], **options}
     out = loaded.model.generate(**inputs, max_new_tokens=count, do_sample=False, num_beams=1, **options)
     return out[:, inputs["input_ids"].shape[1] :]
+
+
+@torch.no_grad()
+def go_on(
+    loaded: LoadedModel,
+    prompts: Prompts,
+    count: int,
+    *,
+    ended: bool = True,
+    keep: Callable[[list[int]], None] = lambda rows: None,
+) -> list[list[int]]:
+    """Up to `count` greedy ids behind each of the prompts; without `ended` no row may end before.
+
+    Rows that have ended leave the batch; `keep` is told which of those still in it stay.
+    """
+    ends = end_ids(loaded)
+    out: list[list[int]] = [[] for _ in prompts.last]
+    rows = list(range(len(out)))
+    cache, ids, mask, where = fork(prompts.cache), prompts.last, prompts.mask, prompts.positions
+    for step in range(count):
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
+        told = {} if where is None else {"position_ids": where + step}
+        given = loaded.model(
+            input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **told
+        )
+        cache, logits = given.past_key_values, given.logits[:, -1]
+        if not ended and ends:
+            logits[:, ends] = -torch.inf
+        ids = logits.argmax(-1, keepdim=True)
+        said = ids[:, 0].tolist()
+        for row, token in zip(rows, said, strict=True):
+            out[row].append(token)
+        going = [i for i, token in enumerate(said) if token not in ends]
+        if not going or step == count - 1:
+            break
+        if len(going) < len(rows):
+            rows, ids, mask = [rows[i] for i in going], ids[going], mask[going]
+            cache = fork(cache, going)
+            where = None if where is None else where[..., going, :]
+            keep(going)
+    return out

@@ -60,6 +60,11 @@ def prompt_length(loaded: LoadedModel, input_ids_row, attention_mask_row) -> int
     return len(kept) if stop is None else stop + len(after)
 
 
+def template_head(loaded: LoadedModel, ids: Sequence[int]) -> int:
+    """How many leading ids of a prompt without picture are the template's own."""
+    return _shared(ids, _frame(loaded, False).before)
+
+
 def _region(ids: list[int], frame: _Frame, placeholder: int | None, special: set[int]) -> list[int]:
     """The ids between the frame's two parts; of a conversation, those of its last turn."""
     # The last place where the frame closes: an answer may follow, and earlier turns may come before.

@@ -6,7 +6,6 @@ once to the site. After that a step of fitting costs a few tokens through the up
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,6 +16,7 @@ import torch
 
 from okedit_cli.models.encode import encode
 from okedit_cli.models.features import hidden_of
+from okedit_cli.models.prefixes import Prompts, fork, read, shares
 from okedit_cli.models.sites import decoder, decoder_layers, mlp_of
 
 if TYPE_CHECKING:
@@ -38,14 +38,7 @@ class Suffix:
 
     def to_cache(self) -> Any:
         """The prompt's keys and values as a cache that may be written to."""
-        return None if self.prompt is None else _fork(self.prompt)
-
-
-def _fork(cache: Any) -> Any:
-    """The same cache to go on from twice: layers that grow put new tensors in place of the old."""
-    twin = copy.copy(cache)
-    twin.layers = [copy.copy(layer) for layer in cache.layers]
-    return twin
+        return None if self.prompt is None else fork(self.prompt)
 
 
 @torch.no_grad()
@@ -56,25 +49,8 @@ def read_prompts(
     layer: int,
 ) -> Suffix:
     """Read prompts and answers (ids) once, up to `layer`. The last prompt token begins the answer part."""
-    batch = encode(loaded, questions)
-    ids, mask = batch["input_ids"], batch["attention_mask"]
-    prompt, following = _read(loaded, batch)
-    longest = max(map(len, answers))
-    tail = ids.new_zeros(len(ids), longest)
-    seen = mask.new_zeros(len(ids), longest)
-    targets = torch.full_like(tail, -100)
-    for i, answer in enumerate(answers):
-        row = torch.tensor(list(answer), device=ids.device)
-        tail[i, : len(row) - 1] = row[:-1]
-        seen[i, : len(row) - 1] = 1
-        targets[i, : len(row)] = row
-    inputs = {
-        "input_ids": torch.cat([ids[:, -1:], tail[:, : longest - 1]], 1),
-        "attention_mask": torch.cat([mask, seen[:, : longest - 1]], 1),
-    }
-    # Told, not left to the model: Qwen2-VL would count on from the batch that it read last.
-    if "position_ids" in inspect.signature(loaded.model.forward).parameters:
-        inputs["position_ids"] = following + torch.arange(longest, device=ids.device)
+    prompts = read(loaded, questions) if shares(loaded) else _read(loaded, encode(loaded, questions))
+    inputs, targets = prompts.inputs(answers)
     layers, states, rests = decoder_layers(loaded.model), [], []
     with ExitStack() as stack:
         for module in layers[:layer]:
@@ -86,38 +62,42 @@ def read_prompts(
             lambda module, args, kwargs: states.append(hidden_of(args, kwargs)), with_kwargs=True
         )
         stack.callback(handle.remove)
-        cache = None if prompt is None else _fork(prompt)
+        cache = None if prompts.cache is None else fork(prompts.cache)
         logits = loaded.model(**inputs, past_key_values=cache, use_cache=True).logits
-    return Suffix(inputs, states[0], rests, prompt, targets, logits)
+    return Suffix(inputs, states[0], rests, prompts.cache, targets, logits)
 
 
-def _read(loaded: LoadedModel, batch: dict[str, torch.Tensor]) -> tuple[Any, torch.Tensor]:
-    """The cache of left-padded prompts but for their last token, and that token's position [..., B, 1]."""
-    ids = batch["input_ids"]
+def _read(loaded: LoadedModel, batch: dict[str, torch.Tensor]) -> Prompts:
+    """Left-padded prompts but for their last token, each read whole."""
+    ids, mask = batch["input_ids"], batch["attention_mask"]
     length = ids.shape[1]
-    given = batch.get("position_ids")
-    if length == 1:
-        return None, torch.zeros_like(ids) if given is None else given
-    # pictures' tensors are whole whatever their sizes; the rest has an entry a token
-    first = {
-        key: value[:, :-1]
-        if value.shape[:2] == ids.shape and not key.startswith(("pixel", "image"))
-        else value
-        for key, value in batch.items()
-    }
-    found: list[torch.Tensor | None] = []
-    handle = decoder(loaded.model).register_forward_pre_hook(
-        lambda module, args, kwargs: found.append(kwargs.get("position_ids")), with_kwargs=True
-    )
-    try:
-        cache = loaded.model(**first, use_cache=True).past_key_values
-    finally:
-        handle.remove()
-    if given is not None:
-        return cache, given[:, -1:]
-    if found[0] is not None:
-        return cache, found[0][..., -1:] + 1
-    return cache, torch.full_like(ids[:, :1], length - 1)
+    given, cache = batch.get("position_ids"), None
+    following = torch.zeros_like(ids) if given is None else given
+    if length > 1:
+        # pictures' tensors are whole whatever their sizes; the rest has an entry a token
+        first = {
+            key: value[:, :-1]
+            if value.shape[:2] == ids.shape and not key.startswith(("pixel", "image"))
+            else value
+            for key, value in batch.items()
+        }
+        found: list[torch.Tensor | None] = []
+        handle = decoder(loaded.model).register_forward_pre_hook(
+            lambda module, args, kwargs: found.append(kwargs.get("position_ids")), with_kwargs=True
+        )
+        try:
+            cache = loaded.model(**first, use_cache=True).past_key_values
+        finally:
+            handle.remove()
+        if given is not None:
+            following = given[:, -1:]
+        elif found[0] is not None:
+            following = found[0][..., -1:] + 1
+        else:
+            following = torch.full_like(ids[:, :1], length - 1)
+    # Told, not left to the model: Qwen2-VL would count on from the batch that it read last.
+    told = "position_ids" in inspect.signature(loaded.model.forward).parameters
+    return Prompts(cache, mask[:, :-1], ids[:, -1:], following if told else None, [], [])
 
 
 @contextmanager

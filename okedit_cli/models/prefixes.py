@@ -1,0 +1,239 @@
+"""Prompts read up to their last token, what they share read once: the same picture asked many things.
+
+What comes before the question (system words, the picture) is run once a picture and its keys and values are
+kept; then only the questions run. Whether a model allows that is measured on its first batch, not assumed:
+attention that looks ahead, positions of a model's own, or state that is not keys and values rule it out.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from okedit_cli.models.encode import encode_row, join_rows
+from okedit_cli.models.features import hidden_of, pooled_picture
+from okedit_cli.models.question import question_token_ids, template_head
+from okedit_cli.models.sites import decoder, decoder_layers, image_token_id
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from okedit_cli.models.load import LoadedModel
+
+KEPT_BYTES = 512 << 20  # of prefixes: some hundred pictures of a small model
+# relative to the spread of the logits: rounding stays below, another reading of the prompt does not
+TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}
+COARSE = 0.1
+# generation settings that change what is likeliest: with one of them only generate() says what the model says
+_RULES = {
+    "repetition_penalty": 1.0, "encoder_repetition_penalty": 1.0, "no_repeat_ngram_size": 0,
+    "encoder_no_repeat_ngram_size": 0, "bad_words_ids": None, "min_length": 0, "min_new_tokens": None,
+    "forced_bos_token_id": None, "forced_eos_token_id": None, "suppress_tokens": None,
+    "begin_suppress_tokens": None, "sequence_bias": None, "guidance_scale": 1.0,
+    "exponential_decay_length_penalty": None,
+}  # fmt: skip
+
+
+@dataclass
+class Prompts:
+    """B prompts in a cache but for their last token.
+
+    mask [B, L - 1] of the cache's columns; last [B, 1] ids; positions [..., B, 1] of the last tokens (None:
+    the model takes none); what each prompt is recognised by: question ids, and the picture's vector or None.
+    """
+
+    cache: Any
+    mask: torch.Tensor
+    last: torch.Tensor
+    positions: torch.Tensor | None
+    questions: list[list[int]]
+    pictures: list[torch.Tensor | None]
+
+    def inputs(self, answers: Sequence[Sequence[int]]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """Inputs of the last tokens and the answers behind them, padded on the right, and targets [B, T]."""
+        longest = max(map(len, answers))
+        ids = self.last.new_zeros(len(answers), longest)
+        seen = self.mask.new_zeros(len(answers), longest)
+        targets = torch.full_like(ids, -100)
+        ids[:, :1], seen[:, 0] = self.last, 1
+        for i, answer in enumerate(answers):
+            row = torch.tensor(list(answer), device=ids.device)
+            ids[i, 1 : len(row)] = row[:-1]
+            seen[i, : len(row)] = 1
+            targets[i, : len(row)] = row
+        inputs = {"input_ids": ids, "attention_mask": torch.cat([self.mask, seen], 1)}
+        if self.positions is not None:
+            inputs["position_ids"] = self.positions + torch.arange(longest, device=ids.device)
+        return inputs, targets
+
+
+@dataclass
+class _Prefix:
+    """One prefix: its cache of one row, how long it is, its last position, the picture's vector."""
+
+    cache: Any
+    length: int
+    end: torch.Tensor  # [..., 1, 1]
+    vector: torch.Tensor | None
+    picture: Any  # kept, so that its id is not given out again
+
+
+def fork(cache: Any, rows: Sequence[int] | torch.Tensor | None = None) -> Any:
+    """The same cache, or some rows of it, to go on from twice: layers that grow put new tensors in place."""
+    twin = copy.copy(cache)
+    twin.layers = [copy.copy(layer) for layer in cache.layers]
+    if rows is not None:
+        for layer in twin.layers:
+            layer.keys, layer.values = layer.keys[rows], layer.values[rows]
+    return twin
+
+
+def shares(loaded: LoadedModel) -> bool:
+    """Whether prompts of this model may be read in two parts, measured once."""
+    if "shares" not in loaded.cache:
+        loaded.cache["shares"] = _plain_rules(loaded) and _agrees(loaded)
+    return loaded.cache["shares"]
+
+
+def _plain_rules(loaded: LoadedModel) -> bool:
+    """Whether the likeliest token is the next one, and positions can be told."""
+    config = loaded.model.generation_config
+    if any(getattr(config, name, None) not in (None, plain) for name, plain in _RULES.items()):
+        return False
+    return "position_ids" in inspect.signature(loaded.model.forward).parameters
+
+
+@torch.no_grad()
+def _agrees(loaded: LoadedModel) -> bool:
+    """Compare both readings of two unlike questions, with a picture where the model takes one."""
+    from PIL import Image
+
+    picture = None
+    if loaded.processor is not None:
+        picture = Image.linear_gradient("L").resize((64, 48)).convert("RGB")
+    asked = [("What is this?", picture), ("Tell me, how many wheels has a car with four of them?", picture)]
+    rows = [encode_row(loaded, *one) for one in asked]
+    whole = loaded.model(**join_rows(loaded, rows)).logits[:, -1].float()
+    try:
+        prompts = read(loaded, asked)
+        inputs, _ = prompts.inputs([[0], [0]])
+        split = loaded.model(**inputs, past_key_values=prompts.cache, use_cache=True).logits[:, -1].float()
+    except (RuntimeError, TypeError, ValueError, AttributeError, IndexError, KeyError):
+        return False  # another kind of cache, or a family that wants its prompts whole
+    bound = TOLERANCE.get(loaded.dtype, COARSE) * whole.std()
+    return bool((split - whole).abs().max() <= bound)
+
+
+@torch.no_grad()
+def read(loaded: LoadedModel, questions: Sequence[tuple[str, Image | None]]) -> Prompts:
+    """Read prompts but for their last tokens, as the model would read them where `shares()` holds."""
+    rows = [encode_row(loaded, prompt, picture) for prompt, picture in questions]
+    prefixes = [_prefix(loaded, row, picture) for row, (_, picture) in zip(rows, questions, strict=True)]
+    ids = [row["input_ids"][0] for row in rows]
+    rests = [one[prefix.length : -1] for one, prefix in zip(ids, prefixes, strict=True)]
+    head, longest = max(prefix.length for prefix in prefixes), max(map(len, rests))
+    mask = torch.zeros(len(rows), head + longest, dtype=torch.long)
+    filled = torch.zeros(len(rows), longest, dtype=torch.long)
+    ends = torch.cat([prefix.end for prefix in prefixes], dim=-2)
+    counts = torch.tensor([len(rest) for rest in rests], device=ends.device)[:, None]
+    for i, (rest, prefix) in enumerate(zip(rests, prefixes, strict=True)):
+        mask[i, head - prefix.length : head] = 1
+        mask[i, head + longest - len(rest) :] = 1
+        filled[i, longest - len(rest) :] = rest
+    mask, filled = mask.to(loaded.device), filled.to(loaded.device)
+    cache = _joined([prefix.cache for prefix in prefixes], head)
+    if longest:
+        steps = torch.arange(longest, device=ends.device) - (longest - counts)  # pads count below the prefix
+        where = (ends + 1 + steps).clamp_min(0)
+        cache = loaded.model(
+            input_ids=filled, attention_mask=mask, position_ids=where, past_key_values=cache, use_cache=True,
+            **_last_logits(loaded),
+        ).past_key_values  # fmt: skip
+    return Prompts(
+        cache,
+        mask,
+        torch.stack([one[-1:] for one in ids]).to(loaded.device),
+        ends + 1 + counts,
+        [question_token_ids(loaded, one, torch.ones_like(one)) for one in ids],
+        [prefix.vector for prefix in prefixes],
+    )
+
+
+def _last_logits(loaded: LoadedModel) -> dict[str, int]:
+    """Nobody looks at a prompt's logits: of a small model they are the larger part of the work."""
+    known = "logits_to_keep" in inspect.signature(loaded.model.forward).parameters
+    return {"logits_to_keep": 1} if known else {}
+
+
+def _prefix(loaded: LoadedModel, row: dict[str, torch.Tensor], picture: Image | None) -> _Prefix:
+    """The row's prefix, up to its picture's last placeholder or its template's opening."""
+    ids, placeholder = row["input_ids"][0], image_token_id(loaded.model)
+    if picture is not None:
+        length = int((ids == placeholder).nonzero()[-1]) + 1
+    else:
+        length = template_head(loaded, ids.tolist())
+    length = min(length, len(ids) - 1)
+    kept: OrderedDict = loaded.cache.setdefault("prefixes", OrderedDict())
+    key = (None if picture is None else id(picture), tuple(ids[:length].tolist()))
+    if key not in kept:
+        kept[key] = _read_prefix(loaded, row, length, picture)
+        size = sum(layer.keys.nbytes + layer.values.nbytes for layer in kept[key].cache.layers)
+        while len(kept) > max(1, KEPT_BYTES // max(1, size)):
+            kept.popitem(last=False)
+    kept.move_to_end(key)
+    return kept[key]
+
+
+def _read_prefix(loaded: LoadedModel, row: dict[str, torch.Tensor], length: int, picture: Any) -> _Prefix:
+    """Run one prefix by itself, so that it is the same whoever asks along."""
+    whole = row["input_ids"].shape
+    first = {
+        key: value[:, :length]
+        if value.shape[:2] == whole and not key.startswith(("pixel", "image"))
+        else value
+        for key, value in row.items()
+    }
+    batch = join_rows(loaded, [first])
+    positions: list[torch.Tensor | None] = []
+    states: list[torch.Tensor] = []
+    handles = [
+        decoder(loaded.model).register_forward_pre_hook(
+            lambda module, args, kwargs: positions.append(kwargs.get("position_ids")), with_kwargs=True
+        ),
+        decoder_layers(loaded.model)[0].register_forward_pre_hook(
+            lambda module, args, kwargs: states.append(hidden_of(args, kwargs)), with_kwargs=True
+        ),
+    ]
+    try:
+        cache = loaded.model(**batch, use_cache=True, **_last_logits(loaded)).past_key_values
+    finally:
+        for handle in handles:
+            handle.remove()
+    vector = None
+    if picture is not None:
+        vector = pooled_picture(states[0][0], batch["input_ids"][0], image_token_id(loaded.model))
+    given = batch.get("position_ids", positions[0])
+    end = torch.full((1, 1), length - 1, device=loaded.device) if given is None else given[..., -1:]
+    return _Prefix(cache, length, end, vector, picture)
+
+
+def _joined(caches: Sequence[Any], length: int) -> Any:
+    """Caches of one row each as one batch, shorter ones filled up with zeros on the left."""
+
+    def column(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+        return torch.cat(
+            [torch.nn.functional.pad(t, (0, 0, length - t.shape[-2], 0)) if t.shape[-2] < length else t
+             for t in tensors]
+        )  # fmt: skip
+
+    whole = fork(caches[0])
+    for number, layer in enumerate(whole.layers):
+        layer.keys = column([cache.layers[number].keys for cache in caches])
+        layer.values = column([cache.layers[number].values for cache in caches])
+    return whole
