@@ -122,6 +122,11 @@ class Attachment:
         finally:
             self._deep = before
 
+    @property
+    def resting(self) -> bool:
+        """Whether the model runs by itself at the moment."""
+        return self._deep
+
     def decide(self, questions: Sequence[Sequence[int]], pictures: Sequence[torch.Tensor | None]) -> None:
         """Decide prompts that are read elsewhere, by their questions' ids and pictures' vectors.
 

@@ -11,7 +11,9 @@ import torch
 from okedit_cli.attach import Decision
 from okedit_cli.models.decode import go_on, greedy
 from okedit_cli.models.encode import encode
+from okedit_cli.models.features import picture_features
 from okedit_cli.models.prefixes import read, shares
+from okedit_cli.models.question import question_ids
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -52,6 +54,16 @@ def generate(
     return answers
 
 
+def decide(loaded: LoadedModel, questions: Sequence[tuple[str, Image | None]]) -> list[Decision]:
+    """What the attached bundles decide for each question, without an answer."""
+    attachment = loaded.cache["attachment"]
+    with attachment.aside():
+        ids = [question_ids(loaded, prompt) for prompt, _ in questions]
+        seen = [None if p is None else picture_features(loaded, [p])[0] for _, p in questions]
+    attachment.decide(ids, seen)
+    return list(attachment.decisions)
+
+
 def _generate(loaded: LoadedModel, questions, max_new_tokens: int, on_text) -> list[Answer]:
     if len(questions) > 1 and shares(loaded):
         out, decisions = _together(loaded, questions, max_new_tokens)
@@ -65,7 +77,7 @@ def _generate(loaded: LoadedModel, questions, max_new_tokens: int, on_text) -> l
 def _together(loaded: LoadedModel, questions, max_new_tokens: int):
     """Ids and decisions of questions whose common beginnings are read once."""
     attachment = loaded.cache.get("attachment")
-    if attachment is None:
+    if attachment is None or attachment.resting:
         return go_on(loaded, read(loaded, questions), max_new_tokens), [None] * len(questions)
     with attachment.aside():
         prompts = read(loaded, questions)
@@ -80,6 +92,7 @@ def _whole(loaded: LoadedModel, questions, max_new_tokens: int, streamer):
     """Ids and decisions of questions read as the model's own generate() reads them."""
     inputs = encode(loaded, questions)
     attachment = loaded.cache.get("attachment")
+    attachment = None if attachment is None or attachment.resting else attachment
     if attachment:  # known here, whether there is a template that tells it or not
         attachment.prompt_lengths = inputs["attention_mask"].sum(1).tolist()
     try:

@@ -27,8 +27,10 @@ ORDER = [
     {"bundle"},
     {"attach"},
     {"generate"},
+    {"checking"},
     {"fitting"},
     {"evaluate"},
+    {"dataset"},
     {"cli"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

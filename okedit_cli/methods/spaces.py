@@ -22,6 +22,7 @@ from okedit_cli.methods.base import Options
 from okedit_cli.models.features import SENTENCES, picture_features, question_layers
 from okedit_cli.models.fingerprint import fingerprint
 from okedit_cli.models.mini.download import okedit_home
+from okedit_cli.models.question import question_ids
 from okedit_cli.models.sites import decoder_layers
 from okedit_cli.transforms import views
 
@@ -41,13 +42,6 @@ class Spaces:
     picture: Space | None
     bank_questions: torch.Tensor  # [all questions of the bank, r]
     bank_pictures: torch.Tensor | None  # [pictures of the bank, r]
-
-
-def question_ids(loaded: LoadedModel, text: str) -> list[int]:
-    """Ids of a question by itself, as attach finds them inside a prompt."""
-    ids = loaded.tokenizer(text.strip(), add_special_tokens=False)["input_ids"]
-    special = set(loaded.tokenizer.all_special_ids)
-    return [i for i in ids if i not in special]
 
 
 def candidate_layers(count: int) -> list[int]:

@@ -7,9 +7,11 @@ tokens enter the decoder.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -26,6 +28,7 @@ SENTENCES = -1  # the "layer" below every layer: the sentence encoder
 # Image tokens are pooled in two halves: models that order them by kind or by place keep that apart.
 HALVES = 2
 BATCH = 32
+LOOKS_BYTES = 256 << 20  # of looks: thousands of pictures of a small model
 
 
 class _Stop(Exception):
@@ -115,13 +118,65 @@ def pooled_picture(states: torch.Tensor, ids: torch.Tensor, placeholder: int | N
     return torch.cat([half.mean(0) for half in halves]).cpu()
 
 
+@dataclass(frozen=True)
+class Look:
+    """What a model sees of one picture: the decoder's input [1, p, d] up to its last placeholder, position
+    ids as the model told its decoder (None: none), and the picture's vector [2 d] on the CPU.
+    """
+
+    embeds: torch.Tensor
+    positions: torch.Tensor | None
+    vector: torch.Tensor
+    picture: Any  # kept, so that its id is not given out again
+
+
 @torch.no_grad()
+def look(loaded: LoadedModel, row: dict[str, torch.Tensor], picture: Image) -> Look:
+    """Look at a picture, once for all questions. `row` is encode_row's, up to its last placeholder."""
+    known: OrderedDict = loaded.cache.setdefault("looks", OrderedDict())
+    key = (id(picture), tuple(row["input_ids"][0].tolist()))
+    if key not in known:
+        batch = join_rows(loaded, [row])  # by itself, so that it is the same whoever is asked along
+        told: list[dict] = []
+        handle = decoder(loaded.model).register_forward_pre_hook(
+            lambda module, args, kwargs: told.append(kwargs), with_kwargs=True
+        )
+        try:
+            with reading(decoder_layers(loaded.model), [0], 0) as found:
+                loaded.model(**batch, use_cache=False)
+        finally:
+            handle.remove()
+        embeds, positions = (
+            told[0].get(name) if told else None for name in ("inputs_embeds", "position_ids")
+        )
+        vector = pooled_picture(found[0][0], batch["input_ids"][0], image_token_id(loaded.model))
+        known[key] = Look(found[0] if embeds is None else embeds, positions, vector, picture)
+        while len(known) > max(1, LOOKS_BYTES // max(1, known[key].embeds.nbytes)):
+            known.popitem(last=False)
+    known.move_to_end(key)
+    return known[key]
+
+
+def up_to_picture(loaded: LoadedModel, row: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A row of encode_row cut behind its last placeholder; what does not run along with the text stays."""
+    length = int((row["input_ids"][0] == image_token_id(loaded.model)).nonzero()[-1]) + 1
+    return cut_row(row, length)
+
+
+def cut_row(row: dict[str, torch.Tensor], length: int) -> dict[str, torch.Tensor]:
+    """The first `length` tokens of a row or batch; pictures' tensors are whole whatever their sizes."""
+    whole = row["input_ids"].shape
+    return {
+        key: value[:, :length]
+        if value.shape[:2] == whole and not key.startswith(("pixel", "image"))
+        else value
+        for key, value in row.items()
+    }
+
+
 def picture_features(loaded: LoadedModel, pictures: Sequence[Image]) -> torch.Tensor:
-    """Picture vectors [n, 2 d], fp32, on the CPU."""
-    layers, out = decoder_layers(loaded.model), []
-    for picture in pictures:  # one at a time: what attach reads for a single question is the same number
-        batch = join_rows(loaded, [encode_row(loaded, "?", picture)])
-        with reading(layers, [0], 0) as found:
-            loaded.model(**batch, use_cache=False)
-        out.append(pooled_picture(found[0][0], batch["input_ids"][0], image_token_id(loaded.model)))
-    return torch.stack(out)
+    """Picture vectors [n, 2 d], fp32, on the CPU: the same numbers as attach reads for a single question."""
+    rows = (up_to_picture(loaded, encode_row(loaded, "?", picture)) for picture in pictures)
+    return torch.stack(
+        [look(loaded, row, picture).vector for row, picture in zip(rows, pictures, strict=True)]
+    )

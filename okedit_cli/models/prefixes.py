@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from okedit_cli.models.encode import encode_row, join_rows
-from okedit_cli.models.features import hidden_of, pooled_picture
+from okedit_cli.models.features import cut_row, look
 from okedit_cli.models.question import question_token_ids, template_head
-from okedit_cli.models.sites import decoder, decoder_layers, image_token_id
+from okedit_cli.models.sites import decoder, image_token_id
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from okedit_cli.models.load import LoadedModel
 
-KEPT_BYTES = 512 << 20  # of prefixes: some hundred pictures of a small model
+KEPT_BYTES = 1 << 30  # of prefixes: some hundred pictures of a small model
 # relative to the spread of the logits: rounding stays below, another reading of the prompt does not
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}
 COARSE = 0.1
@@ -192,33 +192,16 @@ def _prefix(loaded: LoadedModel, row: dict[str, torch.Tensor], picture: Image | 
 
 def _read_prefix(loaded: LoadedModel, row: dict[str, torch.Tensor], length: int, picture: Any) -> _Prefix:
     """Run one prefix by itself, so that it is the same whoever asks along."""
-    whole = row["input_ids"].shape
-    first = {
-        key: value[:, :length]
-        if value.shape[:2] == whole and not key.startswith(("pixel", "image"))
-        else value
-        for key, value in row.items()
-    }
-    batch = join_rows(loaded, [first])
-    positions: list[torch.Tensor | None] = []
-    states: list[torch.Tensor] = []
-    handles = [
-        decoder(loaded.model).register_forward_pre_hook(
-            lambda module, args, kwargs: positions.append(kwargs.get("position_ids")), with_kwargs=True
-        ),
-        decoder_layers(loaded.model)[0].register_forward_pre_hook(
-            lambda module, args, kwargs: states.append(hidden_of(args, kwargs)), with_kwargs=True
-        ),
-    ]
-    try:
-        cache = loaded.model(**batch, use_cache=True, **_last_logits(loaded)).past_key_values
-    finally:
-        for handle in handles:
-            handle.remove()
-    vector = None
-    if picture is not None:
-        vector = pooled_picture(states[0][0], batch["input_ids"][0], image_token_id(loaded.model))
-    given = batch.get("position_ids", positions[0])
+    first, vector, root = cut_row(row, length), None, decoder(loaded.model)
+    if picture is None:
+        batch = join_rows(loaded, [first])
+        given = batch.get("position_ids")
+        cache = root(**batch, use_cache=True).past_key_values
+    else:
+        seen = look(loaded, first, picture)
+        vector, given = seen.vector, seen.positions
+        told = {} if given is None else {"position_ids": given}
+        cache = root(inputs_embeds=seen.embeds, use_cache=True, **told).past_key_values
     end = torch.full((1, 1), length - 1, device=loaded.device) if given is None else given[..., -1:]
     return _Prefix(cache, length, end, vector, picture)
 

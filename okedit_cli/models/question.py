@@ -50,6 +50,13 @@ def question_token_ids(loaded: LoadedModel, input_ids_row, attention_mask_row) -
     return list(known[key])
 
 
+def question_ids(loaded: LoadedModel, text: str) -> list[int]:
+    """Ids of a question by itself, as attach finds them inside a prompt."""
+    ids = loaded.tokenizer(text.strip(), add_special_tokens=False)["input_ids"]
+    special = set(loaded.tokenizer.all_special_ids)
+    return [i for i in ids if i not in special]
+
+
 def prompt_length(loaded: LoadedModel, input_ids_row, attention_mask_row) -> int:
     """How many of a row's attended tokens are the prompt, up to where the model speaks; all of them where the
     template's opening is not found.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from okedit_cli.models.encode import encode
-from okedit_cli.models.features import hidden_of
+from okedit_cli.models.features import cut_row, hidden_of
 from okedit_cli.models.prefixes import Prompts, fork, read, shares
 from okedit_cli.models.sites import decoder, decoder_layers, mlp_of
 
@@ -74,13 +74,7 @@ def _read(loaded: LoadedModel, batch: dict[str, torch.Tensor]) -> Prompts:
     given, cache = batch.get("position_ids"), None
     following = torch.zeros_like(ids) if given is None else given
     if length > 1:
-        # pictures' tensors are whole whatever their sizes; the rest has an entry a token
-        first = {
-            key: value[:, :-1]
-            if value.shape[:2] == ids.shape and not key.startswith(("pixel", "image"))
-            else value
-            for key, value in batch.items()
-        }
+        first = cut_row(batch, length - 1)
         found: list[torch.Tensor | None] = []
         handle = decoder(loaded.model).register_forward_pre_hook(
             lambda module, args, kwargs: found.append(kwargs.get("position_ids")), with_kwargs=True

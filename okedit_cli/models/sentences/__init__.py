@@ -46,6 +46,12 @@ def ensure(progress: Progress | None = None) -> Path:
 
 
 @functools.cache
+def _checked(home: Path) -> Path:
+    """ensure(), once a process: reading 90 MB for a checksum takes longer than encoding a question."""
+    return ensure()
+
+
+@functools.cache
 def _encoder(weights: Path):
     """(tokenizer, BertModel) from the file."""
     from safetensors.torch import load_file
@@ -71,7 +77,7 @@ def sentence_features(texts: Sequence[str]) -> Tensor:
     import torch
     from torch.nn import functional as F
 
-    tokenizer, model = _encoder(ensure())
+    tokenizer, model = _encoder(_checked(okedit_home()))
     out = []
     with torch.no_grad():
         for text in texts:

@@ -1,0 +1,143 @@
+"""What each fitted edit does, found out by letting the model answer with the bundle attached."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from okedit_cli.attach import attach
+from okedit_cli.bundle import Bundle
+from okedit_cli.generate import decide, generate
+from okedit_cli.methods import Computed, Options
+
+if TYPE_CHECKING:
+    from okedit_cli.facts import Fact
+    from okedit_cli.models.load import LoadedModel
+    from okedit_cli.samples import Sample
+
+CHECKED = 6  # positives of a fact that are generated, the user's own first
+TOGETHER = 8  # facts whose samples are asked in one go
+TOKENS = 16  # of an answer that a negative gives
+
+
+@dataclass(frozen=True)
+class FactReport:
+    """What became of one fact. Counts are (good, of all); distances are of the channel that binds."""
+
+    id: str
+    took: bool
+    kept_out: bool
+    positives: tuple[int, int]
+    negatives: tuple[int, int]
+    d_pos: float
+    d_neg: float
+    radius: float
+    channel: str
+    seconds: float
+    note: str
+
+
+@dataclass
+class _Heard:
+    """What the model said to one fact's samples: right or wrong, the edit's own answer, negatives lost."""
+
+    edits: list[bool]
+    positives: list[bool]
+    said: str
+    negatives: int
+    spoilt: int
+    seconds: float
+
+
+def check(
+    loaded: LoadedModel, bundle: Bundle, facts: Sequence[Fact], computed: Computed, options: Options
+) -> list[FactReport]:
+    """A report on every fact, those kept out included. Negatives are decided, and asked only where one fires:
+    what does not fire is the base model's, bit by bit.
+    """
+    kept = {fact.id for fact in computed.kept}
+    asked = [fact for fact in facts if fact.id in kept]
+    heard: dict[str, _Heard] = {}
+    with attach(loaded, [bundle]) as attachment:
+        for start in range(0, len(asked), TOGETHER):
+            options.tell("checking facts", start, len(asked))
+            heard |= _hear(loaded, attachment, asked[start : start + TOGETHER], computed)
+    options.tell("checking facts", len(asked), len(asked))
+    return [_report(fact, computed, heard.get(fact.id)) for fact in facts]
+
+
+def unchecked(facts: Sequence[Fact], computed: Computed) -> list[FactReport]:
+    """Reports that tell the scopes alone."""
+    return [_report(fact, computed, None) for fact in facts]
+
+
+def _hear(loaded: LoadedModel, attachment, facts: Sequence[Fact], computed: Computed) -> dict[str, _Heard]:
+    began, out = time.perf_counter(), {}
+    rows: list[tuple[str, Sample]] = []
+    for fact in facts:
+        samples = computed.samples[fact.id]
+        positives = [s for s in samples if s.role == "positive"]
+        positives.sort(key=lambda s: s.origin != "user")
+        rows += [(fact.id, s) for s in (*(s for s in samples if s.role == "edit"), *positives[:CHECKED])]
+    answers = generate(loaded, [(s.prompt, s.picture) for _, s in rows], max_new_tokens=32)
+    outside = [(f.id, s) for f in facts for s in computed.samples[f.id] if s.role == "negative"]
+    decisions = decide(loaded, [(s.prompt, s.picture) for _, s in outside])
+    fired = [
+        (name, s)
+        for (name, s), decision in zip(outside, decisions, strict=True)
+        if decision.hit is not None and decision.hit.edit_id == name
+    ]
+    questions = [(s.prompt, s.picture) for _, s in fired]
+    after = generate(loaded, questions, max_new_tokens=TOKENS)
+    with attachment.aside():
+        before = generate(loaded, questions, max_new_tokens=TOKENS)
+    changed = [name for (name, _), a, b in zip(fired, before, after, strict=True) if a.text != b.text]
+    for fact in facts:
+        mine = [(s, a.text) for (name, s), a in zip(rows, answers, strict=True) if name == fact.id]
+        out[fact.id] = _Heard(
+            [says(text, fact.answer) for s, text in mine if s.role == "edit"],
+            [says(text, fact.answer) for s, text in mine if s.role == "positive"],
+            next(text for s, text in mine if s.role == "edit"),
+            sum(name == fact.id for name, _ in outside),
+            changed.count(fact.id),
+            0.0,
+        )
+    for found in out.values():
+        found.seconds = (time.perf_counter() - began) / len(facts)
+    return out
+
+
+def _report(fact: Fact, computed: Computed, heard: _Heard | None) -> FactReport:
+    scope = computed.scopes[fact.id]
+    out = not any(fact is one for one in computed.kept)
+    took, good, same, note, seconds = False, (0, 0), (0, 0), scope.note, computed.seconds[fact.id]
+    if heard is not None:
+        took, seconds = all(heard.edits), seconds + heard.seconds
+        good = sum(heard.positives), len(heard.positives)
+        same = heard.negatives - heard.spoilt, heard.negatives
+        if not took:
+            note = (note + "; " if note else "") + f"it still answers {heard.said!r}"
+    return FactReport(
+        fact.id,
+        took,
+        out,
+        good,
+        same,
+        scope.d_pos,
+        scope.d_neg,
+        scope.radius,
+        scope.channel,
+        seconds,
+        note,
+    )
+
+
+def says(text: str, answer: str) -> bool:
+    """Whether a generated text is the answer, case, spaces and a final full stop aside."""
+
+    def plain(words: str) -> str:
+        return " ".join(words.lower().strip().rstrip(".!").split())
+
+    return plain(text) == plain(answer)
