@@ -12,7 +12,7 @@ from okedit_cli.attach import Decision
 from okedit_cli.models.decode import go_on, greedy
 from okedit_cli.models.encode import encode
 from okedit_cli.models.features import picture_features
-from okedit_cli.models.prefixes import read, shares
+from okedit_cli.models.prefixes import Prompts, read, shares
 from okedit_cli.models.question import question_ids
 
 if TYPE_CHECKING:
@@ -41,17 +41,63 @@ def generate(
     on_text: Callable[[str], None] | None = None,
 ) -> list[Answer]:
     """Greedy answers in the order asked. `on_text` receives the text of a single question as it is made."""
-    answers: list[Answer | None] = [None] * len(questions)
-    # rows with and without a picture are read apart: not every family takes both at once
+
+    def part(asked: Sequence) -> list[Answer]:
+        return _generate(loaded, asked, max_new_tokens, on_text)
+
+    return _in_batches(questions, batch, part)
+
+
+@torch.inference_mode()
+def follow(
+    loaded: LoadedModel,
+    questions: Sequence[tuple[str, Image | None]],
+    answers: Sequence[Sequence[int]],
+    *,
+    batch: int = BATCH,
+) -> list[list[int]]:
+    """Teacher forcing: the likeliest id before each id of the answers, in the order asked."""
+
+    def part(rows: Sequence) -> list[list[int]]:
+        asked, ids = [row[:2] for row in rows], [row[2] for row in rows]
+        return _follow(loaded, asked, ids)
+
+    return _in_batches([(*one, ids) for one, ids in zip(questions, answers, strict=True)], batch, part)
+
+
+def _in_batches(rows: Sequence[tuple], batch: int, part: Callable[[Sequence], list]) -> list:
+    """What `part` gives for the rows, in their order; those with and without a picture are read apart, since
+    not every family takes both at once.
+    """
+    out: list = [None] * len(rows)
     for pictured in (True, False):
-        numbers = [i for i, (_, picture) in enumerate(questions) if (picture is not None) == pictured]
+        numbers = [i for i, row in enumerate(rows) if (row[1] is not None) == pictured]
         for start in range(0, len(numbers), batch):
-            part = numbers[start : start + batch]
-            for i, answer in zip(
-                part, _generate(loaded, [questions[i] for i in part], max_new_tokens, on_text), strict=True
-            ):
-                answers[i] = answer
-    return answers
+            some = numbers[start : start + batch]
+            for i, found in zip(some, part([rows[i] for i in some]), strict=True):
+                out[i] = found
+    return out
+
+
+def _follow(loaded: LoadedModel, questions, answers: Sequence[Sequence[int]]) -> list[list[int]]:
+    attachment = _at_work(loaded)
+    if shares(loaded):
+        prompts = _read(loaded, attachment, questions)
+        inputs, targets = prompts.inputs(answers)
+        logits = loaded.model(**inputs, past_key_values=prompts.cache, use_cache=True).logits
+        tops = logits.argmax(-1)
+        return [row[: len(one)].tolist() for row, one in zip(tops, answers, strict=True)]
+    inputs = encode(loaded, questions, answers=answers)
+    if attachment:  # where a prompt ends is known here, so nobody needs to find it by the template
+        seen = inputs["attention_mask"].sum(1).tolist()
+        attachment.prompt_lengths = [n - len(one) for n, one in zip(seen, answers, strict=True)]
+    try:
+        logits = loaded.model(**inputs).logits
+    finally:
+        if attachment:
+            attachment.prompt_lengths = None
+    # rows are padded on the left: the answer stands at the end, each token told by the one before
+    return [logits[row, -len(one) - 1 : -1].argmax(-1).tolist() for row, one in enumerate(answers)]
 
 
 def decide(loaded: LoadedModel, questions: Sequence[tuple[str, Image | None]]) -> list[Decision]:
@@ -74,14 +120,28 @@ def _generate(loaded: LoadedModel, questions, max_new_tokens: int, on_text) -> l
     return [Answer(text.strip(), decision) for text, decision in zip(texts, decisions, strict=True)]
 
 
-def _together(loaded: LoadedModel, questions, max_new_tokens: int):
-    """Ids and decisions of questions whose common beginnings are read once."""
+def _at_work(loaded: LoadedModel):
+    """The attachment that decides now; None where nothing is attached, or it stands aside."""
     attachment = loaded.cache.get("attachment")
-    if attachment is None or attachment.resting:
-        return go_on(loaded, read(loaded, questions), max_new_tokens), [None] * len(questions)
+    return None if attachment is None or attachment.resting else attachment
+
+
+def _read(loaded: LoadedModel, attachment, questions) -> Prompts:
+    """Prompts but for their last tokens, decided: edits act from the last token on."""
+    if attachment is None:
+        return read(loaded, questions)
     with attachment.aside():
         prompts = read(loaded, questions)
     attachment.decide(prompts.questions, prompts.pictures)
+    return prompts
+
+
+def _together(loaded: LoadedModel, questions, max_new_tokens: int):
+    """Ids and decisions of questions whose common beginnings are read once."""
+    attachment = _at_work(loaded)
+    prompts = _read(loaded, attachment, questions)
+    if attachment is None:
+        return go_on(loaded, prompts, max_new_tokens), [None] * len(questions)
     decisions = list(attachment.decisions)
     out = go_on(loaded, prompts, max_new_tokens, keep=attachment.keep)
     attachment.decisions = decisions
@@ -91,8 +151,7 @@ def _together(loaded: LoadedModel, questions, max_new_tokens: int):
 def _whole(loaded: LoadedModel, questions, max_new_tokens: int, streamer):
     """Ids and decisions of questions read as the model's own generate() reads them."""
     inputs = encode(loaded, questions)
-    attachment = loaded.cache.get("attachment")
-    attachment = None if attachment is None or attachment.resting else attachment
+    attachment = _at_work(loaded)
     if attachment:  # known here, whether there is a template that tells it or not
         attachment.prompt_lengths = inputs["attention_mask"].sum(1).tolist()
     try:

@@ -82,7 +82,7 @@ def evaluate(
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", metavar="N", min=1, help="The longest answer, in tokens.")
     ] = 32,
-    batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Questions asked at once.")] = 16,
+    batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Questions asked at once.")] = 32,
     output: Annotated[
         str | None,
         typer.Option("-o", "--out", metavar="FILE", help="The result. [default: in results/]"),

@@ -63,9 +63,11 @@ class Case:
     target: str
     picture: Path | None = None
     before: str = ""  # what was true, or what the data set's own model said, before the edit
+    truth: tuple[str, ...] = ()  # every accepted way to say what the pictures show, where the data set tells
     subject: str = ""
     rephrasings: tuple[str, ...] = ()
     pictures: tuple[Path, ...] = ()
+    picture_cells: tuple[str, ...] = ()  # along with pictures: "view", "artist"; () where nothing is told
     text_locality: tuple[Probe, ...] = ()
     picture_locality: tuple[Probe, ...] = ()
     specificity: tuple[Probe, ...] = ()
@@ -83,7 +85,12 @@ class Case:
         families = {
             "rel": (Probe(self.prompt, self.picture, target),),
             "t_gen": tuple(Probe(text, self.picture, target) for text in self.rephrasings),
-            "i_gen": tuple(Probe(self.prompt, picture, target) for picture in self.pictures),
+            "i_gen": tuple(
+                Probe(self.prompt, picture, target, cell)
+                for picture, cell in zip(
+                    self.pictures, self.picture_cells or ("",) * len(self.pictures), strict=True
+                )
+            ),
             "port": self.portability,
             "holdout": self.holdout,
             "seen": (

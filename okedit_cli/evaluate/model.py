@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from okedit_cli.bundle import Bundle
     from okedit_cli.models.load import LoadedModel
 
-MAX_TOKENS, BATCH = 32, 16
+MAX_TOKENS, BATCH = 32, 32
 _PICTURES = 256  # kept decoded; a chunk asks about few more than that
 
 
@@ -38,37 +38,13 @@ class ModelAnswerer:
         return [Said(answer.text, _decision(answer.decision)) for answer in answers]
 
     def forced(self, questions: Sequence[Question], answers: Sequence[str]) -> list[Forced]:
-        """Top-1 ids before each token of the answers; rows with and without a picture are read apart."""
-        found: dict[int, Forced] = {}
-        for pictured in (True, False):
-            rows = [i for i, question in enumerate(questions) if (question.picture is not None) == pictured]
-            for start in range(0, len(rows), self.batch):
-                part = rows[start : start + self.batch]
-                tops = self._forced([questions[i] for i in part], [answers[i] for i in part])
-                found.update(zip(part, tops, strict=True))
-        return [found[i] for i in range(len(questions))]
-
-    def _forced(self, questions: Sequence[Question], answers: Sequence[str]) -> list[Forced]:
-        import torch
-
-        from okedit_cli.models.encode import answer_ids, encode
+        """Top-1 ids before each token of the answers."""
+        from okedit_cli.generate import follow
+        from okedit_cli.models.encode import answer_ids
 
         ids = [answer_ids(self.loaded, answer) for answer in answers]
         asked = [(question.prompt, _picture(question.picture)) for question in questions]
-        inputs = encode(self.loaded, asked, answers=ids)
-        attachment = self.loaded.cache.get("attachment")
-        if attachment is not None:
-            # where a prompt ends is known here, so nobody needs to find it by the template
-            seen = inputs["attention_mask"].sum(1).tolist()
-            attachment.prompt_lengths = [n - len(one) for n, one in zip(seen, ids, strict=True)]
-        try:
-            with torch.inference_mode():
-                logits = self.loaded.model(**inputs).logits
-        finally:
-            if attachment is not None:
-                attachment.prompt_lengths = None
-        # rows are padded on the left: the answer stands at the end, each token told by the one before
-        tops = (logits[row, -len(one) - 1 : -1].argmax(-1).tolist() for row, one in enumerate(ids))
+        tops = follow(self.loaded, asked, ids, batch=self.batch)
         return [Forced(tuple(one), tuple(top)) for one, top in zip(ids, tops, strict=True)]
 
 
@@ -163,7 +139,7 @@ class ModelBench:
         if kept is not None and kept.exists():
             return Bundle.load(kept)
         progress = self.progress if len(facts) > 1 else None
-        bundle = fit(self.loaded, facts, **self.fitting, progress=progress).bundle
+        bundle = fit(self.loaded, facts, **self.fitting, checked=False, progress=progress).bundle
         if kept is not None:
             kept.parent.mkdir(parents=True, exist_ok=True)
             bundle.save(kept)

@@ -29,6 +29,7 @@ class Record:
     `before` and `after` are texts as generated. `forced_*` come from teacher forcing, 0 to 1: for a positive
     the share of the target's tokens that are top-1; for a negative, after, the share of positions whose top-1
     is the unedited model's. `contested`: another edit of the run asks for this very answer to change.
+    `truth`: what the picture shows, for the edit itself and for other pictures of the same thing.
     """
 
     stage: str
@@ -46,6 +47,7 @@ class Record:
     forced_after: float | None = None
     decision: Decision | None = None
     contested: bool = False
+    truth: tuple[str, ...] = ()
 
 
 def to_json(record: Record) -> dict[str, Any]:
@@ -67,7 +69,8 @@ def from_json(value: Any, where: str) -> Record:
         decision = value.get("decision")
         known = {item.name for item in fields(Record)}
         content = {key: item for key, item in value.items() if key in known}
-        content["answers"] = tuple(content.get("answers", ()))
+        for name in ("answers", "truth"):
+            content[name] = tuple(content.get(name, ()))
         if isinstance(decision, Mapping):
             names = {item.name for item in fields(Decision)}
             content["decision"] = Decision(**{k: v for k, v in decision.items() if k in names})

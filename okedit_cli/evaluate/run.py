@@ -157,6 +157,7 @@ class _Asker:
             forced_after=forced_after,
             decision=Decision(**after["decision"]) if after.get("decision") is not None else None,
             contested=bool(claimed) and not positive,
+            truth=case.truth if metric in ("rel", "i_gen") else (),
         )
 
 

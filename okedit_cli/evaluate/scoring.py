@@ -11,6 +11,7 @@ from okedit_cli.evaluate.case import METRICS
 from okedit_cli.evaluate.metrics import Estimate, contains, estimate, exact, harmonic_estimate, same, wilson
 from okedit_cli.evaluate.records import Record
 
+ARTIST, NAMED = "artist", "artist, both named right"  # cells of I-Gen; the second is part of the first
 ALL = ""  # the kind and the cell that stand for the whole
 SCOPES = ("correct", "under-reaching", "over-reaching", "both")
 GENERAL, LOCAL = ("t_gen", "i_gen"), ("i_loc", "t_loc")
@@ -86,6 +87,11 @@ def _figures(stage: str, kind: str, records: Sequence[Record], seed: int) -> lis
         for measure, score in (_POSITIVE if metric.positive else _NEGATIVE).items():
             for cell in (ALL, *cells):
                 part = [record for record in mine if cell in (ALL, record.cell)]
+                if cell == ARTIST:
+                    named = _named_right(records, part)
+                    add(
+                        metric.name, NAMED, measure, estimate(list(by_case(named, score).values()), seed=seed)
+                    )
                 add(metric.name, cell, measure, estimate(list(by_case(part, score).values()), seed=seed))
     for measure in ("exact", "contains"):
         add("hm", ALL, measure, _harmonic(records, measure, seed))
@@ -95,6 +101,12 @@ def _figures(stage: str, kind: str, records: Sequence[Record], seed: int) -> lis
         edges = wilson(right, len(scopes))
         add("scope", name, "share", Estimate(right / len(scopes), *edges, len(scopes), len(scopes)))
     return out
+
+
+def _named_right(records: Sequence[Record], part: Sequence[Record]) -> list[Record]:
+    """Other artists' drawings that the unedited model names right, as it does the edit's own picture."""
+    known = {r.case for r in records if r.metric == "rel" and exact(r.before, r.truth)}
+    return [record for record in part if record.case in known and exact(record.before, record.truth)]
 
 
 def by_case(records: Iterable[Record], score: Score) -> dict[str, list[float]]:

@@ -7,8 +7,9 @@ the picture root: val2014/COCO_val2014_<image_id, 12 digits>.jpg, generality/<qu
 locality/<question_id>/0.png.
 
 okedit's own sets hold both in one row, and name their pictures: `image`, `image_rephrase` [..],
-`locality_image`, and may add `loc`/`loc_ans`, `same_image` [{question, answer}], `portability`
-[{hop, question, answer}] and `kind`. `*_train` fields are what a method may be fitted to; nothing else is.
+`locality_image`, and may add `image_rephrase_kind` (along with the pictures: "view" or "artist"),
+`loc`/`loc_ans`, `same_image` [{question, answer}], `portability` [{hop, question, answer}] and `kind`.
+`*_train` fields are what a method may be fitted to; nothing else is.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ def read(row: Row) -> Case:
         before=answers[0] if answers else "",
         subject=row.text("image_object", optional=True),
         rephrasings=row.texts("rephrased_questions"),
+        truth=tuple(answers),
         pictures=pictures,
+        picture_cells=_cells(row, len(pictures)),
         text_locality=text_locality,
         picture_locality=tuple(Probe(prompt, shown, right) for shown in locality),
         specificity=tuple(Probe(item.text("question"), picture, item.texts("answer")) for item in same),
@@ -76,6 +79,15 @@ def read(row: Row) -> Case:
         train=_train(row, prompt),
         kind=row.text("kind", optional=True) or row.text("counterfact_type", optional=True),
     )
+
+
+def _cells(row: Row, count: int) -> tuple[str, ...]:
+    """What each rephrased picture is; () where the row does not tell, and a complaint for another number."""
+    cells = row.texts("image_rephrase_kind")
+    if cells and len(cells) != count:
+        row.table.complain(row.number, f"image_rephrase_kind has {len(cells)} entries for {count} pictures")
+        return ()
+    return cells
 
 
 def _train(row: Row, prompt: str) -> Train:
