@@ -6,17 +6,27 @@ import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from okedit_cli.bundle.atomic import atomic_write
+from okedit_cli.bundle.checks import DROPPED, REACH, check_records
 from okedit_cli.bundle.header import REMAKE, Header, open_regular, plan_table, read_header, render_header
-from okedit_cli.bundle.manifest import FORMAT, BundleWarning, Manifest, parse_manifest, render_manifest
+from okedit_cli.bundle.lines import MOST, TENSORS, lines_of
+from okedit_cli.bundle.manifest import (
+    FORMAT,
+    BundleWarning,
+    Manifest,
+    parse_manifest,
+    refuse_path_in_report,
+    render_manifest,
+)
 from okedit_cli.errors import InvalidBundle
 
 if TYPE_CHECKING:
     import torch
 
     from okedit_cli.edits.codebook import Codebook
+    from okedit_cli.edits.index import Index
 
 CODEBOOK = (
     "picture_mean",
@@ -34,13 +44,19 @@ CODEBOOK = (
     "value_bias",
 )
 CANARY = ("canary_picture", "canary_question")
-REACH = ("picture_reach", "question_reach")  # radii as fitted, where a merge has shrunk some
-DROPPED = tuple(
-    f"dropped_{channel}_{part}" for channel in ("picture", "question") for part in ("keys", "owner", "radius")
-)
-OPTIONAL = (*REACH, *DROPPED, "sources")
+TEXT = tuple(TENSORS.values())  # facts of a large bundle as lines of JSON
+SKETCH = tuple(
+    f"{channel}_sketch_{part}"
+    for channel in ("picture", "question")
+    for part in ("mean", "basis", "step", "balls", "extent")
+)  # what rules out most edits of a large bundle without reading their keys (edits/index.py)
+OPTIONAL = (*REACH, *DROPPED, *TEXT, *SKETCH, "sources")
+SKETCHED = 2000  # edits from which on that is quicker than to read every key
 WHOLE = ("picture_owner", "question_owner")  # int64, every other tensor of the codebook is of floating point
-UNREAD = ("value_down", "value_up", "value_bias", "sources")  # large: read when they are used, or by verify
+UNREAD = (  # large: read when they are used, or by verify
+    "value_down", "value_up", "value_bias", "picture_keys", "question_keys", "dropped_picture_keys",
+    "dropped_question_keys", "sources",
+)  # fmt: skip
 
 
 @dataclass
@@ -52,6 +68,11 @@ class Bundle:
     canary: dict[str, torch.Tensor] = field(default_factory=dict)
     extras: dict[str, torch.Tensor] = field(default_factory=dict)
     name: str = field(default="", compare=False)  # of the file it was read from, for people
+    # the sketches of a codebook, and which codebook that is: another one in its place has none
+    _sketches: tuple[Codebook | None, Mapping[str, torch.Tensor]] = field(
+        default=(None, {}), compare=False, repr=False
+    )
+    _index: Index | None = field(default=None, init=False, compare=False, repr=False)
 
     def __len__(self) -> int:
         """The number of edits."""
@@ -60,6 +81,18 @@ class Bundle:
     def tensors(self) -> dict[str, torch.Tensor]:
         """Every tensor by the name it has in the file."""
         return {**self.codebook.tensors(), **self.canary, **self.extras}
+
+    def index(self) -> Index | None:
+        """What finds the edits that a prompt may be inside of; None for so few that none is needed."""
+        from okedit_cli.edits.index import Index
+
+        if len(self.codebook) < SKETCHED:
+            return None
+        if self._index is None or self._index.book is not self.codebook:
+            book, sketches = self._sketches
+            stored = bool(sketches) and book is self.codebook
+            self._index = Index.from_tensors(book, sketches) if stored else Index.build(self.codebook)
+        return self._index
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the bundle whole or not at all; equal bundles give equal bytes.
@@ -71,7 +104,7 @@ class Bundle:
 
         shown = os.fspath(path)
         Codebook.from_tensors(self.codebook.tensors())
-        tensors = self.tensors()
+        tensors = {**self.tensors(), **self._text(shown), **self._drawn()}
         table = plan_table(
             {name: (dtype_name(name, tensor, shown), tuple(tensor.shape)) for name, tensor in tensors.items()}
         )
@@ -92,6 +125,26 @@ class Bundle:
             handle.write(header)
         self.manifest.tensors = entries
 
+    def _drawn(self) -> dict[str, torch.Tensor]:
+        """Sketches of the keys, where they are many; none of keys that a save refuses anyway."""
+        index = self.index()
+        tensors = {} if index is None else index.tensors()
+        return tensors if all(bool(t.isfinite().all()) for t in tensors.values()) else {}
+
+    def _text(self, shown: str) -> dict[str, torch.Tensor]:
+        """Facts as tensors, where they are too many for the manifest to list."""
+        import torch
+
+        found = {}
+        for kind, name in TENSORS.items():
+            facts = getattr(self.manifest, kind)
+            if len(facts) > MOST:
+                data = lines_of(facts, kind, shown)
+                for fact in facts if kind == "facts" else ():
+                    refuse_path_in_report(fact, shown)
+                found[name] = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        return found
+
     @classmethod
     def load(cls, path: str | os.PathLike, *, verify: bool = False) -> Bundle:
         """Open a bundle. Values stay on disk until they are used; `verify=True` reads and hashes every byte.
@@ -103,8 +156,12 @@ class Bundle:
         shown = os.fspath(path)
         with open_regular(path) as handle:
             header = read_header(handle, shown)
-            manifest = _manifest(header, shown)
+            manifest = _manifest(handle, header, shown)
             tensors = map_tensors(handle, header)
+        for name in TEXT:
+            tensors.pop(name, None)
+        for facts in (manifest.facts, manifest.dropped) if verify else ():
+            list(facts)
         for name, tensor in tensors.items():
             if verify or name not in UNREAD:
                 check_finite(name, blocks(tensor), shown)
@@ -123,7 +180,8 @@ class Bundle:
         except InvalidBundle as error:
             raise InvalidBundle(f"{shown}: {error.message}", hint=REMAKE) from None
         canary = {name: tensors.pop(name) for name in CANARY if name in tensors}
-        bundle = cls(manifest, codebook, canary, tensors, os.path.basename(shown))
+        sketches = {name: tensors.pop(name) for name in SKETCH if name in tensors}
+        bundle = cls(manifest, codebook, canary, tensors, os.path.basename(shown), (codebook, sketches))
         bundle._check_counts(shown)
         return bundle
 
@@ -149,45 +207,19 @@ class Bundle:
                         f"{list(tensor.shape)}.",
                         hint=REMAKE,
                     )
-        _check_records(self, shown)
-
-
-def _check_records(bundle: Bundle, shown: str) -> None:
-    """What a merge has left behind must be whole: a reach for every edit, a scope for every record."""
-    extras, wrong = bundle.extras, None
-    for names, wanted in ((REACH, False), (DROPPED, bool(bundle.manifest.dropped))):
-        present = [name for name in names if name in extras]
-        if len(present) < len(names) and (present or wanted):
-            wrong = next(name for name in names if name not in extras)
-    for channel in ("picture", "question") if wrong is None else ():
-        for name in (f"{channel}_reach", f"dropped_{channel}_radius"):
-            if name in extras and (extras[name].dim() != 1 or not extras[name].is_floating_point()):
-                wrong = name
-        if bundle.manifest.dropped:
-            keys, owner = extras[f"dropped_{channel}_keys"], extras[f"dropped_{channel}_owner"]
-            width = getattr(bundle.codebook, f"{channel}_keys").shape[1]
-            if not keys.is_floating_point() or keys.dim() != 2 or keys.shape[1] != width:
-                wrong = f"dropped_{channel}_keys"
-            elif (
-                owner.is_floating_point() or owner.element_size() != 8 or tuple(owner.shape) != keys.shape[:1]
-            ):
-                wrong = f"dropped_{channel}_owner"
-            elif len(owner) and not 0 <= int(owner.min()) <= int(owner.max()) < len(bundle.manifest.dropped):
-                wrong = f"dropped_{channel}_owner"
-    if wrong:
-        raise InvalidBundle(f"{shown}: tensor {wrong!r} is missing or not what a merge writes.", hint=REMAKE)
+        check_records(self, shown)
 
 
 def read_manifest(path: str | os.PathLike) -> Manifest:
     """What a bundle says about itself, from its header alone: needs no torch and reads no tensor."""
     shown = os.fspath(path)
     with open_regular(path) as handle:
-        return _manifest(read_header(handle, shown), shown)
+        return _manifest(handle, read_header(handle, shown), shown)
 
 
-def _manifest(header: Header, shown: str) -> Manifest:
+def _manifest(handle: BinaryIO, header: Header, shown: str) -> Manifest:
     """The manifest, checked against the table of tensors."""
-    manifest = parse_manifest(header.text, shown)
+    manifest = parse_manifest(header.text, shown, _lines(handle, header))
     missing = [name for name in CODEBOOK if name not in header.tensors]
     if missing:
         raise InvalidBundle(f"{shown}: the bundle lacks the tensor {missing[0]!r}.", hint=REMAKE)
@@ -226,6 +258,17 @@ def _manifest(header: Header, shown: str) -> Manifest:
             hint=REMAKE,
         )
     return manifest
+
+
+def _lines(handle: BinaryIO, header: Header) -> dict[str, bytes]:
+    """The bytes of the tensors that are text."""
+    found = {}
+    for name in TEXT:
+        info = header.tensors.get(name)
+        if info is not None and info.dtype == "U8":
+            handle.seek(header.data_start + info.start)
+            found[name] = handle.read(info.end - info.start)
+    return found
 
 
 def _pick(tensors: Mapping[str, torch.Tensor], *names: str) -> dict[str, torch.Tensor]:

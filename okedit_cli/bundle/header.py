@@ -6,30 +6,24 @@ layout we write depends on names, dtypes and shapes alone: equal input gives equ
 
 from __future__ import annotations
 
-import gc
 import json
 import math
 import os
-import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from okedit_cli.bundle.strict_json import MAX_NODES, REMAKE, parse_json
 from okedit_cli.errors import InvalidBundle
 
 MAX_HEADER = 100_000_000  # bytes; the safetensors libraries refuse more as well
-MAX_NODES = 5_000_000  # commas and brackets in the header: bounds what parsing may allocate
-MAX_DEPTH = 16  # nesting of JSON
 MAX_TENSORS = 64
 MAX_DIMENSIONS = 8
 ALIGNMENT = 8
-ITEM_SIZES = {"F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "U8": 1, "BOOL": 1}
-REMAKE = "Copy the file again from where it came, or make it anew with `okedit edit`."
+ITEM_SIZES = {"F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I8": 1, "U8": 1, "BOOL": 1}
 NOT_OURS = "A bundle is a .safetensors file written by `okedit edit`."
-
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True)
@@ -80,62 +74,6 @@ def open_regular(path: str | os.PathLike) -> Iterator[BinaryIO]:
         if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
             raise InvalidBundle(f"{shown}: this is not an ordinary file, but a bundle is.", hint=NOT_OURS)
         yield handle
-
-
-def parse_json(text: str | bytes, shown: str, what: str) -> Any:
-    """Parse JSON within the limits above, without duplicate keys, NaN or lone surrogates."""
-
-    def fail(reason: object) -> InvalidBundle:
-        return InvalidBundle(f"{shown}: the {what} is not valid JSON of okedit ({reason}).", hint=REMAKE)
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise ValueError("a key is given twice")
-        return found
-
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is not a JSON number")
-
-    marks = (b",", b"[", b"{") if isinstance(text, bytes) else (",", "[", "{")
-    if sum(text.count(mark) for mark in marks) > MAX_NODES:
-        raise fail(f"more than {MAX_NODES:,} values")
-    collecting = gc.isenabled()
-    gc.disable()  # scanning 100,000 young dicts again and again would more than double the time
-    try:
-        if isinstance(text, bytes):
-            text = text.decode("utf-8")
-        value = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
-        _check_depth(value)
-        if _SURROGATE.search(text):
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except RecursionError:
-        raise fail(f"nested deeper than {MAX_DEPTH}") from None
-    except UnicodeError:
-        raise fail("text that is not UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise fail(f"{error.msg} at character {error.pos}") from None
-    except ValueError as error:
-        raise fail(error) from None
-    finally:
-        if collecting:
-            gc.enable()
-    return value
-
-
-def _check_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            child
-            for parent in level
-            if type(parent) in (dict, list)
-            for child in (parent.values() if type(parent) is dict else parent)
-            if type(child) in (dict, list)
-        ]
-        if not level:
-            return
-    raise ValueError(f"nested deeper than {MAX_DEPTH}")
 
 
 def read_header(handle: BinaryIO, shown: str) -> Header:

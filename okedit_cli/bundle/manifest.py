@@ -7,14 +7,25 @@ with 64 zeros in its place; `tensors` holds a sha256 for each tensor, so one num
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from okedit_cli.bundle.header import REMAKE, parse_json
+from okedit_cli.bundle.lines import (
+    TENSORS,
+    BundleWarning,
+    Lines,
+    canonical,
+    check_facts,
+    typed,
+    unknown_fields,
+    unwritable,
+)
+from okedit_cli.bundle.strict_json import REMAKE, parse_json
 from okedit_cli.errors import InvalidBundle
+
+__all__ = ["BundleWarning", "Manifest", "parse_manifest", "render_manifest"]
 
 FORMAT = "1.0"
 BLANK = "0" * 64
@@ -36,23 +47,7 @@ _SHAPES = {
 }
 _REQUIRED = ("format", "base", "site", "method", "facts", "tensors", "checksum")
 _BASE = {"architecture": str, "hidden_size": int, "layers": int}
-_FACT = {"id": str, "prompt": str, "answer": str}
-_FACT_OPTIONAL = {
-    "picture_sha256": str,
-    "report": dict,
-    "rephrases": list,
-    "images": list,
-    "keep": list,
-    "related": list,
-    "holdout": list,
-    "renamed_from": str,
-    "content": str,
-}
 _PATH = re.compile(r"""(?:^|[\s'"=(\[,])(?:~|/[\w.@+-]+|file:/|[A-Za-z]:\\|\\\\)[/\\\w.@+-]*[/\\][\w.@+-]+""")
-
-
-class BundleWarning(UserWarning):
-    """Something in a bundle deserves attention but does not stop its use."""
 
 
 @dataclass
@@ -61,18 +56,19 @@ class Manifest:
 
     `base` is the fingerprint of the base model; `facts[i]` belongs to row i of the codebook; `dropped` and
     `sources` describe optional tensors; `tensors` (dtype, shape, sha256 by name) is filled in when a file is
-    written or read; `extra` keeps the fields that this version does not know, `unknown` names them.
+    written or read; `facts` and `dropped` of a large file are read when they are asked for; `extra` keeps
+    the fields that this version does not know, `unknown` names them.
     """
 
     base: dict[str, Any]
     site: dict[str, Any]
     method: str
-    facts: list[dict[str, Any]]
+    facts: list[dict[str, Any]] | Lines
     settings: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, Any] = field(default_factory=dict)
     bank: str = ""
     canary: list[dict[str, Any]] = field(default_factory=list)
-    dropped: list[dict[str, Any]] = field(default_factory=list)
+    dropped: list[dict[str, Any]] | Lines = field(default_factory=list)
     sources: list[dict[str, Any]] = field(default_factory=list)
     format: str = FORMAT
     tensors: dict[str, dict[str, Any]] = field(default_factory=dict, compare=False)
@@ -91,34 +87,38 @@ def render_manifest(manifest: Manifest, tensors: Mapping[str, dict[str, Any]], s
     """
     values = {name: getattr(manifest, name) for name in _SHAPES}
     values["tensors"] = dict(tensors)
+    for name, tensor in TENSORS.items():
+        if tensor in tensors:
+            values.pop(name)
+        else:
+            values[name] = list(values[name])
     _check(values, shown)
-    _refuse_paths({name: value for name, value in values.items() if name not in ("facts", "dropped")}, shown)
-    for fact in manifest.facts:
-        _refuse_paths(fact.get("report") or {}, f"{shown}: report of fact {fact['id']!r}")
+    _refuse_paths({name: value for name, value in values.items() if name not in TENSORS}, shown)
+    for fact in values.get("facts", ()):
+        refuse_path_in_report(fact, shown)
     optional = ("settings", "versions", "bank", "canary", "dropped", "sources")
     document = {name: value for name, value in values.items() if value or name not in optional}
     document = {**manifest.extra, **document, "checksum": BLANK}
     try:
-        text = json.dumps(
-            document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-        )
+        text = canonical(document)
         if text.count(_SLOT) != 1:
             raise ValueError("a nested field is called checksum and is all zeros")
         return text.replace(_SLOT, _SLOT.replace(BLANK, hashlib.sha256(text.encode("utf-8")).hexdigest()))
     except (ValueError, TypeError, RecursionError) as error:
-        raise InvalidBundle(
-            f"{shown}: the manifest cannot be written as JSON ({error}).",
-            hint="Every value must be text, a finite number, true, false, null, a list or a dict.",
-        ) from None
+        raise unwritable(shown, error) from None
 
 
-def parse_manifest(text: str, shown: str) -> Manifest:
-    """The manifest from its JSON text. A newer major version is refused; unknown fields are kept."""
+def parse_manifest(text: str, shown: str, lines: Mapping[str, bytes] | None = None) -> Manifest:
+    """The manifest from its JSON text. A newer major version is refused; unknown fields are kept.
+
+    `lines` holds the tensors of text that stand for a list of facts, by their names.
+    """
     document = parse_json(text, shown, "manifest")
     if not isinstance(document, dict):
         raise InvalidBundle(f"{shown}: the manifest must be a JSON object.", hint=REMAKE)
     check_version(document.get("format"), shown)
-    missing = [name for name in _REQUIRED if name not in document]
+    texts = {kind: lines[name] for kind, name in TENSORS.items() if lines and name in lines}
+    missing = [name for name in _REQUIRED if name not in document and name not in texts]
     if missing:
         raise InvalidBundle(f"{shown}: the manifest lacks {', '.join(missing)}.", hint=REMAKE)
     checksum = document.pop("checksum")
@@ -133,13 +133,17 @@ def parse_manifest(text: str, shown: str) -> Manifest:
             hint=REMAKE,
         )
     known = {name: document.pop(name) for name in _SHAPES if name in document}
+    for kind, data in texts.items():
+        entry = known["tensors"].get(TENSORS[kind]) if isinstance(known["tensors"], dict) else None
+        sha256 = entry.get("sha256") if isinstance(entry, dict) else None
+        if kind in known or hashlib.sha256(data).hexdigest() != sha256:
+            raise InvalidBundle(
+                f"{shown}: the {kind} are listed twice or do not match their checksum.", hint=REMAKE
+            )
     _check(known, shown)
-    unknown = sorted(document) + sorted(
-        {f"facts[].{key}" for fact in known["facts"] for key in fact}
-        - {f"facts[].{key}" for key in (*_FACT, *_FACT_OPTIONAL)}
-    )
-    manifest = Manifest(**known, extra=document, unknown=[name[:80] for name in unknown])
-    return manifest
+    unknown = [name[:80] for name in sorted(document)] + unknown_fields(known.get("facts", ()))
+    known |= {kind: Lines(data, kind, shown) for kind, data in texts.items()}
+    return Manifest(**known, extra=document, unknown=unknown)
 
 
 def check_version(version: Any, shown: str) -> None:
@@ -160,20 +164,10 @@ def check_version(version: Any, shown: str) -> None:
 
 def _check(values: Mapping[str, Any], shown: str) -> None:
     """InvalidBundle naming the first field that is not of the documented type, or facts that share an id."""
-    _typed(values, {}, _SHAPES, f"{shown}: the manifest's")
-    _typed(values["base"], _BASE, {}, f"{shown}: base model's")
-    ids: set[str] = set()
-    for kind in ("facts", "dropped"):
-        for number, fact in enumerate(values.get(kind, ())):
-            if not isinstance(fact, dict):
-                raise InvalidBundle(f"{shown}: {kind}[{number}] must be a JSON object.", hint=REMAKE)
-            _typed(fact, _FACT, _FACT_OPTIONAL, f"{shown}: {kind}[{number}]:")
-            if not fact["id"] or (kind == "facts" and fact["id"] in ids):
-                raise InvalidBundle(
-                    f"{shown}: {kind}[{number}] has an id that is empty or taken: {fact['id'][:80]!r}.",
-                    hint="Give every fact its own id.",
-                )
-            ids.add(fact["id"])
+    typed(values, {}, _SHAPES, f"{shown}: the manifest's")
+    typed(values["base"], _BASE, {}, f"{shown}: base model's")
+    for kind in TENSORS:
+        check_facts(values.get(kind, ()), kind, shown)
     for kind in ("canary", "sources"):
         if not all(isinstance(entry, dict) for entry in values.get(kind, ())):
             raise InvalidBundle(
@@ -182,25 +176,6 @@ def _check(values: Mapping[str, Any], shown: str) -> None:
     for name, entry in values["tensors"].items():
         if not isinstance(entry, dict) or not re.fullmatch("[0-9a-f]{64}", str(entry.get("sha256"))):
             raise InvalidBundle(f"{shown}: the manifest has no sha256 for tensor {name[:80]!r}.", hint=REMAKE)
-
-
-def _typed(
-    values: Mapping[str, Any], required: Mapping[str, type], optional: Mapping[str, type], where: str
-) -> None:
-    for name, kind in required.items():
-        value = values.get(name)
-        if not isinstance(value, kind) or value is True or value is False:
-            raise InvalidBundle(
-                f"{where} {name} must be of type {kind.__name__}, got {str(value)[:40]!r}.", hint=REMAKE
-            )
-    for name, kind in optional.items():
-        value = values.get(name)
-        if value is None and optional is _FACT_OPTIONAL:
-            continue  # an absent picture is written as null
-        if name in values and not isinstance(value, kind):
-            raise InvalidBundle(
-                f"{where} {name} must be of type {kind.__name__}, got {str(value)[:40]!r}.", hint=REMAKE
-            )
 
 
 def _strings(value: Any, where: str) -> Iterator[tuple[str, str]]:
@@ -212,6 +187,11 @@ def _strings(value: Any, where: str) -> Iterator[tuple[str, str]]:
     elif isinstance(value, (list, tuple)):
         for child in value:
             yield from _strings(child, where)
+
+
+def refuse_path_in_report(fact: Mapping[str, Any], shown: str) -> None:
+    """InvalidBundle where a fact's report names a path; its own words may say anything."""
+    _refuse_paths(fact.get("report") or {}, f"{shown}: report of fact {fact['id']!r}")
 
 
 def _refuse_paths(values: Mapping[str, Any], shown: str) -> None:

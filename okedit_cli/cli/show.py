@@ -30,7 +30,8 @@ def show(bundle: BundleArgument, json: options.Json = False, quiet: options.Quie
     path = local(bundle)
     manifest = read_manifest(path)
     if out.json:
-        fields = dataclasses.asdict(manifest)
+        fields = {field.name: getattr(manifest, field.name) for field in dataclasses.fields(manifest)}
+        fields |= {"facts": list(manifest.facts), "dropped": list(manifest.dropped)}
         out.json_object({"bundle": bundle, "bytes": path.stat().st_size, **fields})
         return
     base = manifest.base

@@ -275,7 +275,7 @@ def test_a_merged_bundle_with_records_survives_the_disk(tmp_path):
 def test_records_that_are_not_whole_are_refused(tmp_path, monkeypatch, spoil):
     merged, _ = merge([lay(("a", "Miso", 0.0, 1.0)), lay(("b", "Rex", 1.5, 1.0))])
     spoil(merged)
-    monkeypatch.setattr("okedit_cli.bundle.bundle._check_records", lambda *_: None)
+    monkeypatch.setattr("okedit_cli.bundle.bundle.check_records", lambda *_: None)
     merged.save(tmp_path / "x")
     monkeypatch.undo()
     with pytest.raises(InvalidBundle, match="not what a merge writes"):

@@ -1,0 +1,42 @@
+"""Tensors that a merge leaves behind: what must be there, and how it must look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from okedit_cli.bundle.strict_json import REMAKE
+from okedit_cli.errors import InvalidBundle
+
+if TYPE_CHECKING:
+    from okedit_cli.bundle.bundle import Bundle
+
+REACH = ("picture_reach", "question_reach")  # radii as fitted, where a merge has shrunk some
+DROPPED = tuple(
+    f"dropped_{channel}_{part}" for channel in ("picture", "question") for part in ("keys", "owner", "radius")
+)
+
+
+def check_records(bundle: Bundle, shown: str) -> None:
+    """What a merge has left behind must be whole: a reach for every edit, a scope for every record."""
+    extras, wrong = bundle.extras, None
+    for names, wanted in ((REACH, False), (DROPPED, bool(bundle.manifest.dropped))):
+        present = [name for name in names if name in extras]
+        if len(present) < len(names) and (present or wanted):
+            wrong = next(name for name in names if name not in extras)
+    for channel in ("picture", "question") if wrong is None else ():
+        for name in (f"{channel}_reach", f"dropped_{channel}_radius"):
+            if name in extras and (extras[name].dim() != 1 or not extras[name].is_floating_point()):
+                wrong = name
+        if bundle.manifest.dropped:
+            keys, owner = extras[f"dropped_{channel}_keys"], extras[f"dropped_{channel}_owner"]
+            width = getattr(bundle.codebook, f"{channel}_keys").shape[1]
+            if not keys.is_floating_point() or keys.dim() != 2 or keys.shape[1] != width:
+                wrong = f"dropped_{channel}_keys"
+            elif (
+                owner.is_floating_point() or owner.element_size() != 8 or tuple(owner.shape) != keys.shape[:1]
+            ):
+                wrong = f"dropped_{channel}_owner"
+            elif len(owner) and not 0 <= int(owner.min()) <= int(owner.max()) < len(bundle.manifest.dropped):
+                wrong = f"dropped_{channel}_owner"
+    if wrong:
+        raise InvalidBundle(f"{shown}: tensor {wrong!r} is missing or not what a merge writes.", hint=REMAKE)
