@@ -109,7 +109,7 @@ class Document:
 
     def _compose(self, text: str) -> yaml.Node:
         try:
-            self._check_depth(text)
+            self._check_size(text)
             root = yaml.compose(text, Loader=_LOADER)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
@@ -121,19 +121,23 @@ class Document:
             raise self.stop_at(1, 1, "the file is empty; expected version: 1 and facts:")
         return root
 
-    def _check_depth(self, text: str) -> None:
-        # on the flat stream of events, because building nodes recurses
-        depth = 0
+    def _check_size(self, text: str) -> None:
+        # on the flat stream of events: building nodes recurses, and takes as long again
+        kinds: list[int] = []  # of the collections around: 2 for a sequence, 1 for a mapping
+        halves = 0  # items count two, keys and values of mappings one
         for event in yaml.parse(text, Loader=_LOADER):
+            if kinds and isinstance(event, yaml.NodeEvent):
+                halves += kinds[-1]
             if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-                if depth > MAX_DEPTH:
-                    mark = event.start_mark
-                    raise self.stop_at(
-                        mark.line + 1, mark.column + 1, f"nested more than {MAX_DEPTH} levels deep"
-                    )
+                kinds.append(2 if isinstance(event, yaml.SequenceStartEvent) else 1)
             elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
+                kinds.pop()
+            if len(kinds) <= MAX_DEPTH and halves <= 2 * MAX_NODES:
+                continue
+            line, column = event.start_mark.line + 1, event.start_mark.column + 1
+            if len(kinds) > MAX_DEPTH:
+                raise self.stop_at(line, column, f"nested more than {MAX_DEPTH} levels deep")
+            raise self.stop_at(line, column, f"more than {MAX_NODES:,} values")
 
     # nodes to values
 

@@ -1,4 +1,4 @@
-"""How a bundle and a model go together: exactly, by architecture, or not at all; in words, with both values."""
+"""How a bundle and a model go together: exactly, by architecture, or not at all; with both values."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_what_nobody_named_must_have_the_same_content():
 
 
 def test_a_name_means_nothing_where_the_weights_agree():
-    """The same checkpoint in another folder is the same model; another one by another name is told as such."""
+    """The same checkpoint in another folder is the same model; another by another name is told so."""
     manifest = make_bundle().manifest
     assert check_fit(manifest, {**BASE, "name": "copy-of-mini"}, strict=True) == []
     name, weights = check_fit(manifest, {**BASE, "name": "other/mini", "weights": "e" * 64})

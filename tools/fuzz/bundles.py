@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from okedit_cli.bundle import Bundle, Manifest, read_manifest
+from okedit_cli.bundle import bundle as bundles
 from okedit_cli.bundle.card import card
 from okedit_cli.bundle.merge import merge
 from okedit_cli.bundle.remove import remove
@@ -36,20 +37,28 @@ WHOLE = (-1, 2**63 - 1, -(2**63), 99, 3)
 
 
 class Cases:
-    """Mutations of a bundle of three edits with a canary, pictures, dropped and shrunk edits."""
+    """Mutations of a bundle of a few edits with a canary, pictures, dropped and shrunk edits.
+
+    Half of them as a large bundle is written: facts as lines of text in a tensor, and sketches of the keys.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path, self.good = folder / "case.safetensors", folder / "good.safetensors"
+        self.files = []
         self.other = _bundle(3)
         self.bundle, _ = merge([_bundle(1), _bundle(2)], on_conflict="shrink")
         self.bundle, _ = merge([self.bundle, _bundle(1, answer="Kim")], on_conflict="newest")
         put_sources(self.bundle, [b"one picture", b"another"])
-        self.bundle.save(self.good)
-        self.data = self.good.read_bytes()
-        length = int.from_bytes(self.data[:8], "little")
-        self.raw, self.body = self.data[8 : 8 + length], self.data[8 + length :]
-        self.header = json.loads(self.raw)
-        self.manifest = json.loads(self.header["__metadata__"]["okedit"])
+        for many in (1000, 1):
+            bundles.MOST = bundles.SKETCHED = many  # from how many edits on a bundle is a large one
+            self.bundle.save(self.good)
+            data = self.good.read_bytes()
+            length = int.from_bytes(data[:8], "little")
+            raw = data[8 : 8 + length]
+            header = json.loads(raw)
+            self.files.append(
+                (data, raw, data[8 + length :], header, json.loads(header["__metadata__"]["okedit"]))
+            )
 
     def case(self, chance: random.Random) -> str:
         """Write the next broken file; returns what was done to it."""
@@ -62,7 +71,8 @@ class Cases:
             self._counts,
             self._json,
         )
-        [kind] = chance.choices(kinds, (2, 2, 2, 3, 4, 1, 1))
+        self.data, self.raw, self.body, self.header, self.manifest = chance.choice(self.files)
+        [kind] = chance.choices((*kinds, self._lines), (2, 2, 2, 3, 4, 1, 1, 2))
         self.path.write_bytes(kind(chance))
         return kind.__name__[1:]
 
@@ -75,7 +85,11 @@ class Cases:
         get_sources(bundle)
         facts_of(manifest.facts, {}, Path(), "case")
         book = bundle.codebook
-        book.match(torch.zeros(len(book.picture_mean)), torch.zeros(len(book.question_mean)))
+        prompt = torch.zeros(len(book.picture_mean)), torch.zeros(len(book.question_mean))
+        found, index = book.match(*prompt), bundle.index()
+        indexed = index.match(*prompt) if index else None
+        if index and "picture_sketch_step" not in self.header:  # a forged one may hide edits from the index
+            assert repr(indexed) == repr(found if found and found.fires else None)
         if manifest.facts:
             remove(bundle, [manifest.facts[0]["id"]])[0].save(self.path)
         merge([self.other, bundle], on_conflict="newest")[0].save(self.path)
@@ -158,17 +172,38 @@ class Cases:
             name = chance.choice([name for name in self.header if name not in ("__metadata__", "sources")])
             info = self.header[name]
             start, end = info["data_offsets"]
-            size = 8 if info["dtype"] == "I64" else 4
+            size = {"I64": 8, "F32": 4}.get(info["dtype"], 1)
             if start == end:
                 continue
             for _ in range(chance.choice([1, 1, (end - start) // size])):
                 place = start + size * chance.randrange((end - start) // size)
-                if size == 8:
+                if size == 1:
+                    body[place] = chance.randrange(256)
+                elif size == 8:
                     body[place : place + 8] = struct.pack("<q", chance.choice(WHOLE))
                 else:
                     body[place : place + 4] = struct.pack("<f", chance.choice(floats))
             manifest["tensors"][name]["sha256"] = hashlib.sha256(body[start:end]).hexdigest()
         return self._sealed(manifest, bytes(body))
+
+    def _lines(self, chance: random.Random) -> bytes:
+        """Lines of facts that are none, every checksum made to fit."""
+        if "facts" not in self.header:
+            return self._counts(chance)
+        name = chance.choice(["facts", "dropped_facts"])
+        start, end = self.header[name]["data_offsets"]
+        text = bytearray(self.body[start:end])
+        for _ in range(chance.randint(1, 3)):
+            place, token = (
+                chance.randrange(len(text)),
+                chance.choice([*HEADER_TOKENS, b"\n", b"\n\n", b"x" * 90]),
+            )
+            text[place : place + chance.choice([0, 1, len(token)])] = token
+        size = end - start
+        text = text[:size].ljust(size, chance.choice([b" ", b"\n"]))
+        manifest = json.loads(json.dumps(self.manifest))
+        manifest["tensors"][name]["sha256"] = hashlib.sha256(text).hexdigest()
+        return self._sealed(manifest, self.body[:start] + bytes(text) + self.body[end:])
 
     def _counts(self, chance: random.Random) -> bytes:
         """Lists longer or shorter than the tensors that they describe."""

@@ -52,24 +52,11 @@ def run(make: Callable, *, seed: int, count: int, start: int = 0, only: int | No
         for number in range(start, start + count) if only is None else [only]:
             name = cases.case(random.Random(f"{seed}:{number}"))
             began = time.perf_counter()
-            signal.setitimer(signal.ITIMER_REAL, SECONDS)
             try:
-                cases.check()
-                outcome.good += 1
-            except OkeditError as error:
-                outcome.refused += 1
-                if wrong := _unclear(error):
-                    outcome.findings.append(f"{number} ({name}): {wrong}: {error.message[:300]!r}")
-            except TooLong:
+                if found := _tried(cases, outcome, only is not None):
+                    outcome.findings.append(f"{number} ({name}): {found}")
+            except TooLong:  # wherever in it the time was up
                 outcome.findings.append(f"{number} ({name}): more than {SECONDS:.0f} s")
-            except BaseException as error:
-                if isinstance(error, KeyboardInterrupt):
-                    raise
-                outcome.findings.append(f"{number} ({name}): {_place(error)}")
-                if only is not None:
-                    traceback.print_exc()
-            finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
             outcome.slowest = max(outcome.slowest, time.perf_counter() - began)
             grown = _memory() - at_first
             if grown > BYTES >= outcome.grown:
@@ -77,6 +64,28 @@ def run(make: Callable, *, seed: int, count: int, start: int = 0, only: int | No
             outcome.grown = max(outcome.grown, grown)
     signal.signal(signal.SIGALRM, before)
     return outcome
+
+
+def _tried(cases, outcome: Outcome, told: bool) -> str:
+    """Check one case, counting how it ended; what is wrong with that, or nothing."""
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        cases.check()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        outcome.good += 1
+    except OkeditError as error:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        wrong = _unclear(error)
+        outcome.refused += not wrong
+        return f"{wrong}: {error.message[:300]!r}" if wrong else ""
+    except Exception as error:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if told:
+            traceback.print_exc()
+        return _place(error)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return ""
 
 
 def _stop(*_: object) -> None:
