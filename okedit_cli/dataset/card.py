@@ -36,7 +36,8 @@ _MADE = """
   once without a near picture's right answer changing.
 - Cases of the same name (the drawing and the stamp of an owl) have the same new answer: held together they
   do not contradict each other. Photographs are edited each for itself.
-- Of things whose pictures are nearly the same, by any artist, one is kept.
+- Of things whose pictures are nearly the same, as the edit's artist or Twemoji draws them, one is kept; a
+  picture by a further artist that looks like another thing's is left out alone.
 
 ## How it was made
 - Pictures: 128 x 128, white ground. Drawings and flags: the edit's picture is Noto's; Twemoji's, Fluent's
@@ -61,7 +62,7 @@ _MADE = """
 def card(found: Sources, rows: Mapping[str, Sequence[Row]], seed: int) -> str:
     """The text of README.md."""
     parts = [_HEAD.format(name=NAME, version=VERSION, seed=seed), *_counts(rows), _MADE, *_sources(found)]
-    return "\n".join(part.strip("\n") for part in parts) + "\n"
+    return "\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
 def _counts(rows: Mapping[str, Sequence[Row]]) -> list[str]:
