@@ -20,18 +20,26 @@ from okedit_cli.errors import UsageError
 from okedit_cli.facts import Fact, FactFile, facts_text
 
 README = "README.md"
+BETWEEN = f"""{MARK}
+
+# A bundle of okedit
+
+Its card is being written. If this stays so, `okedit export` was interrupted: run it again.
+""".encode()
 
 
 def write_folder(source: Path, folder: Path, *, place: str | None = None) -> Manifest:
     """Put the bundle file `source` and its card into `folder`; returns the manifest.
 
-    A new folder is written beside and renamed; in the folder of an earlier export each file is replaced
-    whole, the bundle first. InvalidBundle: the bundle is damaged; UsageError: the folder holds other things.
+    A new folder is written beside and renamed. In the folder of an earlier export, which may hold more by
+    now, the card is taken back first and comes last: no reader finds one that speaks of another bundle.
+    InvalidBundle: the bundle is damaged; UsageError: the folder holds other things.
     """
     manifest = Bundle.load(source, verify=True).manifest
     text = card(manifest, place=place).encode("utf-8")
     if folder.is_dir() and any(folder.iterdir()):
         _check_earlier(folder)
+        _write(folder / README, BETWEEN)
         _fill(source, text, folder)
         return manifest
     parent = folder.absolute().parent
@@ -54,7 +62,11 @@ def write_folder(source: Path, folder: Path, *, place: str | None = None) -> Man
 def _fill(source: Path, text: bytes, folder: Path) -> None:
     with source.open("rb") as original, atomic_write(folder / FILE) as copy:
         shutil.copyfileobj(original, copy, 1 << 20)
-    with atomic_write(folder / README) as handle:
+    _write(folder / README, text)
+
+
+def _write(path: Path, text: bytes) -> None:
+    with atomic_write(path) as handle:
         handle.write(text)
 
 

@@ -111,10 +111,14 @@ def _check_mates(one: Bundle, other: Bundle, name: str, other_name: str) -> None
     hint = "Make the edits of both with the same model, layer and method."
     if reason := obstacle(one.manifest.base, other.manifest.base):
         raise ModelMismatch(f"{where}: {reason}.", hint=hint)
-    for what in ("method", "site"):
-        a, b = getattr(one.manifest, what), getattr(other.manifest, what)
-        if a != b:
-            raise ModelMismatch(f"{where}: the {what} is {a} in one and {b} in the other.", hint=hint)
+    ours, theirs = (
+        {"method": bundle.manifest.method, **{f"site's {k}": v for k, v in bundle.manifest.site.items()}}
+        for bundle in (one, other)
+    )
+    for what in (*ours, *theirs):
+        if ours.get(what) != theirs.get(what):
+            values = f"{str(ours.get(what))[:80]} in one and {str(theirs.get(what))[:80]} in the other"
+            raise ModelMismatch(f"{where}: the {what[:80]} is {values}.", hint=hint)
     for tensor in SPACE:
         a, b = getattr(one.codebook, tensor), getattr(other.codebook, tensor)
         if a.shape != b.shape or not torch.equal(a.float(), b.float()):

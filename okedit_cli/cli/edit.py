@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -123,7 +124,7 @@ def edit(
         if earlier:
             earlier.check(loaded)
         out.say(f"facts: {len(file.facts)} from {intake.shown}")
-        with out.progress() as progress:
+        with out.progress() as progress, earlier.spaces(loaded) if earlier else nullcontext():
             result = okedit_cli.fit(
                 loaded,
                 file.facts,

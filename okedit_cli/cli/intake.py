@@ -118,6 +118,12 @@ class Earlier:
         except ModelMismatch as error:
             raise named(error, self.path) from None
 
+    def spaces(self, loaded: Any) -> Any:
+        """A context in which new edits are fitted in the key spaces of those that are there."""
+        from ..bundle.lend import lent_spaces
+
+        return lent_spaces(loaded, self.bundle)
+
     def with_new(self, bundle: Any) -> tuple[Any, Any]:
         """Both bundles as one, and the report: where they contradict each other, the new edits stay."""
         from ..bundle.merge import merge

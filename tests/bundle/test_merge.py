@@ -293,7 +293,7 @@ def test_pictures_come_along_once():
 @pytest.mark.parametrize("spoil, words", [
     (lambda b: b.manifest.base.update(weights="f" * 64), "weights was a{12} in one, f{12} in the other"),
     (lambda b: b.manifest.base.update(architecture="GPT2"), "architecture was Llava.*GPT2"),
-    (lambda b: b.manifest.site.update(value_layer=7), "site"),
+    (lambda b: b.manifest.site.update(value_layer=7), "site.s value_layer is 2 in one and 7 in"),
     (lambda b: setattr(b.manifest, "method", "grace"), "method is balancedit in one and grace"),
     (lambda b: b.codebook.question_mean.add_(1), "different spaces .question_mean"),
 ])  # fmt: skip

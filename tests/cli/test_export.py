@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
-from bundle.factory import make_bundle, same
+from bundle.factory import BASE, make_bundle, same
 from cli.shipping import FACTS, Fitter, bundle_of, loaded_facts, okedit, refused, said, write_facts
 from huggingface_hub import errors
 
@@ -120,6 +121,78 @@ def test_append_to_a_bundle_of_another_model(source, monkeypatch):
     result = okedit("edit", "facts.yaml", "--append", source)
     assert result.exit_code == 4 and "b.safetensors: The bundle does not belong" in result.stderr
     assert source.read_bytes() == before
+
+
+def test_append_to_a_bundle_for_other_weights_is_refused_before_the_work(source, monkeypatch):
+    fitter = Fitter(monkeypatch, base={**BASE, "weights": "e" * 64})
+    result = okedit("edit", "facts.yaml", "--append", source)
+    assert result.exit_code == 4 and "weights was" in result.stderr and fitter.facts == ()
+
+
+def test_a_picture_that_vanishes_meanwhile(fitter, monkeypatch):
+    """One sentence, and the earlier bundle stays."""
+    make_bundle().save("b.safetensors")
+    before, real = Path("b.safetensors").read_bytes(), fitter.fit
+
+    def fit(*rest, **options):
+        found = real(*rest, **options)
+        Path("side.png").unlink()
+        return found
+
+    import okedit_cli
+
+    monkeypatch.setitem(okedit_cli.__dict__, "fit", fit)
+    refused(okedit("edit", "facts.yaml", "--with-sources", "-o", "b.safetensors", "-q"), 1, "side.png")
+    assert Path("b.safetensors").read_bytes() == before
+
+
+def test_a_folder_that_may_not_be_written(fitter, monkeypatch):
+    def deny(**_):
+        raise PermissionError(13, "Permission denied")
+
+    make_bundle().save("b.safetensors")
+    before = Path("b.safetensors").read_bytes()
+    monkeypatch.setattr("tempfile.mkstemp", deny)
+    for command in (["edit", "facts.yaml", "-o", "b.safetensors"], ["remove", "b.safetensors", "fact-1"],
+                    ["merge", "b.safetensors", "b.safetensors", "-o", "b.safetensors"]):  # fmt: skip
+        result = okedit(*command, "-q")
+        assert result.exit_code == 1 and "Permission denied" in result.stderr
+        assert "b.safetensors" in result.stderr and "Traceback" not in result.stderr
+    assert Path("b.safetensors").read_bytes() == before
+
+
+def test_no_card_is_found_beside_another_bundle(fitter, monkeypatch):
+    """At no moment of a second export into one folder."""
+    from okedit_cli.bundle import export
+
+    make_bundle(prefix="old").save("a.safetensors")
+    make_bundle(prefix="new").save("b.safetensors")
+    assert okedit("export", "a.safetensors", "--to", "out").exit_code == 0
+    (Path("out") / "notes.txt").write_text("mine")
+    seen, real = [], export.atomic_write
+
+    @contextmanager
+    def watched(path):
+        with real(path) as handle:
+            yield handle
+        first = read_manifest("out/bundle.safetensors").facts[0]["id"]
+        text = Path("out/README.md").read_text()
+        seen.append((first, "old-0" in text, "new-0" in text))
+
+    monkeypatch.setattr(export, "atomic_write", watched)
+    assert okedit("export", "b.safetensors", "--to", "out").exit_code == 0
+    assert seen == [("old-0", False, False), ("new-0", False, False), ("new-0", False, True)]
+    assert (Path("out") / "notes.txt").read_text() == "mine"
+
+
+def test_an_export_that_was_interrupted_is_taken_up_again(fitter):
+    from okedit_cli.bundle.export import BETWEEN
+
+    make_bundle().save("a.safetensors")
+    assert okedit("export", "a.safetensors", "--to", "out").exit_code == 0
+    Path("out/README.md").write_bytes(BETWEEN)
+    assert okedit("export", "a.safetensors", "--to", "out").exit_code == 0
+    assert "fact-0" in Path("out/README.md").read_text()
 
 
 def test_a_folder_for_the_hub(source):

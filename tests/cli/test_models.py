@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import tiny
+import torch
 from cli.shipping import okedit
 from fitted import world
 
-from okedit_cli.bundle import read_manifest
+from okedit_cli.bundle import Bundle, read_manifest
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +36,16 @@ def test_from_one_model_to_the_next(models, monkeypatch, tmp_path):
     assert result.exit_code == 0 and "it belongs to llava" in result.stdout, result.stderr
     result = okedit("verify", "a.safetensors", "-m", qwen)
     assert (result.exit_code, result.stdout) == (4, "") and "architecture" in result.stderr
+    made = Bundle.load("a.safetensors")  # on a machine where the spaces were measured a little otherwise
+    made.codebook.question_mean = mean = made.codebook.question_mean + 1e-4
+    made.codebook.picture_projection = view = made.codebook.picture_projection * 1.0001
+    made.save("a.safetensors")
     result = okedit("edit", "two.yaml", "-m", llava, "--append", "a.safetensors", *flags)
     assert result.exit_code in (0, 5), result.stderr
+    made = Bundle.load("a.safetensors")
+    assert len(made) + len(made.manifest.dropped) == 2  # so they were merged, in the spaces that were there
+    assert torch.equal(made.codebook.question_mean, mean)
+    assert torch.equal(made.codebook.picture_projection, view)
     assert okedit("verify", "a.safetensors", "-m", llava).exit_code == 0
     Path("red.png").unlink()
     result = okedit("edit", "--from", "a.safetensors", "-m", qwen, "-o", "b.safetensors", "--force", "--json")
