@@ -98,7 +98,7 @@ def _devices() -> list[str]:
 
 def _home() -> dict[str, Any]:
     from okedit_cli.models import mini
-    from okedit_cli.models.mini.download import okedit_home
+    from okedit_cli.models.packages import okedit_home
 
     folder = okedit_home()
     return {"folder": folder, "bytes": _bytes_in(folder), "okedit_mini": mini.is_ready()}

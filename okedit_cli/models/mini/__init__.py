@@ -4,13 +4,12 @@ once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+
+from okedit_cli.models.packages import Progress
 
 NAME = "okedit-mini"
 VERSION = "1"
-
-Progress = Callable[[str, int, int], None]  # stage in words, done, total
 
 
 def ensure(progress: Progress | None = None, *, force: bool = False) -> Path:

@@ -25,12 +25,13 @@ from typing import TYPE_CHECKING
 
 from okedit_cli.errors import SetupError
 from okedit_cli.models.mini import NAME, VERSION
-from okedit_cli.models.mini.download import LANGUAGE, PICTURES, TEMPORARY, fetch, okedit_home
+from okedit_cli.models.mini.download import LANGUAGE, PICTURES
+from okedit_cli.models.packages import TEMPORARY, fetch, okedit_home
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from okedit_cli.models.mini import Progress
+    from okedit_cli.models.packages import Progress
 
 WEIGHTS = Path(__file__).with_name("weights.safetensors")
 IMAGE_TOKEN = "<image>"

@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from okedit_cli.models.mini.download import Part, fetch, okedit_home
+from okedit_cli.models.packages import Part, fetch, okedit_home
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from okedit_cli.models.mini import Progress
+    from okedit_cli.models.packages import Progress
 
 WIDTH, LONGEST = 384, 128
 PART = Part(

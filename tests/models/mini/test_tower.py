@@ -7,8 +7,9 @@ import torch
 
 import okedit_cli
 from okedit_cli.models.mini import ensure
-from okedit_cli.models.mini.download import PICTURES, okedit_home
+from okedit_cli.models.mini.download import PICTURES
 from okedit_cli.models.mini.efficientnet import EfficientNetLite2, package_state
+from okedit_cli.models.packages import okedit_home
 
 
 @pytest.mark.parametrize("size", [224, 260, 100])

