@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import random
@@ -131,7 +132,9 @@ class Cases:
         name = chance.choice([name for name in header if name != "__metadata__"])
         what = chance.randrange(6)
         if what == 0:
-            header[name][chance.choice(["dtype", "shape", "data_offsets"])] = chance.choice(VALUES)
+            header[name][chance.choice(["dtype", "shape", "data_offsets"])] = copy.deepcopy(
+                chance.choice(VALUES)
+            )
         elif what == 1:
             header[name]["dtype"] = chance.choice(
                 ["F64", "F16", "BF16", "I64", "U8", "BOOL", "I32", "F8_E4M3"]
@@ -157,9 +160,11 @@ class Cases:
             if chance.random() < 0.2 and isinstance(holder, dict):
                 del holder[key]
             elif chance.random() < 0.2 and isinstance(holder, dict):
-                holder[chance.choice(["extra", "checksum ", "", "é" * 40])] = chance.choice(VALUES)
+                holder[chance.choice(["extra", "checksum ", "", "é" * 40])] = copy.deepcopy(
+                    chance.choice(VALUES)
+                )
             else:
-                holder[key] = chance.choice(VALUES)
+                holder[key] = copy.deepcopy(chance.choice(VALUES))
             if not isinstance(manifest, dict) or not manifest:
                 break
         return self._sealed(manifest, self.body)
