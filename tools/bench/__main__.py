@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("what", choices=MEASURES)
     parser.add_argument("--edits", type=int, default=100_000)
     parser.add_argument("--keys", type=int, default=10, help="of an edit in each channel")
+    parser.add_argument("--radius", type=float, default=16.0, help="about which radii lie")
     parser.add_argument("--folder", type=Path, help="where the bundles are kept. [default: nowhere]")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -37,10 +38,11 @@ def main() -> None:
         given.folder = given.folder or Path(scratch)
         _prepare(given)
         command = [sys.executable, "-m", "tools.bench", given.what, "--child", "--folder", str(given.folder)]
-        command += ["--edits", str(given.edits), "--keys", str(given.keys)]
+        command += ["--edits", str(given.edits), "--keys", str(given.keys), "--radius", str(given.radius)]
         runs = 1 if given.what == "merge" else RUNS
         found = [json.loads(subprocess.check_output(command).splitlines()[-1]) for _ in range(runs)]
-    print(f"{given.what}: {given.edits:,} edits with {given.keys} keys of {WIDTH} numbers a channel")
+    made_of = f"{given.keys} keys of {WIDTH} numbers a channel, radii about {given.radius:g}"
+    print(f"{given.what}: {given.edits:,} edits with {made_of}")
     for name in found[0]:
         values = sorted(one[name] for one in found)
         print(
@@ -53,9 +55,10 @@ def _files(given) -> list[tuple[Path, int, int]]:
     if given.what == "merge":
         half = given.edits // 2
         return [
-            (given.folder / f"half-{half}-{given.keys}-{seed}.safetensors", half, seed) for seed in (1, 2)
+            (given.folder / f"half-{half}-{given.keys}-{given.radius:g}-{seed}.safetensors", half, seed)
+            for seed in (1, 2)
         ]
-    return [(given.folder / f"whole-{given.edits}-{given.keys}.safetensors", given.edits, 0)]
+    return [(given.folder / f"whole-{given.edits}-{given.keys}-{given.radius:g}.safetensors", given.edits, 0)]
 
 
 def _prepare(given) -> None:
@@ -63,7 +66,7 @@ def _prepare(given) -> None:
     for path, edits, seed in _files(given):
         if not path.exists():
             began = time.perf_counter()
-            made(edits, given.keys, seed).save(path)
+            made(edits, given.keys, seed, given.radius).save(path)
             seconds = time.perf_counter() - began
             print(f"made {path.name}, {path.stat().st_size / 1e9:.2f} GB, in {seconds:.0f} s", flush=True)
 

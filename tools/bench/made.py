@@ -19,15 +19,17 @@ SPREAD, NEAR, FAR, ODD = 710.0, 6.0, 22.0, 0.12  # variance of centres; distance
 BLOCK = 5000  # edits made at a time
 
 
-def made(edits: int, keys: int, seed: int) -> Bundle:
-    """A bundle of `edits` edits with `keys` keys a channel; equal spaces whatever the seed."""
+def made(edits: int, keys: int, seed: int, radius: float = 16.0) -> Bundle:
+    """A bundle of `edits` edits with `keys` keys a channel and radii around `radius`; equal spaces whatever
+    the seed.
+    """
     by = torch.Generator().manual_seed(seed)
     owner = torch.arange(edits).repeat_interleave(keys)
     eye, zero = torch.eye(WIDTH), torch.zeros(WIDTH)
-    radius = [torch.empty(edits).uniform_(12, 20, generator=by) for _ in range(2)]
+    radii = [torch.empty(edits).uniform_(0.75 * radius, 1.25 * radius, generator=by) for _ in range(2)]
     book = Codebook(
         zero, eye, zero.clone(), eye.clone(), _channel(edits, keys, by), owner, _channel(edits, keys, by),
-        owner.clone(), *radius, *(torch.randn(edits, RANK, SIZE, generator=by).half() for _ in range(2)),
+        owner.clone(), *radii, *(torch.randn(edits, RANK, SIZE, generator=by).half() for _ in range(2)),
         torch.randn(edits, SIZE, generator=by).half(),
     )  # fmt: skip
     facts = [_fact(f"edit-{seed}-{number}") for number in range(edits)]
