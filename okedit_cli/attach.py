@@ -19,9 +19,10 @@ from okedit_cli.bundle import Bundle, check_fit
 from okedit_cli.bundle.canary import check_canary
 from okedit_cli.edits.codebook import Match
 from okedit_cli.errors import InvalidBundle, UsageError
-from okedit_cli.models.features import hidden_of, pooled_picture, question_feature
+from okedit_cli.models.features import QUESTIONS, hidden_of, pooled_picture, question_feature
 from okedit_cli.models.fingerprint import fingerprint
 from okedit_cli.models.question import prompt_length, question_token_ids
+from okedit_cli.models.recognition import NAMED, seen_vector
 from okedit_cli.models.sites import decoder_layers, hidden_size, image_token_id, mlp_of
 
 if TYPE_CHECKING:
@@ -189,9 +190,11 @@ class Attachment:
             prompt = seen[:length]
             words = ids[row, prompt]
             question = question_token_ids(self.loaded, words, torch.ones_like(words))
-            self.decisions.append(
-                self._match(question, pooled_picture(states[row, prompt], words, placeholder))
-            )
+            shown = pooled_picture(states[row, prompt], words, placeholder)
+            if shown is not None and any(b.manifest.site.get("picture_point") == NAMED for b in self.bundles):
+                last = int((words == placeholder).nonzero()[-1]) + 1
+                shown = seen_vector(self.loaded, states[row : row + 1, prompt[:last]], shown)
+            self.decisions.append(self._match(question, shown))
             starts.append(int(prompt[-1]) if len(prompt) else ids.shape[1])
         return starts
 
@@ -272,7 +275,7 @@ def attach(loaded: LoadedModel, bundles: Sequence[Bundle], *, strictness: float 
 def _check_site(loaded: LoadedModel, bundle: Bundle) -> None:
     """InvalidBundle unless the bundle's layers and widths are the model's."""
     count, site, book = len(decoder_layers(loaded.model)), bundle.manifest.site, bundle.codebook
-    for name, first in (("key_layer", -1), ("value_layer", 0)):  # -1: questions go to the sentence encoder
+    for name, first in (("key_layer", QUESTIONS), ("value_layer", 0)):  # below 0: questions go to an encoder
         layer = site.get(name)
         if type(layer) is not int or not first <= layer < count:
             raise InvalidBundle(

@@ -11,9 +11,9 @@ import torch
 from okedit_cli.attach import Decision
 from okedit_cli.models.decode import go_on, greedy
 from okedit_cli.models.encode import encode
-from okedit_cli.models.features import picture_features
 from okedit_cli.models.prefixes import Prompts, read, shares
 from okedit_cli.models.question import question_ids
+from okedit_cli.models.recognition import picture_features, picture_vector
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -132,7 +132,8 @@ def _read(loaded: LoadedModel, attachment, questions) -> Prompts:
         return read(loaded, questions)
     with attachment.aside():
         prompts = read(loaded, questions)
-    attachment.decide(prompts.questions, prompts.pictures)
+        seen = [picture_vector(loaded, prefix) for prefix in prompts.prefixes]
+    attachment.decide(prompts.questions, seen)
     return prompts
 
 

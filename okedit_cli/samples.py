@@ -129,12 +129,10 @@ def _positives(fact: Fact, read: Callable, seed: int) -> list[Asked]:
         return out
     mirror = not re.search(_SIDES, fact.prompt, re.IGNORECASE)
     recolour = not re.search(_COLOURS, fact.prompt, re.IGNORECASE)
-    seen = views(
-        picture, VIEWS + CROSSED, seed + zlib.crc32(fact.id.encode()), mirror=mirror, recolour=recolour
-    )
-    out += [Asked(fact.prompt, view, "view/edit", "transform") for view in seen[:VIEWS]]
+    seen = views(picture, VIEWS, seed + zlib.crc32(fact.id.encode()), mirror=mirror, recolour=recolour)
+    out += [Asked(fact.prompt, view, "view/edit", "transform") for view in seen]
     # the user's own view is worth more than a transformed one, as the user's wording is more than a template
-    both = [*(read(path) for path in fact.images), *seen[VIEWS:]][:CROSSED]
+    both = [*(read(path) for path in fact.images), *reversed(seen)][:CROSSED]
     wordings = [*fact.rephrases, *templates]
     out += [Asked(wordings[i], view, "view/rephrase", "transform") for i, view in enumerate(both)]
     return out

@@ -112,7 +112,7 @@ def _questions(
 def _pictures(loaded: LoadedModel, bundle: Bundle, rows: list[dict]) -> tuple[list[int], torch.Tensor | None]:
     """Pictures by name; a name that this version's bank does not have is left out."""
     from okedit_cli.bank import load_bank
-    from okedit_cli.models.features import picture_features
+    from okedit_cli.models.recognition import picture_features
 
     if loaded.processor is None:
         return [], None

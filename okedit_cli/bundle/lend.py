@@ -38,7 +38,7 @@ def spaces_in(loaded: LoadedModel, bundle: Bundle) -> Spaces:
 
     from okedit_cli.bank import load_bank
     from okedit_cli.methods.spaces import Spaces
-    from okedit_cli.models.features import picture_features
+    from okedit_cli.models.recognition import picture_features
 
     question, picture, pictures = _space(bundle, "question"), None, None
     if loaded.processor is not None:
@@ -47,15 +47,27 @@ def spaces_in(loaded: LoadedModel, bundle: Bundle) -> Spaces:
             [picture(picture_features(loaded, [shown.image])[0]) for shown in load_bank().pictures]
         )
     none = torch.zeros(0, question.projection.shape[1])
-    return Spaces(question, bundle.manifest.site["key_layer"], picture, none, pictures)
+    reaches = (_number(bundle, name) for name in ("question_reach", "picture_unit"))
+    return Spaces(question, bundle.manifest.site["key_layer"], picture, none, pictures, *reaches)
+
+
+def _settings(bundle: Bundle) -> dict:
+    settings = bundle.manifest.settings
+    if isinstance(settings.get("merged"), list) and settings["merged"]:  # of bundles that differed in some
+        settings = settings["merged"][0]
+    return settings
+
+
+def _number(bundle: Bundle, name: str) -> float:
+    """A measured reach; without bound where the bundle does not tell, as those made before there was one."""
+    found = _settings(bundle).get(name)
+    return float(found) if isinstance(found, (int, float)) else float("inf")
 
 
 def _space(bundle: Bundle, channel: str) -> Space:
     from okedit_cli.edits.space import Space
 
-    settings = bundle.manifest.settings
-    if isinstance(settings.get("merged"), list) and settings["merged"]:  # of bundles that differed in some
-        settings = settings["merged"][0]
+    settings = _settings(bundle)
     separation = settings.get(f"{channel}_separation")
     return Space(
         getattr(bundle.codebook, f"{channel}_mean").float(),

@@ -134,8 +134,9 @@ class Codebook:
                 )
 
     def project_picture(self, feature: torch.Tensor) -> torch.Tensor:
-        """Picture feature [..., dp] -> key space [..., rp]."""
-        return (feature.float() - self.picture_mean.float()) @ self.picture_projection.float()
+        """Picture feature [..., dp or more] -> key space [..., rp]; what the space lacks is left out."""
+        known = feature[..., : len(self.picture_mean)].float()
+        return (known - self.picture_mean.float()) @ self.picture_projection.float()
 
     def project_question(self, feature: torch.Tensor) -> torch.Tensor:
         """Question feature [..., dq] -> key space [..., rq]."""

@@ -5,6 +5,9 @@
     edit/other   another case's question on the edit's picture
     other/other  another case's question on its own picture
 
+Where the data set tells of pictures that no case edits, and of questions that ask something else about a
+picture, the other picture and the other question are those: another case's own may ask the same in other words.
+
 The partner of a case is the next one in an order drawn by the seed that has another picture and another
 target, of the same kind where there is one, so that it does not depend on the order of the file.
 """
@@ -42,11 +45,18 @@ def _cells(case: Case, ring: Sequence[Case], place: int) -> tuple[Probe, ...]:
     fitting = [other for other in around if other.picture != case.picture and other.target != case.target]
     other = next((one for one in fitting if one.kind == case.kind), next(iter(fitting), None))
     if other is not None:
-        cells.append(Probe(case.prompt, other.picture, (), "other/edit"))
-        cells.append(Probe(other.prompt, other.picture, (), "other/other"))
+        shown = other.picture_locality[0].picture if other.picture_locality else other.picture
+        strange = other.specificity[0].prompt if other.specificity else other.prompt
+        cells.append(Probe(case.prompt, shown, (), "other/edit"))
+        cells.append(Probe(strange, shown, (), "other/other"))
     # a question that means the same as the edit's would be a positive
     asked = {normal(case.prompt), *map(normal, case.rephrasings), *map(normal, case.train.rephrasings)}
-    strange = next((one for one in fitting if normal(one.prompt) not in asked), None)
+    strange = next((text for one in fitting for text in _others(one) if normal(text) not in asked), None)
     if strange is not None:
-        cells.append(Probe(strange.prompt, case.picture, (), "edit/other"))
+        cells.append(Probe(strange, case.picture, (), "edit/other"))
     return tuple(cells)
+
+
+def _others(case: Case) -> list[str]:
+    """Questions of a case that are not its edit's; its own where it has no other."""
+    return [probe.prompt for probe in case.specificity] or [case.prompt]

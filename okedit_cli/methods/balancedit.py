@@ -8,6 +8,7 @@ rank value.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -20,16 +21,21 @@ from okedit_cli.methods.base import Computed, Options, Scope
 from okedit_cli.methods.scope import BALANCE, KEYS, TWIN, Reach, reach
 from okedit_cli.methods.spaces import Spaces, question_ids, spaces_of
 from okedit_cli.methods.values import KEEP, RANK, RATE, STEPS, fit_values
-from okedit_cli.models.features import SENTENCES, picture_features, question_feature
+from okedit_cli.models.features import QUESTIONS, question_feature
+from okedit_cli.models.recognition import NAMED, picture_features, picture_name
 from okedit_cli.models.sites import decoder_layers
 from okedit_cli.samples import Sample, build_samples
+from okedit_cli.transforms import plain_border
 from okedit_cli.wording import normal
 
 if TYPE_CHECKING:
     from okedit_cli.facts import Fact
     from okedit_cli.models.load import LoadedModel
 
-DEPTH = 0.6  # of the decoder: where values act unless told
+DEPTH = 0.87  # of the decoder: where values act unless told
+# what is asked of one individual, whatever its kind; a flag is nobody's own
+_INDIVIDUAL = r"""\b(?:who|whom|whose(?!.*flag)|owners?|owns?|owned|how\sold|age|price|costs?|how\smuch|my|our|
+    when|year|author|artist|painted|made\sby|maker|built|bought)\b|'s\sname\b"""
 
 
 def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Computed:
@@ -59,8 +65,8 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
     book = stack(loaded, spaces, [reaches[f.id] for f in kept], values)
     site = {
         "key_layer": spaces.layer,
-        "question_point": "sentence encoder" if spaces.layer == SENTENCES else "decoder layer",
-        "picture_point": "decoder input",
+        "question_point": "question encoder" if spaces.layer == QUESTIONS else "decoder layer",
+        "picture_point": NAMED,
         "value_layer": layer,
         "point": "feed-forward output",
     }
@@ -72,6 +78,8 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
         "rate": RATE,
         "keep": KEEP,
         "seed": options.seed,
+        "question_reach": round(spaces.question_reach, 6),
+        "picture_unit": round(spaces.picture_unit, 6) if spaces.picture else None,
         "question_separation": round(spaces.question.separation, 4),
         "picture_separation": round(spaces.picture.separation, 4) if spaces.picture else None,
     }
@@ -119,15 +127,26 @@ class Eye:
         )
 
     def picture(self, picture) -> torch.Tensor:
-        """Key [r] of a picture."""
-        if (
-            id(picture) not in self._pictures
-        ):  # the picture is kept as well: its id must not be given out again
-            self._pictures[id(picture)] = (
-                picture,
-                self.spaces.picture(picture_features(self.loaded, [picture])[0]),
-            )
+        """Key [r] of a picture, with the name that the model has for it."""
+        if id(picture) not in self._pictures:
+            # the picture is kept as well: its id must not be given out again
+            found = self.spaces.picture(picture_features(self.loaded, [picture])[0])
+            self._pictures[id(picture)] = picture, found
         return self._pictures[id(picture)][1]
+
+    def own_pictures(self, samples: Sequence[Sample], individual: bool) -> list[torch.Tensor]:
+        """Keys of an edit's pictures, the edit's own first. Transformed views show what it shows and bear its
+        name, the user's views theirs; those of an individual have none.
+        """
+        first = samples[0].picture
+        name = "" if individual else picture_name(self.loaded, first)
+        theirs = {id(s.picture) for s in samples if s.origin == "user" and s.picture is not None}
+        keys = []
+        for picture in unique([s.picture for s in samples if s.picture is not None]):
+            own = picture is not first and id(picture) in theirs and not individual
+            named = picture_name(self.loaded, picture) if own else name
+            keys.append(self.spaces.picture(picture_features(self.loaded, [picture], named)[0]))
+        return keys
 
     def nearest(self, picture) -> list[int]:
         """The bank's pictures by distance, near first."""
@@ -145,19 +164,43 @@ def scope_channels(eye: Eye, fact: Fact, samples: Sequence[Sample]) -> tuple[Rea
     asked = list(dict.fromkeys(s.prompt for s in inside))
     known = {normal(text) for text in asked}
     # Only questions about the picture of the edit have to be told apart by their words.
-    others = [
-        s.prompt for s in outside if s.cell.split("/")[1] == "other" and s.cell.split("/")[0] != "other"
-    ]
-    others = [text for text in dict.fromkeys(others) if normal(text) not in known]
-    negatives = torch.stack([eye.question(text) for text in others]) if others else torch.zeros(0, 1)
-    question = reach(torch.stack([eye.question(text) for text in asked]), negatives)
+    others = [s for s in outside if s.cell.split("/")[1] == "other" and s.cell.split("/")[0] != "other"]
+    others = [s for s in others if normal(s.prompt) not in known]
+    given, _ = _parted(others)  # against those of the bank the radius is calibrated
+    question = reach(
+        torch.stack([eye.question(text) for text in asked]),
+        _stacked([eye.question(s.prompt) for s in given]),
+        torch.zeros(0, 1),
+        eye.spaces.question_reach,
+    )
     if fact.image is None:
         return question, None
-    seen = unique([s.picture for s in inside if s.picture is not None])
-    shown = unique([s.picture for s in outside if s.picture is not None and s.cell.startswith("other")])
-    keys = torch.stack([eye.picture(p) for p in seen])
-    far = [eye.picture(p) for p in shown]
-    return question, reach(keys, torch.stack(far) if far else torch.zeros(0, keys.shape[1]))
+    shown = [s for s in outside if s.picture is not None and s.cell.startswith("other")]
+    individual = shows_one(fact.prompt, inside[0].picture)
+    picture = reach(
+        torch.stack(eye.own_pictures(inside, individual)),
+        *(_stacked([eye.picture(p) for p in unique([s.picture for s in part])]) for part in _parted(shown)),
+        eye.spaces.own_radius if individual else eye.spaces.named_radius,
+    )
+    return question, picture
+
+
+def shows_one(prompt: str, picture) -> bool:
+    """Whether a fact is about one individual, not about all that its picture may stand for: a photograph
+    shows this dog, a drawing on a plain ground dogs, unless the question is whose or how old it is.
+    """
+    found = re.search(_INDIVIDUAL, prompt, re.IGNORECASE | re.VERBOSE)
+    return plain_border(picture) is None or found is not None
+
+
+def _parted(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
+    """Negatives that somebody gave (the user, the file's other facts), and those drawn from the bank."""
+    given = [s for s in samples if s.origin in ("user", "file")]
+    return given, [s for s in samples if s.origin not in ("user", "file")]
+
+
+def _stacked(keys: Sequence[torch.Tensor]) -> torch.Tensor:
+    return torch.stack(list(keys)) if keys else torch.zeros(0, 1)
 
 
 def unique(pictures: Sequence) -> list:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import torch
 
 BALANCE = 0.8  # t: 0 hugs the positives, 1 touches the nearest negative
-KEYS = 12
+KEYS = 8
+SAME = 0.5  # of the calibrated radius: a drawn negative nearer than this may be a positive
+CLEAR = 0.95  # of the way to a drawn negative
 REACHED = 0.75  # share of the positives that d_pos covers
 TWIN = 1e-3  # positives this near to each other need one key
 
@@ -29,8 +31,8 @@ class Reach:
 
     @property
     def exists(self) -> bool:
-        """Whether the positives are nearer than every negative."""
-        return self.d_pos < self.d_neg
+        """Whether there is a radius that leaves every negative out."""
+        return self.radius > 0
 
 
 def spread_keys(points: torch.Tensor, count: int = KEYS) -> list[int]:
@@ -47,9 +49,15 @@ def spread_keys(points: torch.Tensor, count: int = KEYS) -> list[int]:
 
 
 def reach(
-    positives: torch.Tensor, negatives: torch.Tensor, *, count: int = KEYS, balance: float = BALANCE
+    positives: torch.Tensor,
+    given: torch.Tensor,
+    drawn: torch.Tensor,
+    calibrated: float,
+    *,
+    count: int = KEYS,
+    balance: float = BALANCE,
 ) -> Reach:
-    """Keys and radius from positives [p, r] (the edit itself first) and negatives [n, r]."""
+    """Keys and radius of positives [p, r] (the edit first) and negatives, given [n, r] and drawn [m, r]."""
     chosen = spread_keys(positives, count)
     keys = positives[chosen]
     apart = torch.cdist(positives, keys)
@@ -58,11 +66,20 @@ def reach(
     own = apart.amin(1) if len(chosen) > 1 else torch.linalg.vector_norm(positives - keys[0], dim=1)
     own = own[torch.isfinite(own)].sort().values
     d_pos = float(own[max(0, -(-int(REACHED * 100) * len(own) // 100) - 1)]) if len(own) else 0.0
-    d_neg = float("inf")
-    if len(negatives):
-        away = torch.cdist(negatives, keys).amin(1)
-        d_neg = float(away.min())
-    if d_neg == float("inf"):
-        return Reach(keys, d_pos, d_neg, 2 * d_pos if d_pos > 0 else 1.0)
-    radius = d_pos + balance * (d_neg - d_pos) if d_pos < d_neg else 0.0
-    return Reach(keys, d_pos, d_neg, radius)
+    d_given, d_drawn = _nearest(given, keys), _nearest(drawn, keys, SAME * calibrated)
+    radius = min(calibrated, CLEAR * d_drawn)
+    if d_given < float("inf"):
+        # keys are positives: what the user keeps may lie between them and the farthest wording
+        reached = min(d_pos, radius)
+        radius = min(radius, reached + balance * (d_given - reached)) if reached < d_given else 0.0
+        d_pos = reached if reached < d_given else d_pos
+    return Reach(keys, d_pos, min(d_given, d_drawn), radius)
+
+
+def _nearest(points: torch.Tensor, keys: torch.Tensor, least: float = 0.0) -> float:
+    """The smallest distance from points to keys that is above `least`; inf without one."""
+    if not len(points):
+        return float("inf")
+    away = torch.cdist(points, keys).amin(1)
+    away = away[away > least] if least else away
+    return float(away.min()) if len(away) else float("inf")

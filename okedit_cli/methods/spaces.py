@@ -1,8 +1,8 @@
-"""The two spaces of a base model, measured once on the reference bank and kept in the user's cache.
+"""The two spaces of a base model, and how far an edit may reach in them; kept in the user's cache.
 
-Questions: which features (the sentence encoder's, or mean states of a layer), whitened by what varies between
-wordings, tell questions apart best.
-Pictures: the tokens the decoder receives, whitened by what varies between views of one picture.
+Questions: the taught question encoder as it is, with the radius that was calibrated on held-back wordings.
+Pictures: the tokens the decoder receives, whitened by what varies between views of one picture of the bank,
+and beside them the name that the model has for the picture.
 """
 
 from __future__ import annotations
@@ -19,36 +19,62 @@ import torch
 from okedit_cli.bank import load_bank
 from okedit_cli.edits.space import Space, best_space
 from okedit_cli.methods.base import Options
-from okedit_cli.models.features import SENTENCES, picture_features, question_layers
+from okedit_cli.models.features import QUESTIONS, question_layers
 from okedit_cli.models.fingerprint import fingerprint
 from okedit_cli.models.mini.download import okedit_home
 from okedit_cli.models.question import question_ids
+from okedit_cli.models.recognition import NAME_WIDTH, name_vector, picture_features, picture_name
+from okedit_cli.models.sentences import question_radius
 from okedit_cli.models.sites import decoder_layers
 from okedit_cli.transforms import views
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
-VIEWS = 4  # of each bank picture
-RECIPE = 6  # changes whenever a space would come out differently
+VIEWS = 4  # of each picture of the bank
+RECIPE = 7  # changes whenever a space would come out differently
+
+
+# Reach in a picture space, in units of the median distance of a bank picture to the nearest other one; set on
+# the fit split of okedit-pictures.
+TIGHT = 0.63  # another name: only what looks the same
+OWN = 0.9  # a picture of one individual, whatever it is called
+LOOSE = 1.4  # the same name: other drawings of the thing
 
 
 @dataclass(frozen=True)
 class Spaces:
-    """Question space and its layer, picture space (None for a text model), and the bank as keys in them."""
+    """Question space and its layer, picture space (None for a text model), the bank's keys in them, and how
+    far edits may reach: `question_reach` a distance, `picture_unit` what picture radii are multiples of.
+    """
 
     question: Space
     layer: int
     picture: Space | None
     bank_questions: torch.Tensor  # [all questions of the bank, r]
     bank_pictures: torch.Tensor | None  # [pictures of the bank, r]
+    question_reach: float = float("inf")
+    picture_unit: float = float("inf")
+
+    @property
+    def named_radius(self) -> float:
+        """How far an edit of a thing reaches: pictures of its name, or that look the same."""
+        return LOOSE * self.picture_unit
+
+    @property
+    def own_radius(self) -> float:
+        """How far an edit of one individual reaches; its keys have no name, and all names are as far."""
+        return (OWN**2 + name_weight(1.0) ** 2) ** 0.5 * self.picture_unit
+
+
+def name_weight(unit: float) -> float:
+    """Length of a name's vector beside the look: two names lie LOOSE from each other at TIGHT looks."""
+    return ((LOOSE**2 - TIGHT**2) / 2) ** 0.5 * unit
 
 
 def candidate_layers(count: int) -> list[int]:
-    """What may serve as the question's feature: the sentence encoder, and a few of the model's own lower
-    layers.
-    """
-    return [SENTENCES, *sorted({0, 1, count // 8, count // 4, count // 2} & set(range(count)))]
+    """What may serve as the question's feature, of a model of so many layers: the question encoder."""
+    return [QUESTIONS]
 
 
 def spaces_of(loaded: LoadedModel, options: Options) -> Spaces:
@@ -77,23 +103,59 @@ def _measure(loaded: LoadedModel, options: Options) -> Spaces:
         groups += [number] * len(group.wordings)
     layers = candidate_layers(len(decoder_layers(loaded.model)))
     features, group = question_layers(loaded, texts, layers), torch.tensor(groups)
-    judged = {layer: best_space(features[layer], group) for layer in layers}
-    layer = max(layers, key=lambda i: (round(judged[i].separation, 3), -i))
-    question = judged[layer]
+    if layers == [QUESTIONS]:
+        layer, question, reach = QUESTIONS, _as_it_is(features[QUESTIONS].shape[1]), question_radius()
+    else:
+        judged = {layer: best_space(features[layer], group) for layer in layers}
+        layer = max(layers, key=lambda i: (round(judged[i].separation, 3), -i))
+        question = judged[layer]
+        reach = _between(question(features[layer]), group)
     bank_questions = question(features[layer])
     options.tell("measuring question space", 1, 1)
     if loaded.processor is None:
-        return Spaces(question, layer, None, bank_questions, None)
-    rows, owners, plain = [], [], []
+        return Spaces(question, layer, None, bank_questions, None, reach)
+    rows, owners, plain, names = [], [], [], []
     for number, shown in enumerate(bank.pictures):
         options.tell("measuring picture space", number, len(bank.pictures))
-        seen = picture_features(loaded, [shown.image, *views(shown.image, VIEWS, number)])
+        seen = picture_features(loaded, [shown.image, *views(shown.image, VIEWS, number)], name="")
         plain.append(seen[0])
-        rows.append(seen)
+        names.append(name_vector(picture_name(loaded, shown.image)))
+        rows.append(seen[:, :-NAME_WIDTH])
         owners += [number] * len(seen)
-    picture = best_space(torch.cat(rows), torch.tensor(owners))
+    look = best_space(torch.cat(rows), torch.tensor(owners))
+    plain, names = torch.stack(plain), torch.stack(names)
+    unit = _unit(look(plain[:, :-NAME_WIDTH]))
+    picture = _with_names(look, name_weight(unit))
     options.tell("measuring picture space", len(bank.pictures), len(bank.pictures))
-    return Spaces(question, layer, picture, bank_questions, picture(torch.stack(plain)))
+    shown = picture(torch.cat([plain[:, :-NAME_WIDTH], names], 1))
+    return Spaces(question, layer, picture, bank_questions, shown, reach, unit)
+
+
+def _as_it_is(width: int) -> Space:
+    return Space(torch.zeros(width), torch.eye(width), 1.0, 0.0)
+
+
+def _between(keys: torch.Tensor, group: torch.Tensor) -> float:
+    """The distance below which one in a hundred keys has its nearest key of another group."""
+    distance = torch.cdist(keys, keys).masked_fill(group[:, None] == group[None], torch.inf)
+    return float(distance.amin(1).quantile(0.01))
+
+
+def _unit(keys: torch.Tensor) -> float:
+    """The median distance of a picture to the nearest other one."""
+    distance = torch.cdist(keys, keys)
+    distance.fill_diagonal_(torch.inf)
+    return float(distance.amin(1).median())
+
+
+def _with_names(look: Space, weight: float) -> Space:
+    """The space of looks with names beside it, each direction as long as `weight`."""
+    width, size = look.projection.shape
+    whole = torch.zeros(width + NAME_WIDTH, size + NAME_WIDTH)
+    whole[:width, :size] = look.projection
+    whole[width:, size:] = weight * torch.eye(NAME_WIDTH)
+    mean = torch.cat([look.mean, torch.zeros(NAME_WIDTH)])
+    return Space(mean, whole, look.separation, look.shrinkage)
 
 
 def _read(path) -> Spaces | None:
@@ -112,7 +174,8 @@ def _read(path) -> Spaces | None:
     picture = None
     if "picture_mean" in found:
         picture = Space(found["picture_mean"], found["picture_projection"], numbers[3], numbers[4])
-    return Spaces(question, int(numbers[0]), picture, found["bank_questions"], found.get("bank_pictures"))
+    bank = found["bank_questions"], found.get("bank_pictures")
+    return Spaces(question, int(numbers[0]), picture, *bank, numbers[5], numbers[6])
 
 
 def _write(path, spaces: Spaces) -> None:
@@ -125,14 +188,15 @@ def _write(path, spaces: Spaces) -> None:
         "question_projection": question.projection,
         "bank_questions": spaces.bank_questions,
     }
-    numbers = [spaces.layer, question.separation, question.shrinkage, 0.0, 0.0]
+    reaches = [spaces.question_reach, spaces.picture_unit]
+    numbers = [spaces.layer, question.separation, question.shrinkage, 0.0, 0.0, *reaches]
     if picture is not None:
         tensors |= {
             "picture_mean": picture.mean,
             "picture_projection": picture.projection,
             "bank_pictures": spaces.bank_pictures,
         }
-        numbers[3:] = [picture.separation, picture.shrinkage]
+        numbers[3:5] = [picture.separation, picture.shrinkage]
     tensors["numbers"] = torch.tensor(numbers, dtype=torch.float64)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

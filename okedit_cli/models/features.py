@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from okedit_cli.models.encode import encode_row, join_rows
-from okedit_cli.models.sentences import WIDTH, sentence_features
+from okedit_cli.models.encode import join_rows
+from okedit_cli.models.sentences import WIDTH, question_vectors, sentence_features
 from okedit_cli.models.sites import decoder, decoder_layers, hidden_size, image_token_id
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from okedit_cli.models.load import LoadedModel
 
-SENTENCES = -1  # the "layer" below every layer: the sentence encoder
+SENTENCES = -1  # the "layer" below every layer: the sentence encoder as it is
+QUESTIONS = -2  # the question encoder: the sentence encoder, taught which questions mean the same
 # Image tokens are pooled in two halves: models that order them by kind or by place keep that apart.
 HALVES = 2
 BATCH = 32
@@ -67,11 +68,11 @@ def reading(
 
 
 def question_feature(loaded: LoadedModel, ids: Sequence[int], layer: int) -> torch.Tensor:
-    """A question's vector [d], fp32, on the CPU: the sentence encoder's (layer SENTENCES), or the mean over
+    """A question's vector [d], fp32, on the CPU: an encoder's (layers SENTENCES, QUESTIONS), or the mean over
     its tokens of the input of decoder layer `layer`.
     """
     if not ids:
-        return torch.zeros(WIDTH if layer == SENTENCES else hidden_size(loaded.model))
+        return torch.zeros(WIDTH if layer < 0 else hidden_size(loaded.model))
     known = loaded.cache.setdefault("question_features", {})
     key = (layer, tuple(ids))
     if key not in known:
@@ -87,10 +88,12 @@ def question_layers(
 ) -> dict[int, torch.Tensor]:
     """Token means of many questions at several layers at once: layer -> [n, d], fp32, on the CPU."""
     out: dict[int, list[torch.Tensor]] = {layer: [] for layer in wanted}
+    texts = [loaded.tokenizer.decode(q, clean_up_tokenization_spaces=False).strip() for q in questions]
     if SENTENCES in wanted:
-        texts = [loaded.tokenizer.decode(q, clean_up_tokenization_spaces=False).strip() for q in questions]
         out[SENTENCES].append(sentence_features(texts))
-    wanted = [layer for layer in wanted if layer != SENTENCES]
+    if QUESTIONS in wanted:
+        out[QUESTIONS].append(question_vectors(texts))
+    wanted = [layer for layer in wanted if layer >= 0]
     if not wanted:
         return {layer: torch.cat(parts) for layer, parts in out.items()}
     layers, root = decoder_layers(loaded.model), decoder(loaded.model)
@@ -172,11 +175,3 @@ def cut_row(row: dict[str, torch.Tensor], length: int) -> dict[str, torch.Tensor
         else value
         for key, value in row.items()
     }
-
-
-def picture_features(loaded: LoadedModel, pictures: Sequence[Image]) -> torch.Tensor:
-    """Picture vectors [n, 2 d], fp32, on the CPU: the same numbers as attach reads for a single question."""
-    rows = (up_to_picture(loaded, encode_row(loaded, "?", picture)) for picture in pictures)
-    return torch.stack(
-        [look(loaded, row, picture).vector for row, picture in zip(rows, pictures, strict=True)]
-    )

@@ -8,6 +8,7 @@ attention that looks ahead, positions of a model's own, or state that is not key
 from __future__ import annotations
 
 import copy
+import hashlib
 import inspect
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from okedit_cli.models.load import LoadedModel
 
+SEEN = 64  # prefixes kept of pictures that only a prompt has shown
 KEPT_BYTES = 1 << 30  # of prefixes: some hundred pictures of a small model
 # relative to the spread of the logits: rounding stays below, another reading of the prompt does not
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}
@@ -45,7 +47,7 @@ class Prompts:
     """B prompts in a cache but for their last token.
 
     mask [B, L - 1] of the cache's columns; last [B, 1] ids; positions [..., B, 1] of the last tokens (None:
-    the model takes none); what each prompt is recognised by: question ids, and the picture's vector or None.
+    the model takes none); what each prompt is recognised by: question ids, and the prefix with its picture.
     """
 
     cache: Any
@@ -53,7 +55,7 @@ class Prompts:
     last: torch.Tensor
     positions: torch.Tensor | None
     questions: list[list[int]]
-    pictures: list[torch.Tensor | None]
+    prefixes: list[Prefix]
 
     def inputs(self, answers: Sequence[Sequence[int]]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """Inputs of the last tokens and the answers behind them, padded on the right, and targets [B, T]."""
@@ -74,7 +76,7 @@ class Prompts:
 
 
 @dataclass
-class _Prefix:
+class Prefix:
     """One prefix: its cache of one row, how long it is, its last position, the picture's vector."""
 
     cache: Any
@@ -82,6 +84,7 @@ class _Prefix:
     end: torch.Tensor  # [..., 1, 1]
     vector: torch.Tensor | None
     picture: Any  # kept, so that its id is not given out again
+    name: str | None = None  # what the model calls the picture, once it was asked
 
 
 def fork(cache: Any, rows: Sequence[int] | torch.Tensor | None = None) -> Any:
@@ -134,7 +137,7 @@ def _agrees(loaded: LoadedModel) -> bool:
 def read(loaded: LoadedModel, questions: Sequence[tuple[str, Image | None]]) -> Prompts:
     """Read prompts but for their last tokens, as the model would read them where `shares()` holds."""
     rows = [encode_row(loaded, prompt, picture) for prompt, picture in questions]
-    prefixes = [_prefix(loaded, row, picture) for row, (_, picture) in zip(rows, questions, strict=True)]
+    prefixes = [prefix_of(loaded, row, picture) for row, (_, picture) in zip(rows, questions, strict=True)]
     ids = [row["input_ids"][0] for row in rows]
     rests = [one[prefix.length : -1] for one, prefix in zip(ids, prefixes, strict=True)]
     head, longest = max(prefix.length for prefix in prefixes), max(map(len, rests))
@@ -161,7 +164,7 @@ def read(loaded: LoadedModel, questions: Sequence[tuple[str, Image | None]]) -> 
         torch.stack([one[-1:] for one in ids]).to(loaded.device),
         ends + 1 + counts,
         [question_token_ids(loaded, one, torch.ones_like(one)) for one in ids],
-        [prefix.vector for prefix in prefixes],
+        prefixes,
     )
 
 
@@ -171,7 +174,7 @@ def _last_logits(loaded: LoadedModel) -> dict[str, int]:
     return {"logits_to_keep": 1} if known else {}
 
 
-def _prefix(loaded: LoadedModel, row: dict[str, torch.Tensor], picture: Image | None) -> _Prefix:
+def prefix_of(loaded: LoadedModel, row: dict[str, torch.Tensor], picture: Image | None) -> Prefix:
     """The row's prefix, up to its picture's last placeholder or its template's opening."""
     ids, placeholder = row["input_ids"][0], image_token_id(loaded.model)
     if picture is not None:
@@ -190,7 +193,7 @@ def _prefix(loaded: LoadedModel, row: dict[str, torch.Tensor], picture: Image | 
     return kept[key]
 
 
-def _read_prefix(loaded: LoadedModel, row: dict[str, torch.Tensor], length: int, picture: Any) -> _Prefix:
+def _read_prefix(loaded: LoadedModel, row: dict[str, torch.Tensor], length: int, picture: Any) -> Prefix:
     """Run one prefix by itself, so that it is the same whoever asks along."""
     first, vector, root = cut_row(row, length), None, decoder(loaded.model)
     if picture is None:
@@ -203,7 +206,36 @@ def _read_prefix(loaded: LoadedModel, row: dict[str, torch.Tensor], length: int,
         told = {} if given is None else {"position_ids": given}
         cache = root(inputs_embeds=seen.embeds, use_cache=True, **told).past_key_values
     end = torch.full((1, 1), length - 1, device=loaded.device) if given is None else given[..., -1:]
-    return _Prefix(cache, length, end, vector, picture)
+    return Prefix(cache, length, end, vector, picture)
+
+
+def from_embeds(loaded: LoadedModel, embeds: torch.Tensor, vector: torch.Tensor) -> Prefix:
+    """A prefix of what stands in a decoder's input [1, p, d], whose picture nobody has at hand."""
+    kept: OrderedDict = loaded.cache.setdefault("seen", OrderedDict())
+    key = hashlib.sha256(embeds.float().cpu().numpy().tobytes()).digest()
+    if key not in kept:
+        cache = decoder(loaded.model)(inputs_embeds=embeds, use_cache=True).past_key_values
+        end = torch.full((1, 1), embeds.shape[1] - 1, device=loaded.device)
+        kept[key] = Prefix(cache, embeds.shape[1], end, vector, None)
+        while len(kept) > SEEN:
+            kept.popitem(last=False)
+    kept.move_to_end(key)
+    return kept[key]
+
+
+@torch.no_grad()
+def prompts_behind(loaded: LoadedModel, prefix: Prefix, rest: Sequence[int]) -> Prompts:
+    """One prompt: a prefix and the ids behind it."""
+    ids = torch.tensor([list(rest)], device=loaded.device)
+    where = prefix.end + 1 + torch.arange(len(rest), device=loaded.device)
+    mask = torch.ones(1, prefix.length + len(rest) - 1, dtype=torch.long, device=loaded.device)
+    cache = fork(prefix.cache)
+    if len(rest) > 1:
+        cache = loaded.model(
+            input_ids=ids[:, :-1], attention_mask=mask, position_ids=where[..., :-1], past_key_values=cache,
+            use_cache=True, **_last_logits(loaded),
+        ).past_key_values  # fmt: skip
+    return Prompts(cache, mask, ids[:, -1:], where[..., -1:], [[]], [prefix])
 
 
 def _joined(caches: Sequence[Any], length: int) -> Any:

@@ -117,7 +117,7 @@ def _frame(loaded: LoadedModel, pictured: bool) -> _Frame:
 
 def _find_frame(loaded: LoadedModel, pictured: bool) -> _Frame:
     """What is common to the prompts of questions that share nothing."""
-    prompts = [_prompt_ids(loaded, sentinel, pictured) for sentinel in _SENTINELS]
+    prompts = [prompt_ids(loaded, sentinel, pictured) for sentinel in _SENTINELS]
     first, *others = prompts
     head = min(_shared(first, other) for other in others)
     tail = min(_shared(first[::-1], other[::-1]) for other in others)
@@ -132,7 +132,8 @@ def _find_frame(loaded: LoadedModel, pictured: bool) -> _Frame:
     return _Frame(before, after)
 
 
-def _prompt_ids(loaded: LoadedModel, prompt: str, pictured: bool) -> list[int]:
+def prompt_ids(loaded: LoadedModel, prompt: str, pictured: bool) -> list[int]:
+    """Ids of a prompt, about a (blank) picture or none."""
     from PIL import Image
 
     text = render(loaded, prompt, pictured)

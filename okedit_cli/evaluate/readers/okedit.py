@@ -71,7 +71,7 @@ def read(row: Row) -> Case:
         pictures=pictures,
         picture_cells=_cells(row, len(pictures)),
         text_locality=text_locality,
-        picture_locality=tuple(Probe(prompt, shown, right) for shown in locality),
+        picture_locality=_other_pictures(prompt, locality, right),
         specificity=tuple(Probe(item.text("question"), picture, item.texts("answer")) for item in same),
         portability=tuple(
             Probe(i.text("question"), picture, i.texts("answer", optional=False), _hop(i)) for i in hops
@@ -79,6 +79,12 @@ def read(row: Row) -> Case:
         train=_train(row, prompt),
         kind=row.text("kind", optional=True) or row.text("counterfact_type", optional=True),
     )
+
+
+def _other_pictures(prompt: str, pictures: tuple[Path, ...], right: tuple[str, ...]) -> tuple[Probe, ...]:
+    """The prompt on other pictures: an answer each where there are as many, else any of them."""
+    apart = len(pictures) == len(right) > 1
+    return tuple(Probe(prompt, p, right[i : i + 1] if apart else right) for i, p in enumerate(pictures))
 
 
 def _cells(row: Row, count: int) -> tuple[str, ...]:

@@ -51,9 +51,18 @@ def _checked(home: Path) -> Path:
     return ensure()
 
 
+def plain_encoder():
+    """(tokenizer, BertModel) of all-MiniLM-L6-v2 as it is; a new one each time."""
+    return _read(_checked(okedit_home()))
+
+
 @functools.cache
 def _encoder(weights: Path):
     """(tokenizer, BertModel) from the file."""
+    return _read(weights)
+
+
+def _read(weights: Path):
     from safetensors.torch import load_file
     from tokenizers import Tokenizer
     from transformers import BertConfig, BertModel
@@ -70,14 +79,49 @@ def _encoder(weights: Path):
     return tokenizer, model
 
 
-def sentence_features(texts: Sequence[str]) -> Tensor:
-    """Unit vectors [n, 384] of texts, fp32, on the CPU. Each is encoded by itself, so none depends on
-    another.
+CHANGES = Path(__file__).with_name("questions.safetensors")
+
+
+@functools.cache
+def _taught(weights: Path):
+    """(tokenizer, BertModel) with the low-rank changes of questions.safetensors in its linear layers."""
+    from safetensors.torch import load_file
+
+    tokenizer, model = _read(weights)
+    changes = load_file(CHANGES)
+    layers = dict(model.named_modules())
+    for name in sorted({name.rsplit(".", 1)[0] for name in changes}):
+        a, b = changes[f"{name}.a"].float(), changes[f"{name}.b"].float()
+        layers[name.removeprefix("bert.")].weight.add_(b @ a)
+    return tokenizer, model
+
+
+@functools.cache
+def question_radius() -> float:
+    """How near a question must be to a key to mean the same: below it lies 1 % of those that do not, on
+    wordings that were held back from training (tools/bank/train_questions.py).
     """
+    from safetensors import safe_open
+
+    with safe_open(CHANGES, "pt") as file:
+        return float(file.metadata()["radius at 1.0%"])
+
+
+def question_vectors(texts: Sequence[str]) -> Tensor:
+    """Unit vectors [n, 384] of questions in the taught encoder, fp32, on the CPU."""
+    return _encode(texts, *_taught(_checked(okedit_home())))
+
+
+def sentence_features(texts: Sequence[str]) -> Tensor:
+    """Unit vectors [n, 384] of texts, fp32, on the CPU."""
+    return _encode(texts, *_encoder(_checked(okedit_home())))
+
+
+def _encode(texts: Sequence[str], tokenizer, model) -> Tensor:
+    """Each text is encoded by itself, so that none depends on another."""
     import torch
     from torch.nn import functional as F
 
-    tokenizer, model = _encoder(_checked(okedit_home()))
     out = []
     with torch.no_grad():
         for text in texts:

@@ -1,0 +1,110 @@
+"""What the unedited model calls a picture, as part of what a picture is recognised by.
+
+Other drawings of one thing look unlike each other, and near things alike; but a model that can name both
+gives other drawings one name and near things two. So a picture's vector is its look (what enters the decoder,
+pooled) and its name: the words of the answer to one fixed question, each in a direction of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from okedit_cli.models.decode import go_on
+from okedit_cli.models.encode import encode_row
+from okedit_cli.models.features import look, up_to_picture
+from okedit_cli.models.prefixes import Prefix, from_embeds, prefix_of, prompts_behind, shares
+from okedit_cli.models.question import prompt_ids
+from okedit_cli.models.sites import image_token_id
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from okedit_cli.models.load import LoadedModel
+
+ASKED = "What is this?"
+NAMED = "decoder input and name"  # the point where such keys are read, as a bundle says it
+NAME_WIDTH = 128
+PARTS = 0.5  # weight of a name's words beside the whole
+LONGEST = 8  # tokens of a name
+
+
+def name_vector(name: str) -> torch.Tensor:
+    """A unit vector [NAME_WIDTH] of a name: mostly of the whole, so that two flags of two countries are two
+    things, and a little of its words; zeros for no name.
+    """
+    words = ["".join(c for c in word if c.isalnum()) for word in name.casefold().split()]
+    words = [word for word in words if word and word not in ("a", "an", "the")]
+    if not words:
+        return torch.zeros(NAME_WIDTH)
+    parts = torch.stack([_direction(word) for word in words]).sum(0)
+    total = _direction(" ".join(words)) + PARTS * _unit(parts) * NAME_WIDTH**0.5
+    return _unit(total)
+
+
+def _unit(vector: torch.Tensor) -> torch.Tensor:
+    return vector / vector.norm().clamp_min(1e-6)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _direction(word: str) -> torch.Tensor:
+    """The word's direction, the same on every machine and with every library."""
+    digest = hashlib.shake_256(word.encode()).digest(NAME_WIDTH // 8)
+    signs = [1.0 if digest[i // 8] >> (i % 8) & 1 else -1.0 for i in range(NAME_WIDTH)]
+    return torch.tensor(signs)
+
+
+@torch.no_grad()
+def name_of(loaded: LoadedModel, prefix: Prefix) -> str:
+    """What the unedited model calls the picture of a prefix; asked once."""
+    if prefix.name is None:
+        [out] = go_on(loaded, prompts_behind(loaded, prefix, _rest(loaded)), LONGEST)
+        prefix.name = loaded.tokenizer.decode(out, skip_special_tokens=True).strip()
+    return prefix.name
+
+
+def _rest(loaded: LoadedModel) -> list[int]:
+    """What stands behind the picture in the prompt that asks for its name."""
+    if "name_prompt" not in loaded.cache:
+        ids = prompt_ids(loaded, ASKED, True)
+        placeholder = image_token_id(loaded.model)
+        loaded.cache["name_prompt"] = ids[len(ids) - ids[::-1].index(placeholder) :]
+    return loaded.cache["name_prompt"]
+
+
+def picture_vector(loaded: LoadedModel, prefix: Prefix) -> torch.Tensor | None:
+    """A prefix's picture vector [2 d + NAME_WIDTH]; None without a picture."""
+    if prefix.vector is None:
+        return None
+    return torch.cat([prefix.vector, name_vector(name_of(loaded, prefix))])
+
+
+def seen_vector(loaded: LoadedModel, embeds: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
+    """The same for what stands in a decoder's input: embeds [1, p, d] up to the last placeholder."""
+    if not shares(loaded):
+        return torch.cat([vector, torch.zeros(NAME_WIDTH)])
+    return picture_vector(loaded, from_embeds(loaded, embeds, vector))
+
+
+def picture_name(loaded: LoadedModel, picture: Image) -> str:
+    """What the unedited model calls a picture; "" where its prompts cannot be read in parts."""
+    if not shares(loaded):
+        return ""
+    return name_of(loaded, prefix_of(loaded, encode_row(loaded, "?", picture), picture))
+
+
+def picture_features(loaded: LoadedModel, pictures: Sequence[Image], name: str | None = None) -> torch.Tensor:
+    """Picture vectors [n, 2 d + NAME_WIDTH], fp32, on the CPU: what attach reads for one question.
+
+    `name` says what all of them show, where that is known: then nobody is asked.
+    """
+    rows = []
+    for picture in pictures:
+        row = up_to_picture(loaded, encode_row(loaded, "?", picture))
+        named = picture_name(loaded, picture) if name is None else name
+        rows.append(torch.cat([look(loaded, row, picture).vector, name_vector(named)]))
+    return torch.stack(rows)
