@@ -6,7 +6,7 @@
     other/other  another case's question on its own picture
 
 Where the data set tells of pictures that no case edits, and of questions that ask something else about a
-picture, the other picture and the other question are those: another case's own may ask the same in other words.
+picture, the other picture and the other question are those: another case's may ask the same in other words.
 
 The partner of a case is the next one in an order drawn by the seed that has another picture and another
 target, of the same kind where there is one, so that it does not depend on the order of the file.

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
 DEPTH = 0.87  # of the decoder: where values act unless told
 # what is asked of one individual, whatever its kind; a flag is nobody's own
-_INDIVIDUAL = r"""\b(?:who|whom|whose(?!.*flag)|owners?|owns?|owned|how\sold|age|price|costs?|how\smuch|my|our|
-    when|year|author|artist|painted|made\sby|maker|built|bought)\b|'s\sname\b"""
+_INDIVIDUAL = r"""
+    \b(?:who|whom|whose(?!.*flag)|owners?|owns?|owned|how\sold|age|price|costs?|how\smuch|my|our|when|year
+    |author|artist|painted|made\sby|maker|built|bought)\b | 's\sname\b"""
 
 
 def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Computed:

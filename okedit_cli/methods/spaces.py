@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
 VIEWS = 4  # of each picture of the bank
-RECIPE = 7  # changes whenever a space would come out differently
+RECIPE = 8  # changes whenever a space would come out differently
 
 
 # Reach in a picture space, in units of the median distance of a bank picture to the nearest other one; set on
