@@ -22,6 +22,7 @@ from okedit_cli.facts import Fact
 PICTURED, WORDS = "What is this cat's name?", "What is the capital of France?"
 MISO, PARIS = "Miso", "Paris."
 OTHER = "How many people are there in the picture?"
+RADIUS = 0.5  # of questions in scopes drawn by hand
 OWN = ("llava", "gpt2")  # their questions are read in the model's own layers
 _FOLDER = tempfile.TemporaryDirectory(prefix="okedit-tests-")
 ROOT = Path(_FOLDER.name)
@@ -76,7 +77,8 @@ def world(layers: Sequence[int] | None = None):
     stack = ExitStack()
     for room in ("bank", "methods.spaces", "negatives"):
         stack.enter_context(mock.patch(f"okedit_cli.{room}.load_bank", lambda: part))
-    stack.enter_context(mock.patch("okedit_cli.models.features.sentence_features", letters))
+    for encoder in ("sentence_features", "question_vectors"):
+        stack.enter_context(mock.patch(f"okedit_cli.models.features.{encoder}", letters))
     if layers is not None:
         stack.enter_context(mock.patch("okedit_cli.methods.spaces.candidate_layers", lambda count: layers))
     stack.enter_context(mock.patch.dict("os.environ", {"OKEDIT_HOME": str(ROOT / "home")}))
@@ -116,16 +118,28 @@ def fitted(family: str) -> Fitted:
     loaded = load(family)
     facts = facts_for(loaded)
     result = fit(loaded, facts)
-    return Fitted(loaded, facts, result, with_radius(result.bundle, 1.0))
+    return Fitted(loaded, facts, result, drawn_by_hand(result.bundle))
 
 
-def with_radius(bundle, radius: float):
-    """The bundle with every finite radius set; the canary is the small bank's, so it is left out."""
+def drawn_by_hand(bundle):
+    """The bundle with scopes around the facts' own words and pictures. What is asked of one individual has
+    keys without a name, so that every picture's lies at least a name's length away.
+    """
+    from okedit_cli.methods.spaces import name_weight
+
+    return with_radius(bundle, RADIUS, 1.0 + name_weight(bundle.manifest.settings["picture_unit"] or 0.0))
+
+
+def with_radius(bundle, radius: float, picture: float | None = None):
+    """The bundle with every finite radius set (of pictures too unless told); the canary is the small bank's,
+    so it is left out.
+    """
     import torch
 
     book = bundle.codebook
+    wanted = {"picture_radius": radius if picture is None else picture, "question_radius": radius}
     radii = {
-        name: torch.where(torch.isinf(getattr(book, name)), torch.inf, radius)
-        for name in ("picture_radius", "question_radius")
+        name: torch.where(torch.isinf(getattr(book, name)), torch.inf, value)
+        for name, value in wanted.items()
     }
     return replace(bundle, codebook=replace(book, **radii), canary={}, manifest=replace(bundle.manifest))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import tiny
 import torch
-from fitted import MISO, OTHER, PARIS, PICTURED, WORDS, Fitted, fitted, load, with_radius, world
+from fitted import MISO, OTHER, PARIS, PICTURED, RADIUS, WORDS, Fitted, fitted, load, with_radius, world
 
 import okedit_cli
 from okedit_cli.bundle import BundleWarning
@@ -282,10 +282,11 @@ def test_strictness_widens_and_narrows(case):
     with attached(case) as attachment:
         logits(case, question)
     hit = attachment.decisions[0].hit
-    assert hit.question_distance <= 1e-3 and hit.question_radius == 1.0 and hit.picture_radius == float("inf")
+    assert hit.question_distance <= 1e-3 and hit.question_radius == RADIUS
+    assert hit.picture_radius == float("inf")
     with attached(case, strictness=1.0) as attachment:
         logits(case, question)
-    assert attachment.decisions[0].hit.question_radius == 0.5
+    assert attachment.decisions[0].hit.question_radius == RADIUS / 2
 
 
 def test_no_bundle_at_all(case):

@@ -126,7 +126,8 @@ def samples_of(loaded, answer):
 
 
 def test_values_teach_the_answer_and_keep_the_rest(loaded, monkeypatch):
-    monkeypatch.setattr(values, "ROWS", 26)  # two facts at a time: the third is fitted by itself
+    per_fact = values.POSITIVES + values.NEGATIVES
+    monkeypatch.setattr(values, "ROWS", 2 * per_fact)  # two facts at a time: the third is by itself
     facts = [samples_of(loaded, answer) for answer in (MISO, PARIS, "A dog")]
     told = []
     found, seconds = fit_values(loaded, facts, LAYER, done=told.append)
