@@ -151,7 +151,8 @@ def _questions_about(scope: Scope, bank: Bank, chance: random.Random) -> Iterato
         if intent in general:
             yield chance.choice(general.pop(intent).wordings)
     world = [group for group in allowed if not group.about_picture]
-    yield chance.choice(chance.choice(world).wordings)
+    if world:
+        yield chance.choice(chance.choice(world).wordings)
     rest = list(general.values())
     chance.shuffle(rest)
     for group in rest:
