@@ -1,0 +1,179 @@
+"""Prompts read in two parts: what the whole model reads, whoever asks along, and nothing read twice."""
+
+import pytest
+import tiny
+import torch
+
+from okedit_cli.models import prefixes
+from okedit_cli.models.decode import go_on, greedy
+from okedit_cli.models.encode import encode, end_ids
+from okedit_cli.models.load import load_model
+from okedit_cli.models.prefixes import fork, prompts_behind, read, shares
+
+SHARING = ("llava", "qwen2_vl", "idefics3", "llama")  # GPT-2 has no template: nothing comes before a question
+WORDS = (
+    "What is this cat's name?",
+    "Who?",
+    "How many people are there in the picture? " * 3,
+    "Is this a dog?",
+)
+
+
+@pytest.fixture(params=SHARING)
+def sharing(request, opened):
+    return opened[request.param]
+
+
+def batches(loaded):
+    """Batches of prompts of mixed lengths: without pictures, with the same, with others of all sizes."""
+    yield [(text, None) for text in WORDS]
+    if loaded.processor is None:
+        return
+    own = tiny.picture()
+    yield [(text, own) for text in WORDS]
+    sizes = ((40, 32), (32, 90), (120, 33), (28, 28))
+    yield [(text, tiny.picture("blue", size)) for text, size in zip(WORDS, sizes, strict=True)]
+
+
+def mixed(loaded):
+    """Rows with and without a picture, where the family takes both at once."""
+    own = tiny.picture() if loaded.processor is not None and loaded.name != "qwen2_vl" else None
+    return [(text, own if number % 2 else None) for number, text in enumerate(WORDS)]
+
+
+def last_logits(loaded, questions):
+    """Logits [B, V] behind each prompt, read in parts."""
+    prompts = read(loaded, questions)
+    inputs, _ = prompts.inputs([[0]] * len(questions))
+    with torch.no_grad():
+        return loaded.model(**inputs, past_key_values=prompts.cache, use_cache=True).logits[:, -1]
+
+
+def whole_logits(loaded, questions):
+    """The same, read whole, each by itself."""
+    with torch.no_grad():
+        return torch.cat([loaded.model(**encode(loaded, [one])).logits[:, -1] for one in questions])
+
+
+def test_who_shares(opened):
+    assert {family for family in tiny.FAMILIES if shares(opened[family])} == set(SHARING)
+
+
+def test_read_in_parts_is_read_whole(sharing):
+    for questions in (*batches(sharing), mixed(sharing)):
+        whole = whole_logits(sharing, questions)
+        torch.testing.assert_close(last_logits(sharing, questions), whole, atol=1e-4, rtol=1e-4)
+        apart = torch.cat([last_logits(sharing, [one]) for one in questions])
+        torch.testing.assert_close(apart, whole, atol=1e-4, rtol=1e-4)
+
+
+def test_answers_are_those_of_generate(sharing):
+    for questions in (*batches(sharing), mixed(sharing)):
+        together = go_on(sharing, read(sharing, questions), 8)
+        assert len(together) == len(questions)
+        for question, said in zip(questions, together, strict=True):
+            assert said == greedy(sharing, encode(sharing, [question]), 8)[0].tolist()
+
+
+def test_rows_that_have_ended_leave_the_batch(sharing, monkeypatch):
+    """Some token that the rows say at other times ends them: the rest go on as if they had been alone."""
+    questions = list(batches(sharing))[-1]
+    plain = go_on(sharing, read(sharing, questions), 8, ended=False)
+
+    def stops(token):
+        return [row.index(token) if token in row else 8 for row in plain]
+
+    said = {token for row in plain for token in row}
+    end = next(t for t in sorted(said) if min(stops(t)) < min(7, max(stops(t))))
+    monkeypatch.setattr("okedit_cli.models.decode.end_ids", lambda loaded: [end])
+    rows, left = list(range(len(questions))), []
+
+    def keep(going):
+        rows[:] = [rows[i] for i in going]
+        left.append(list(rows))
+
+    said = go_on(sharing, read(sharing, questions), 8, keep=keep)
+    assert said == [row[: stop + 1] for row, stop in zip(plain, stops(end), strict=True)]
+    gone = sorted({stop for stop in stops(end) if stop < min(7, max(stops(end)))})
+    assert left == [[row for row, stop in enumerate(stops(end)) if stop > step] for step in gone]
+
+
+def test_no_row_may_end_where_all_are_to_be_told(sharing):
+    [questions, *_] = batches(sharing)
+    said = go_on(sharing, read(sharing, questions), 5, ended=False)
+    assert {len(row) for row in said} == {5}
+    assert not {token for row in said for token in row} & set(end_ids(sharing))
+
+
+def test_a_forked_cache_grows_by_itself(sharing):
+    [questions, *_] = batches(sharing)
+    prompts = read(sharing, questions)
+    before = [layer.keys.clone() for layer in prompts.cache.layers]
+    first = go_on(sharing, prompts, 4)
+    assert go_on(sharing, prompts, 4) == first
+    for layer, keys in zip(prompts.cache.layers, before, strict=True):
+        assert torch.equal(layer.keys, keys)
+    part = fork(prompts.cache, [2, 0])
+    for layer, keys in zip(part.layers, before, strict=True):
+        assert torch.equal(layer.keys, keys[[2, 0]])
+
+
+def test_a_prefix_is_read_once_and_left_as_it_was(folders):
+    loaded = load_model(str(folders["llava"]))
+    own = tiny.picture()
+    first = last_logits(loaded, [(WORDS[0], own)])
+    [(_, prefix)] = loaded.cache["prefixes"].items()
+    keys = [layer.keys.clone() for layer in prefix.cache.layers]
+    last_logits(loaded, [(text, own) for text in WORDS])
+    assert list(loaded.cache["prefixes"].values()) == [prefix]
+    assert all(torch.equal(layer.keys, k) for layer, k in zip(prefix.cache.layers, keys, strict=True))
+    assert torch.equal(last_logits(loaded, [(WORDS[0], own)]), first)
+
+
+def test_what_is_kept_is_bounded(folders, monkeypatch):
+    loaded = load_model(str(folders["llava"]))
+    monkeypatch.setattr(prefixes, "KEPT_BYTES", 1)
+    shown = [tiny.picture(colour) for colour in ("red", "blue", "green")]
+    asked = [(WORDS[0], picture) for picture in shown]
+    torch.testing.assert_close(last_logits(loaded, asked), whole_logits(loaded, asked), atol=1e-4, rtol=1e-4)
+    assert len(loaded.cache["prefixes"]) == 1
+
+
+def test_a_prompt_behind_a_prefix(sharing):
+    [questions, *_] = batches(sharing)
+    ids = encode(sharing, questions[:1])["input_ids"][0].tolist()
+    prefix = read(sharing, questions[:1]).prefixes[0]
+    prompts = prompts_behind(sharing, prefix, ids[prefix.length :])
+    assert go_on(sharing, prompts, 5) == go_on(sharing, read(sharing, questions[:1]), 5)
+
+
+def test_answers_behind_prompts(sharing):
+    """Padded on the right, targets where an answer's tokens are told, -100 elsewhere."""
+    [questions, *_] = batches(sharing)
+    inputs, targets = read(sharing, questions).inputs([[5, 6, 7], [8], [9, 5], [6]])
+    assert targets.tolist() == [[5, 6, 7], [8, -100, -100], [9, 5, -100], [6, -100, -100]]
+    assert inputs["input_ids"][0, 1:].tolist() == [5, 6] and inputs["input_ids"][2, 1] == 9
+    assert inputs["attention_mask"][:, -3:].tolist() == [[1, 1, 1], [1, 0, 0], [1, 1, 0], [1, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("repetition_penalty", 1.2), ("no_repeat_ngram_size", 3), ("suppress_tokens", [5]), ("min_length", 4)],
+)
+def test_a_rule_of_generation_leaves_it_to_generate(folders, setting, value):
+    loaded = load_model(str(folders["llama"]))
+    setattr(loaded.model.generation_config, setting, value)
+    assert not shares(loaded)
+
+
+def test_a_reading_that_does_not_agree_is_not_used(folders, monkeypatch):
+    """Measured, not assumed: positions that are one off are another reading."""
+    loaded, real = load_model(str(folders["llama"])), prefixes._read_prefix
+
+    def shifted(*rest):
+        prefix = real(*rest)
+        prefix.end = prefix.end + 3
+        return prefix
+
+    monkeypatch.setattr(prefixes, "_read_prefix", shifted)
+    assert not shares(loaded)

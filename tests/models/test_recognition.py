@@ -1,0 +1,123 @@
+"""What a picture is recognised by: its look and the name that the model has for it."""
+
+import hashlib
+
+import pytest
+import tiny
+import torch
+
+from okedit_cli.models import recognition
+from okedit_cli.models.encode import encode
+from okedit_cli.models.features import pooled_picture, reading
+from okedit_cli.models.load import load_model
+from okedit_cli.models.prefixes import read
+from okedit_cli.models.recognition import (
+    ASKED,
+    LONGEST,
+    NAME_WIDTH,
+    name_vector,
+    picture_features,
+    picture_name,
+    picture_vector,
+    seen_vector,
+)
+from okedit_cli.models.sites import decoder_layers, image_token_id
+
+LOOK = 2 * tiny.WIDTH
+
+
+def cosine(one, other):
+    return float(name_vector(one) @ name_vector(other))
+
+
+@pytest.mark.parametrize("name", ["cat", "a small brown dog", "flag of Kenya", "日本", "x" * 500])
+def test_a_name_is_a_unit_vector_the_same_each_time(name):
+    vector = name_vector(name)
+    assert vector.shape == (NAME_WIDTH,) and torch.equal(vector, name_vector(name))
+    assert float(vector.norm()) == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("same", ["Cat.", "a cat", "the CAT!", " cat\n"])
+def test_case_stops_and_articles_do_not_count(same):
+    assert torch.equal(name_vector(same), name_vector("cat"))
+
+
+@pytest.mark.parametrize("nothing", ["", "  ", "...", "the", "A"])
+def test_no_name_is_no_direction(nothing):
+    assert torch.equal(name_vector(nothing), torch.zeros(NAME_WIDTH))
+
+
+def test_the_words_of_a_name_are_a_small_part_of_it():
+    """Two flags are two things, though most of their words are the same."""
+    shared = cosine("flag of Kenya", "flag of Malawi")
+    assert -0.2 < shared < 0.45
+    assert shared > cosine("flag of Kenya", "steam locomotive") and cosine("cat", "dog") < 0.45
+    assert float((name_vector("flag of Kenya") - name_vector("flag of Malawi")).norm()) > 1.0
+
+
+def test_directions_do_not_depend_on_the_machine():
+    """Bundles hold them: another library or version must find the same."""
+    signs = recognition._direction("cat")
+    assert set(signs.tolist()) == {-1.0, 1.0} and len(signs) == NAME_WIDTH
+    digest = [sum((signs[8 * i + j] > 0).item() << j for j in range(8)) for i in range(4)]
+    assert bytes(digest) == hashlib.shake_256(b"cat").digest(4)
+
+
+@pytest.fixture(params=tiny.VISION_FAMILIES)
+def seeing(request, opened):
+    return opened[request.param]
+
+
+@pytest.mark.parametrize("size", [(40, 32), (32, 90), (60, 33)])
+def test_fit_and_attach_see_the_same(seeing, size):
+    """fit's path, the path of prompts read in parts, and the hook's on a decoder's input: one vector."""
+    shown = tiny.picture("green", size)
+    fitted = picture_features(seeing, [shown])[0]
+    assert fitted.shape == (LOOK + NAME_WIDTH,) and fitted.dtype == torch.float32
+    [prefix] = read(seeing, [("Who is this cat?", shown)]).prefixes
+    torch.testing.assert_close(picture_vector(seeing, prefix), fitted, atol=1e-5, rtol=1e-5)
+    batch = encode(seeing, [("Is this a dog?", shown)])
+    with torch.no_grad(), reading(decoder_layers(seeing.model), [0], 0) as found:
+        seeing.model(**batch, use_cache=False)
+    ids, states = batch["input_ids"][0], found[0]
+    look = pooled_picture(states[0], ids, image_token_id(seeing.model))
+    last = int((ids == image_token_id(seeing.model)).nonzero()[-1]) + 1
+    hooked = seen_vector(seeing, states[:, :last], look)
+    torch.testing.assert_close(hooked[:LOOK], fitted[:LOOK], atol=1e-5, rtol=1e-5)
+    assert torch.equal(hooked[LOOK:], fitted[LOOK:])
+
+
+def test_a_name_is_what_the_model_says_of_it_by_itself(seeing):
+    from okedit_cli.models.decode import greedy
+
+    shown = tiny.picture("blue")
+    ids = greedy(seeing, encode(seeing, [(ASKED, shown)]), LONGEST)[0]
+    assert picture_name(seeing, shown) == seeing.tokenizer.decode(ids, skip_special_tokens=True).strip()
+    with_name = picture_features(seeing, [shown])[0]
+    assert torch.equal(with_name[LOOK:], name_vector(picture_name(seeing, shown)))
+
+
+def test_a_name_that_is_known_is_not_asked_for(seeing, monkeypatch):
+    monkeypatch.setattr(recognition, "picture_name", None)
+    shown = tiny.picture()
+    named, nameless = (picture_features(seeing, [shown], name)[0] for name in ("red cat", ""))
+    assert torch.equal(named[LOOK:], name_vector("red cat")) and not nameless[LOOK:].any()
+    assert torch.equal(named[:LOOK], nameless[:LOOK])
+
+
+def test_a_name_is_asked_once(folders, monkeypatch):
+    loaded, calls = load_model(str(folders["llava"])), []
+    real = recognition.go_on
+    monkeypatch.setattr(recognition, "go_on", lambda *rest: calls.append(1) or real(*rest))
+    shown = tiny.picture()
+    assert picture_name(loaded, shown) == picture_name(loaded, shown) and len(calls) == 1
+    picture_name(loaded, tiny.picture("blue"))
+    assert len(calls) == 2
+
+
+def test_a_model_that_cannot_share_knows_pictures_by_look(folders, monkeypatch):
+    loaded = load_model(str(folders["llava"]))
+    loaded.cache["shares"] = False
+    shown = tiny.picture()
+    assert picture_name(loaded, shown) == "" and not picture_features(loaded, [shown])[0, LOOK:].any()
+    assert not seen_vector(loaded, torch.zeros(1, 3, tiny.WIDTH), torch.ones(LOOK))[LOOK:].any()
