@@ -206,6 +206,8 @@ def _read_prefix(loaded: LoadedModel, row: dict[str, torch.Tensor], length: int,
         told = {} if given is None else {"position_ids": given}
         cache = root(inputs_embeds=seen.embeds, use_cache=True, **told).past_key_values
     end = torch.full((1, 1), length - 1, device=loaded.device) if given is None else given[..., -1:]
+    if end.dim() > 2:  # behind a picture every axis goes on from the farthest
+        end = end.amax(0, keepdim=True).expand_as(end)
     return Prefix(cache, length, end, vector, picture)
 
 
