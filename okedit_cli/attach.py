@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
 
+STRICTNESS = 0.5  # as fitted
+
+
 @dataclass(frozen=True)
 class Nearest:
     """The edit that fired or came nearest, with its distances and radii."""
@@ -76,8 +79,9 @@ class Attachment:
     template.
     """
 
-    def __init__(self, loaded: LoadedModel, bundles: Sequence[Bundle], strictness: float = 0.5):
-        self.loaded, self.bundles, self.strictness = loaded, list(bundles), strictness
+    def __init__(self, loaded: LoadedModel, bundles: Sequence[Bundle], strictness: float | None = None):
+        self.loaded, self.bundles = loaded, list(bundles)
+        self._strictness = [strictness_of(b) if strictness is None else strictness for b in self.bundles]
         self.decisions: list[Decision] = []
         self.prompt_lengths: Sequence[int] | None = None
         self._prompts: tuple[torch.Tensor, torch.Tensor] | None = (
@@ -202,9 +206,10 @@ class Attachment:
         best: Nearest | None = None
         for number, bundle in enumerate(self.bundles):
             layer = bundle.manifest.site["key_layer"]
-            match = bundle.codebook.match(
-                picture, question_feature(self.loaded, question, layer), self.strictness
-            )
+            # an index answers for the edits that fire alone, and a codebook tells the nearest in any case
+            book = bundle.index() or bundle.codebook
+            asked = question_feature(self.loaded, question, layer)
+            match = book.match(picture, asked, self._strictness[number])
             if match is not None and (best is None or match.reach < best.match.reach):
                 best = Nearest(
                     bundle.manifest.facts[match.edit]["id"],
@@ -255,9 +260,11 @@ class Attachment:
         return self._values[key]
 
 
-def attach(loaded: LoadedModel, bundles: Sequence[Bundle], *, strictness: float = 0.5) -> Attachment:
+def attach(loaded: LoadedModel, bundles: Sequence[Bundle], *, strictness: float | None = None) -> Attachment:
     """Attach bundles, in place of those attached before. ModelMismatch when one does not belong to the
     model, and those attached before stay; BundleWarning when its keys have moved a little.
+
+    `strictness` (0 to 1) scales every reach by 1.5 - strictness; None leaves it to the bundles.
     """
     bundles = list(bundles)
     found = fingerprint(loaded)
@@ -270,6 +277,12 @@ def attach(loaded: LoadedModel, bundles: Sequence[Bundle], *, strictness: float 
         before.detach()
     loaded.cache["attachment"] = attachment = Attachment(loaded, bundles, strictness)
     return attachment
+
+
+def strictness_of(bundle: Bundle) -> float:
+    """How strict a bundle was made to be: 0.5 is as fitted."""
+    found = bundle.manifest.settings.get("strictness", STRICTNESS)
+    return float(found) if isinstance(found, (int, float)) and 0 <= found <= 1 else STRICTNESS
 
 
 def _check_site(loaded: LoadedModel, bundle: Bundle) -> None:

@@ -36,6 +36,7 @@ def fit(
     force: bool = False,
     seed: int = 0,
     checked: bool = True,
+    strictness: float | None = None,
     progress: Progress | None = None,
 ) -> FitResult:
     """Fit facts, and check them. UsageError: unknown method or layer; InvalidFacts: a broken picture."""
@@ -45,6 +46,8 @@ def fit(
         before.detach()
     options = Options(layer, force, seed, progress)
     computed = compute(loaded, facts, options)
+    if strictness is not None:
+        computed.settings["strictness"] = strictness
     bundle = Bundle(_manifest(loaded, method, computed), computed.codebook, computed.canary)
     if not checked:
         return FitResult(bundle, unchecked(facts, computed))

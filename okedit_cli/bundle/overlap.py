@@ -83,11 +83,12 @@ def _affine(one: Channel, other: Channel) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _exact(one, other, i: torch.Tensor, j: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Distances of candidate pairs; only those whose scopes do meet."""
+    """Distances of candidate pairs; only those where a key of one lies within the other's reach."""
     distances = []
     for a, b in zip(one, other, strict=True):
         distance = _nearest(a, b, i, j)
-        reach = a.radius[i] + b.radius[j]
+        # a key inside the other's reach: that balls touch says nothing, the nearer key wins where they do
+        reach = torch.maximum(a.radius[i], b.radius[j])
         meet = (distance < reach) | torch.isinf(reach)
         i, j, distances = i[meet], j[meet], [d[meet] for d in distances] + [distance[meet]]
     if len(i):

@@ -63,6 +63,7 @@ def ask(
         bool, typer.Option("--explain", help="Say which edit fired, or came nearest.")
     ] = False,
     strict: options.Strict = False,
+    strictness: options.Strictness = None,
     max_tokens: Annotated[
         int,
         typer.Option(
@@ -103,7 +104,7 @@ def ask(
 
     before = _answer(loaded, asked, max_tokens).text if compare else None
     streamed = not (json or compare)
-    with _attached(loaded, paths):
+    with _attached(loaded, paths, strictness):
         answer = _answer(loaded, asked, max_tokens, out if streamed else None)
 
     if json:
@@ -194,7 +195,7 @@ def _fingerprint(loaded: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _attached(loaded: Any, paths: Sequence[Path]) -> Iterator[None]:
+def _attached(loaded: Any, paths: Sequence[Path], strictness: float | None) -> Iterator[None]:
     from ..bundle import FitWarning
 
     if not paths:
@@ -202,7 +203,9 @@ def _attached(loaded: Any, paths: Sequence[Path]) -> Iterator[None]:
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FitWarning)  # told already, with the file's name
-        attachment = okedit_cli.attach(loaded, [okedit_cli.Bundle.load(path) for path in paths])
+        attachment = okedit_cli.attach(
+            loaded, [okedit_cli.Bundle.load(path) for path in paths], strictness=strictness
+        )
     with attachment:
         yield
 

@@ -62,6 +62,7 @@ def edit(
             help="Decoder layer, or auto: measured. [default: auto]",
         ),
     ] = None,
+    strictness: options.Strictness = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
     revision: options.Revision = None,
@@ -131,6 +132,7 @@ def edit(
                 method=chosen["method"],
                 layer=chosen["layer"],
                 force=force,
+                strictness=strictness,
                 seed=chosen["seed"],
                 progress=progress,
             )

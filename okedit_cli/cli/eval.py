@@ -73,6 +73,7 @@ def evaluate(
         str, typer.Option("--layer", metavar="auto|N", envvar="OKEDIT_LAYER", help="Where edits act.")
     ] = "auto",
     force: Annotated[bool, typer.Option("--force", help="Keep edits that no radius separates.")] = False,
+    strictness: options.Strictness = None,
     one_hop: Annotated[
         bool, typer.Option("--one-hop", help="Edit the facts that portability rests on as well (VLKEB).")
     ] = False,
@@ -145,7 +146,13 @@ def evaluate(
         name, stem = "bundle" if bundle else method, "facts" if data == "-" else Path(data).stem
         target = Path(output) if output else FOLDER / f"{stem}-{name}-{mode}.json"
         opening = {"device": device or "auto", "dtype": dtype or "auto", "revision": revision}
-        asked = {"limit": limit, "layer": _layer(layer), "force": force, "supporting": one_hop}
+        asked = {
+            "limit": limit,
+            "layer": _layer(layer),
+            "force": force,
+            "supporting": one_hop,
+            "strictness": strictness,
+        }
         asked |= {"max_tokens": max_tokens, "batch": batch}
         results = [_run(out, found, plan, target, model, method, bundle or (), opening, asked)]
     _show(out, results)

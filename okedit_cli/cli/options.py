@@ -45,6 +45,17 @@ Dtype = Annotated[
         help="auto, float32, bfloat16, float16. [default: auto]",
     ),
 ]
+Strictness = Annotated[
+    float | None,
+    typer.Option(
+        "--strictness",
+        metavar="0..1",
+        min=0,
+        max=1,
+        envvar="OKEDIT_STRICTNESS",
+        help="1 halves how far edits reach, 0 adds half. [default: 0.5, as fitted]",
+    ),
+]
 Strict = Annotated[
     bool,
     typer.Option(

@@ -64,6 +64,7 @@ class ModelBench:
         seed: int = 0,
         force: bool = False,
         bundles: Sequence[Bundle] = (),
+        strictness: float | None = None,
         supporting: bool = False,
         max_tokens: int = MAX_TOKENS,
         batch: int = BATCH,
@@ -71,7 +72,7 @@ class ModelBench:
         progress: Progress | None = None,
     ) -> None:
         self.loaded, self.bundles, self.store, self.progress = loaded, list(bundles), store, progress
-        self.supporting, self.max_tokens = supporting, max_tokens
+        self.supporting, self.max_tokens, self.strictness = supporting, max_tokens, strictness
         self.fitting = {"method": method, "layer": layer, "seed": seed, "force": force}
         self._answerer = ModelAnswerer(loaded, max_tokens, batch)
         self._whole: tuple[str, Bundle] | None = None  # the bundle of the last `within`
@@ -90,7 +91,7 @@ class ModelBench:
         from okedit_cli.attach import attach
 
         bundles = self.bundles or [self._bundle(cases, within)]
-        with attach(self.loaded, bundles):
+        with attach(self.loaded, bundles, strictness=self.strictness):
             yield self._answerer
 
     def describe(self) -> dict[str, Any]:
@@ -98,6 +99,8 @@ class ModelBench:
         from okedit_cli.models.fingerprint import fingerprint
 
         settings: dict[str, Any] = {"max_tokens": self.max_tokens}
+        if self.strictness is not None:
+            settings["strictness"] = self.strictness
         if self.bundles:
             method = "+".join(dict.fromkeys(bundle.manifest.method for bundle in self.bundles))
             content = [(b.manifest.facts, sorted(b.manifest.tensors.items())) for b in self.bundles]

@@ -165,7 +165,7 @@ def _contradictions(bundle: Bundle) -> set:
     for i, one in enumerate(bundle.manifest.facts):
         for j, other in enumerate(bundle.manifest.facts):
             distance = abs(float(book.picture_keys[i, 0] - book.picture_keys[j, 0]))
-            if i != j and distance < float(book.picture_radius[i] + book.picture_radius[j]):
+            if i != j and distance < float(torch.maximum(book.picture_radius[i], book.picture_radius[j])):
                 if one["answer"].lower().strip(".") != other["answer"].lower().strip("."):
                     out.add(
                         (
@@ -198,10 +198,8 @@ def test_error_refuses_and_names_both():
 
 def test_shrink_splits_at_the_midpoint_and_remembers_the_reach():
     merged, report = merge([lay(("a", "Miso", 0.0, 1.0)), lay(("b", "Rex", 1.5, 2.0))], on_conflict="shrink")
-    assert merged.codebook.picture_radius.tolist() == [
-        0.75,
-        0.75,
-    ] and merged.codebook.question_radius.tolist() == [1, 1]
+    assert merged.codebook.picture_radius.tolist() == [0.75, 0.75]
+    assert merged.codebook.question_radius.tolist() == [1, 1]
     assert merged.extras["picture_reach"].tolist() == [1.0, 2.0]
     assert report.conflicts[0].action == "shrank both" and not report.dropped
 
@@ -338,9 +336,7 @@ def test_overlaps_agree_with_every_pair_compared(n, m, keys, seed, scale):
                     compute_mode="donot_use_mm_for_euclid_dist",
                 )
                 nearest = float(pairs.min()) if pairs.numel() else INF
-                meets.append(
-                    nearest < float(r[i].double() + s[j].double()) or INF in (float(r[i]), float(s[j]))
-                )
+                meets.append(nearest < float(torch.maximum(r[i], s[j])) or INF in (float(r[i]), float(s[j])))
             if all(meets):
                 wanted.add((i, j))
     found = [
