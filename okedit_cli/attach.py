@@ -8,6 +8,7 @@ edit that fired act. Rows outside every scope are not touched: not one operation
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from okedit_cli.bundle import Bundle, check_fit
+from okedit_cli.bundle import Bundle, FitWarning, check_fit
 from okedit_cli.bundle.canary import check_canary
 from okedit_cli.edits.codebook import Match
 from okedit_cli.errors import InvalidBundle, UsageError
@@ -269,7 +270,8 @@ def attach(loaded: LoadedModel, bundles: Sequence[Bundle], *, strictness: float 
     bundles = list(bundles)
     found = fingerprint(loaded)
     for bundle in bundles:
-        check_fit(bundle.manifest, found)
+        for words in check_fit(bundle.manifest, found):
+            warnings.warn(words, FitWarning, stacklevel=2)
         _check_site(loaded, bundle)
         check_canary(loaded, bundle)
     before = loaded.cache.get("attachment")

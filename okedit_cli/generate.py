@@ -13,7 +13,7 @@ from okedit_cli.models.decode import go_on, greedy
 from okedit_cli.models.encode import encode
 from okedit_cli.models.prefixes import Prompts, read, shares
 from okedit_cli.models.question import question_ids
-from okedit_cli.models.recognition import picture_features, picture_vector
+from okedit_cli.models.recognition import picture_features, picture_vectors, recognise
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -105,6 +105,7 @@ def decide(loaded: LoadedModel, questions: Sequence[tuple[str, Image | None]]) -
     attachment = loaded.cache["attachment"]
     with attachment.aside():
         ids = [question_ids(loaded, prompt) for prompt, _ in questions]
+        recognise(loaded, [p for _, p in questions if p is not None])
         seen = [None if p is None else picture_features(loaded, [p])[0] for _, p in questions]
     attachment.decide(ids, seen)
     return list(attachment.decisions)
@@ -132,7 +133,7 @@ def _read(loaded: LoadedModel, attachment, questions) -> Prompts:
         return read(loaded, questions)
     with attachment.aside():
         prompts = read(loaded, questions)
-        seen = [picture_vector(loaded, prefix) for prefix in prompts.prefixes]
+        seen = picture_vectors(loaded, prompts.prefixes)
     attachment.decide(prompts.questions, seen)
     return prompts
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
 MAX_TOKENS, BATCH = 32, 32
-_PICTURES = 256  # kept decoded; a chunk asks about few more than that
+_PICTURES = 1500  # kept decoded, so that what was seen of them is found again
 
 
 class ModelAnswerer:

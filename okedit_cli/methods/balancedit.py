@@ -22,7 +22,7 @@ from okedit_cli.methods.scope import BALANCE, KEYS, TWIN, Reach, reach
 from okedit_cli.methods.spaces import Spaces, question_ids, spaces_of
 from okedit_cli.methods.values import KEEP, RANK, RATE, STEPS, fit_values
 from okedit_cli.models.features import QUESTIONS, question_feature
-from okedit_cli.models.recognition import NAMED, picture_features, picture_name
+from okedit_cli.models.recognition import NAMED, picture_features, recognise
 from okedit_cli.models.sites import decoder_layers
 from okedit_cli.samples import Sample, build_samples
 from okedit_cli.transforms import plain_border
@@ -45,6 +45,8 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
     layer = value_layer(loaded, options.layer, spaces.layer)
     eye = Eye(loaded, spaces)
     samples = samples_for(loaded, facts, options.seed, eye.nearest if spaces.picture else None)
+    if spaces.picture is not None:
+        eye.recognise(samples)
     reaches, scopes, seconds = {}, {}, {}
     for number, fact in enumerate(facts):
         began = time.perf_counter()
@@ -135,17 +137,23 @@ class Eye:
             self._pictures[id(picture)] = picture, found
         return self._pictures[id(picture)][1]
 
+    def recognise(self, samples: dict[str, list[Sample]]) -> None:
+        """Ask for the names of all pictures that need one, many at a time."""
+        shown = [s for rows in samples.values() for s in rows if s.picture is not None]
+        wanted = [s.picture for s in shown if s.role != "positive" or s.origin == "user"]
+        recognise(self.loaded, unique(wanted))
+
     def own_pictures(self, samples: Sequence[Sample], individual: bool) -> list[torch.Tensor]:
         """Keys of an edit's pictures, the edit's own first. Transformed views show what it shows and bear its
         name, the user's views theirs; those of an individual have none.
         """
         first = samples[0].picture
-        name = "" if individual else picture_name(self.loaded, first)
+        [name] = [""] if individual else recognise(self.loaded, [first])
         theirs = {id(s.picture) for s in samples if s.origin == "user" and s.picture is not None}
         keys = []
         for picture in unique([s.picture for s in samples if s.picture is not None]):
             own = picture is not first and id(picture) in theirs and not individual
-            named = picture_name(self.loaded, picture) if own else name
+            named = recognise(self.loaded, [picture])[0] if own else name
             keys.append(self.spaces.picture(picture_features(self.loaded, [picture], named)[0]))
         return keys
 

@@ -23,7 +23,7 @@ from okedit_cli.models.features import QUESTIONS, question_layers
 from okedit_cli.models.fingerprint import fingerprint
 from okedit_cli.models.mini.download import okedit_home
 from okedit_cli.models.question import question_ids
-from okedit_cli.models.recognition import NAME_WIDTH, name_vector, picture_features, picture_name
+from okedit_cli.models.recognition import NAME_WIDTH, name_vector, picture_features, recognise
 from okedit_cli.models.sentences import question_radius
 from okedit_cli.models.sites import decoder_layers
 from okedit_cli.transforms import views
@@ -114,16 +114,16 @@ def _measure(loaded: LoadedModel, options: Options) -> Spaces:
     options.tell("measuring question space", 1, 1)
     if loaded.processor is None:
         return Spaces(question, layer, None, bank_questions, None, reach)
-    rows, owners, plain, names = [], [], [], []
+    rows, owners, plain = [], [], []
     for number, shown in enumerate(bank.pictures):
         options.tell("measuring picture space", number, len(bank.pictures))
         seen = picture_features(loaded, [shown.image, *views(shown.image, VIEWS, number)], name="")
         plain.append(seen[0])
-        names.append(name_vector(picture_name(loaded, shown.image)))
         rows.append(seen[:, :-NAME_WIDTH])
         owners += [number] * len(seen)
     look = best_space(torch.cat(rows), torch.tensor(owners))
-    plain, names = torch.stack(plain), torch.stack(names)
+    plain = torch.stack(plain)
+    names = torch.stack([name_vector(n) for n in recognise(loaded, [p.image for p in bank.pictures])])
     unit = _unit(look(plain[:, :-NAME_WIDTH]))
     picture = _with_names(look, name_weight(unit))
     options.tell("measuring picture space", len(bank.pictures), len(bank.pictures))

@@ -121,7 +121,7 @@ def pooled_picture(states: torch.Tensor, ids: torch.Tensor, placeholder: int | N
     return torch.cat([half.mean(0) for half in halves]).cpu()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Look:
     """What a model sees of one picture: the decoder's input [1, p, d] up to its last placeholder, position
     ids as the model told its decoder (None: none), and the picture's vector [2 d] on the CPU.
@@ -131,6 +131,7 @@ class Look:
     positions: torch.Tensor | None
     vector: torch.Tensor
     picture: Any  # kept, so that its id is not given out again
+    name: str | None = None  # what the model calls it, once it was asked
 
 
 @torch.no_grad()

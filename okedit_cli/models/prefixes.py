@@ -12,13 +12,14 @@ import hashlib
 import inspect
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from okedit_cli.models.encode import encode_row, join_rows
-from okedit_cli.models.features import cut_row, look
+from okedit_cli.models.features import Look, cut_row, look
 from okedit_cli.models.question import question_token_ids, template_head
 from okedit_cli.models.sites import decoder, image_token_id
 
@@ -77,14 +78,12 @@ class Prompts:
 
 @dataclass
 class Prefix:
-    """One prefix: its cache of one row, how long it is, its last position, the picture's vector."""
+    """One prefix: its cache of one row, how long it is, its last position, and the picture in it."""
 
     cache: Any
     length: int
     end: torch.Tensor  # [..., 1, 1]
-    vector: torch.Tensor | None
-    picture: Any  # kept, so that its id is not given out again
-    name: str | None = None  # what the model calls the picture, once it was asked
+    seen: Look | None  # None without a picture
 
 
 def fork(cache: Any, rows: Sequence[int] | torch.Tensor | None = None) -> Any:
@@ -100,8 +99,15 @@ def fork(cache: Any, rows: Sequence[int] | torch.Tensor | None = None) -> Any:
 def shares(loaded: LoadedModel) -> bool:
     """Whether prompts of this model may be read in two parts, measured once."""
     if "shares" not in loaded.cache:
-        loaded.cache["shares"] = _plain_rules(loaded) and _agrees(loaded)
+        with unedited(loaded):
+            loaded.cache["shares"] = _plain_rules(loaded) and _agrees(loaded)
     return loaded.cache["shares"]
+
+
+def unedited(loaded: LoadedModel) -> AbstractContextManager[None]:
+    """Context: the model by itself, whatever is attached to it."""
+    attachment = loaded.cache.get("attachment")
+    return nullcontext() if attachment is None else attachment.aside()
 
 
 def _plain_rules(loaded: LoadedModel) -> bool:
@@ -195,20 +201,20 @@ def prefix_of(loaded: LoadedModel, row: dict[str, torch.Tensor], picture: Image 
 
 def _read_prefix(loaded: LoadedModel, row: dict[str, torch.Tensor], length: int, picture: Any) -> Prefix:
     """Run one prefix by itself, so that it is the same whoever asks along."""
-    first, vector, root = cut_row(row, length), None, decoder(loaded.model)
+    first, seen, root = cut_row(row, length), None, decoder(loaded.model)
     if picture is None:
         batch = join_rows(loaded, [first])
         given = batch.get("position_ids")
         cache = root(**batch, use_cache=True).past_key_values
     else:
         seen = look(loaded, first, picture)
-        vector, given = seen.vector, seen.positions
+        given = seen.positions
         told = {} if given is None else {"position_ids": given}
         cache = root(inputs_embeds=seen.embeds, use_cache=True, **told).past_key_values
     end = torch.full((1, 1), length - 1, device=loaded.device) if given is None else given[..., -1:]
     if end.dim() > 2:  # behind a picture every axis goes on from the farthest
         end = end.amax(0, keepdim=True).expand_as(end)
-    return Prefix(cache, length, end, vector, picture)
+    return Prefix(cache, length, end, seen)
 
 
 def from_embeds(loaded: LoadedModel, embeds: torch.Tensor, vector: torch.Tensor) -> Prefix:
@@ -218,7 +224,7 @@ def from_embeds(loaded: LoadedModel, embeds: torch.Tensor, vector: torch.Tensor)
     if key not in kept:
         cache = decoder(loaded.model)(inputs_embeds=embeds, use_cache=True).past_key_values
         end = torch.full((1, 1), embeds.shape[1] - 1, device=loaded.device)
-        kept[key] = Prefix(cache, embeds.shape[1], end, vector, None)
+        kept[key] = Prefix(cache, embeds.shape[1], end, Look(embeds, None, vector, None))
         while len(kept) > SEEN:
             kept.popitem(last=False)
     kept.move_to_end(key)
@@ -226,18 +232,22 @@ def from_embeds(loaded: LoadedModel, embeds: torch.Tensor, vector: torch.Tensor)
 
 
 @torch.no_grad()
-def prompts_behind(loaded: LoadedModel, prefix: Prefix, rest: Sequence[int]) -> Prompts:
-    """One prompt: a prefix and the ids behind it."""
-    ids = torch.tensor([list(rest)], device=loaded.device)
-    where = prefix.end + 1 + torch.arange(len(rest), device=loaded.device)
-    mask = torch.ones(1, prefix.length + len(rest) - 1, dtype=torch.long, device=loaded.device)
-    cache = fork(prefix.cache)
+def prompts_behind(loaded: LoadedModel, prefixes: Sequence[Prefix], rest: Sequence[int]) -> Prompts:
+    """One prompt for each prefix: the prefix and the same ids behind it."""
+    count, head = len(prefixes), max(prefix.length for prefix in prefixes)
+    ids = torch.tensor([list(rest)] * count, device=loaded.device)
+    ends = torch.cat([prefix.end for prefix in prefixes], dim=-2)
+    where = ends + 1 + torch.arange(len(rest), device=loaded.device)
+    mask = torch.ones(count, head + len(rest) - 1, dtype=torch.long, device=loaded.device)
+    for row, prefix in enumerate(prefixes):
+        mask[row, : head - prefix.length] = 0
+    cache = _joined([prefix.cache for prefix in prefixes], head)
     if len(rest) > 1:
         cache = loaded.model(
             input_ids=ids[:, :-1], attention_mask=mask, position_ids=where[..., :-1], past_key_values=cache,
             use_cache=True, **_last_logits(loaded),
         ).past_key_values  # fmt: skip
-    return Prompts(cache, mask, ids[:, -1:], where[..., -1:], [[]], [prefix])
+    return Prompts(cache, mask, ids[:, -1:], where[..., -1:], [[]] * count, list(prefixes))
 
 
 def _joined(caches: Sequence[Any], length: int) -> Any:

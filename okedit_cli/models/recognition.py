@@ -17,7 +17,7 @@ import torch
 from okedit_cli.models.decode import go_on
 from okedit_cli.models.encode import encode_row
 from okedit_cli.models.features import look, up_to_picture
-from okedit_cli.models.prefixes import Prefix, from_embeds, prefix_of, prompts_behind, shares
+from okedit_cli.models.prefixes import Prefix, from_embeds, prefix_of, prompts_behind, shares, unedited
 from okedit_cli.models.question import prompt_ids
 from okedit_cli.models.sites import image_token_id
 
@@ -31,6 +31,7 @@ NAMED = "decoder input and name"  # the point where such keys are read, as a bun
 NAME_WIDTH = 128
 PARTS = 0.5  # weight of a name's words beside the whole
 LONGEST = 8  # tokens of a name
+BATCH = 32
 
 
 def name_vector(name: str) -> torch.Tensor:
@@ -59,12 +60,29 @@ def _direction(word: str) -> torch.Tensor:
 
 
 @torch.no_grad()
-def name_of(loaded: LoadedModel, prefix: Prefix) -> str:
-    """What the unedited model calls the picture of a prefix; asked once."""
-    if prefix.name is None:
-        [out] = go_on(loaded, prompts_behind(loaded, prefix, _rest(loaded)), LONGEST)
-        prefix.name = loaded.tokenizer.decode(out, skip_special_tokens=True).strip()
-    return prefix.name
+def ask_names(loaded: LoadedModel, prefixes: Sequence[Prefix]) -> None:
+    """Ask what the unedited model calls the pictures of prefixes, each once, many at a time."""
+    looks = {id(p.seen): p for p in prefixes if p.seen is not None and p.seen.name is None}
+    pending = list(looks.values())
+    for start in range(0, len(pending), BATCH):
+        part = pending[start : start + BATCH]
+        out = go_on(loaded, prompts_behind(loaded, part, _rest(loaded)), LONGEST)
+        for prefix, ids in zip(part, out, strict=True):
+            prefix.seen.name = loaded.tokenizer.decode(ids, skip_special_tokens=True).strip()
+
+
+def recognise(loaded: LoadedModel, pictures: Sequence[Image]) -> list[str]:
+    """What the unedited model calls each picture; "" where its prompts cannot be read in parts."""
+    if not shares(loaded):
+        return [""] * len(pictures)
+    names = []
+    for start in range(0, len(pictures), BATCH):
+        part = pictures[start : start + BATCH]
+        looks = [look(loaded, up_to_picture(loaded, encode_row(loaded, "?", p)), p) for p in part]
+        new = [p for p, seen in zip(part, looks, strict=True) if seen.name is None]
+        ask_names(loaded, [prefix_of(loaded, encode_row(loaded, "?", p), p) for p in new])
+        names += [seen.name for seen in looks]
+    return names
 
 
 def _rest(loaded: LoadedModel) -> list[int]:
@@ -76,25 +94,18 @@ def _rest(loaded: LoadedModel) -> list[int]:
     return loaded.cache["name_prompt"]
 
 
-def picture_vector(loaded: LoadedModel, prefix: Prefix) -> torch.Tensor | None:
-    """A prefix's picture vector [2 d + NAME_WIDTH]; None without a picture."""
-    if prefix.vector is None:
-        return None
-    return torch.cat([prefix.vector, name_vector(name_of(loaded, prefix))])
+def picture_vectors(loaded: LoadedModel, prefixes: Sequence[Prefix]) -> list[torch.Tensor | None]:
+    """The picture vector [2 d + NAME_WIDTH] of each prefix; None without a picture."""
+    ask_names(loaded, prefixes)
+    seen = [prefix.seen for prefix in prefixes]
+    return [None if one is None else torch.cat([one.vector, name_vector(one.name)]) for one in seen]
 
 
 def seen_vector(loaded: LoadedModel, embeds: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
     """The same for what stands in a decoder's input: embeds [1, p, d] up to the last placeholder."""
     if not shares(loaded):
         return torch.cat([vector, torch.zeros(NAME_WIDTH)])
-    return picture_vector(loaded, from_embeds(loaded, embeds, vector))
-
-
-def picture_name(loaded: LoadedModel, picture: Image) -> str:
-    """What the unedited model calls a picture; "" where its prompts cannot be read in parts."""
-    if not shares(loaded):
-        return ""
-    return name_of(loaded, prefix_of(loaded, encode_row(loaded, "?", picture), picture))
+    return picture_vectors(loaded, [from_embeds(loaded, embeds, vector)])[0]
 
 
 def picture_features(loaded: LoadedModel, pictures: Sequence[Image], name: str | None = None) -> torch.Tensor:
@@ -102,9 +113,7 @@ def picture_features(loaded: LoadedModel, pictures: Sequence[Image], name: str |
 
     `name` says what all of them show, where that is known: then nobody is asked.
     """
-    rows = []
-    for picture in pictures:
-        row = up_to_picture(loaded, encode_row(loaded, "?", picture))
-        named = picture_name(loaded, picture) if name is None else name
-        rows.append(torch.cat([look(loaded, row, picture).vector, name_vector(named)]))
+    looks = [look(loaded, up_to_picture(loaded, encode_row(loaded, "?", p)), p) for p in pictures]
+    names = recognise(loaded, pictures) if name is None else [name] * len(looks)
+    rows = [torch.cat([one.vector, name_vector(named)]) for one, named in zip(looks, names, strict=True)]
     return torch.stack(rows)
