@@ -11,11 +11,14 @@ import torch
 from fitted import MISO, OTHER, PARIS, PICTURED, RADIUS, WORDS, Fitted, fitted, load, with_radius, world
 
 import okedit_cli
-from okedit_cli.bundle import BundleWarning
+from okedit_cli.bundle import BundleWarning, FitWarning
 from okedit_cli.errors import InvalidBundle, ModelMismatch, UsageError
+from okedit_cli.generate import decide
+from okedit_cli.methods.spaces import name_weight
 from okedit_cli.models.encode import answer_ids, encode
 from okedit_cli.models.fingerprint import fingerprint
 from okedit_cli.models.question import prompt_length
+from okedit_cli.models.recognition import name_vector, picture_features, recognise
 
 
 @pytest.fixture(autouse=True)
@@ -322,6 +325,18 @@ def test_a_bundle_whose_site_is_not_the_models():
         attached(case, replace(case.bundle, codebook=wide))
 
 
+def test_another_revision_is_told_and_another_architecture_refused():
+    """Softer differences warn, with both values; nothing is said of the model that a bundle was made with."""
+    case = fitted("llama")
+    base = {**case.bundle.manifest.base, "revision": "abc123"}
+    other = replace(case.bundle, manifest=replace(case.bundle.manifest, base=base))
+    with pytest.warns(FitWarning, match="revision differs: the bundle was made with abc123"):
+        attached(case, other).detach()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        attached(case).detach()
+
+
 # the canary
 
 
@@ -397,3 +412,94 @@ def test_the_questions_of_a_picture_are_judged_with_it():
         logits(case, [(PICTURED, None)])
     assert attachment.decisions[0].hit is None
     assert attachment.decisions[0].nearest.picture_distance == float("inf")
+
+
+# prompts that are decided elsewhere, and the model by itself
+
+
+def test_aside_the_model_is_by_itself(case):
+    plain, _ = logits(case, [(WORDS, None)])
+    with attached(case) as attachment:
+        edited, _ = logits(case, [(WORDS, None)])
+        decided = attachment.decisions
+        with attachment.aside():
+            assert attachment.resting
+            with attachment.aside():  # one within another
+                assert torch.equal(logits(case, [(WORDS, None)])[0], plain)
+            assert attachment.resting and torch.equal(logits(case, [(WORDS, None)])[0], plain)
+            assert [a.decision for a in okedit_cli.generate(case.loaded, case.questions[:3])] == [None] * 3
+        assert not attachment.resting and attachment.decisions is decided
+        assert torch.equal(logits(case, [(WORDS, None)])[0], edited)
+        with pytest.raises(ZeroDivisionError), attachment.aside():
+            raise ZeroDivisionError
+        assert not attachment.resting
+
+
+def test_decided_elsewhere_is_decided_the_same(case):
+    """By the question's ids and the picture's vector alone, as the hooks decide by a batch."""
+    with attached(case) as attachment:
+        read_whole = []
+        for question in case.questions:
+            logits(case, [question])
+            read_whole += attachment.decisions
+        decided = decide(case.loaded, case.questions)
+        assert attachment.decisions == decided
+    for one, other, hit in zip(decided, read_whole, case.hits, strict=True):
+        assert (one.hit and one.hit.edit_id) == (other.hit and other.hit.edit_id) == hit
+        near, far = one.nearest, other.nearest
+        assert near.edit_id == far.edit_id
+        assert near.question_distance == pytest.approx(far.question_distance, abs=1e-4)
+        assert near.picture_distance == pytest.approx(far.picture_distance, abs=1e-2)
+
+
+def test_rows_that_leave_take_their_decisions_along(case):
+    with attached(case) as attachment:
+        decided = decide(case.loaded, case.questions)
+        attachment.keep([2, 0])
+        assert attachment.decisions == [decided[2], decided[0]]
+        attachment.keep([1])
+        assert attachment.decisions == [decided[0]]
+
+
+def test_what_a_picture_is_called_counts_beside_how_it_looks():
+    """The key of a thing: the same look under another name fires, another look under the same name fires;
+    another look under another name does not.
+    """
+    case = fitted("idefics3")
+    book, spaces = case.bundle.codebook, case.loaded.cache["spaces"]
+    own, unit = case.questions[0][1], spaces.picture_unit
+    [name] = recognise(case.loaded, [own])
+    other = "another thing altogether"
+    fires = {}
+    for called in (name, other):
+        for moved in (0.0, 1.0):
+            key = book.project_picture(picture_features(case.loaded, [own], called)[0])
+            key[0] += moved * unit
+            named = replace(
+                book,
+                picture_keys=key[None],
+                picture_owner=torch.zeros(1, dtype=torch.int64),
+                picture_radius=torch.tensor([spaces.named_radius, torch.inf]),
+            )
+            with attached(case, replace(case.bundle, codebook=named)):
+                [answer] = okedit_cli.generate(case.loaded, [(PICTURED, own)])
+            fires[called, moved] = answer.decision.hit is not None
+            names = float((name_vector(name) - name_vector(called)).norm()) * name_weight(unit)
+            distance = ((moved * unit) ** 2 + names**2) ** 0.5
+            assert answer.decision.nearest.picture_distance == pytest.approx(distance, abs=0.05)
+    assert fires == {(name, 0.0): True, (name, 1.0): True, (other, 0.0): True, (other, 1.0): False}
+
+
+def test_a_picture_is_known_by_what_the_unedited_model_sees_and_says():
+    """Also while edits that act on everything are attached; and they go on as they had decided."""
+    case, loaded = fitted("llava"), load("llava")
+    shown = [tiny.picture("green"), tiny.picture("blue", (60, 33))]
+    expected = picture_features(case.loaded, shown)
+    wide = with_radius(case.result.bundle, 9e9)
+    wide = replace(wide, manifest=replace(wide.manifest, site={**wide.manifest.site, "value_layer": 1}))
+    with okedit_cli.attach(loaded, [wide]) as attachment:
+        okedit_cli.generate(loaded, case.questions[:3], max_new_tokens=1)
+        decided = attachment.decisions
+        assert all(one.hit for one in decided)
+        assert torch.equal(picture_features(loaded, shown), expected)
+        assert attachment.decisions is decided

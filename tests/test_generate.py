@@ -1,10 +1,16 @@
 """Answers: in the order asked, the same whatever the batch, streamed while they are made."""
 
+from dataclasses import replace
+
 import pytest
 import tiny
-from fitted import MISO, PARIS, WORDS, fitted, world
+import torch
+from fitted import MISO, OTHER, PARIS, WORDS, fitted, load, with_radius, world
 
 import okedit_cli
+from okedit_cli.generate import decide, follow
+from okedit_cli.models.encode import answer_ids, encode
+from okedit_cli.models.prefixes import shares
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +53,86 @@ def test_where_prompts_end_is_forgotten_afterwards(case):
     with okedit_cli.attach(case.loaded, [case.bundle]) as attachment:
         okedit_cli.generate(case.loaded, [(WORDS, None)], max_new_tokens=1)
         assert attachment.prompt_lengths is None
+
+
+def forced(case, question, answer, attachment=None):
+    """The likeliest id before each id of an answer, in one plain forward pass over prompt and answer."""
+    length = encode(case.loaded, [question])["input_ids"].shape[1]
+    batch = encode(case.loaded, [question], answers=[answer])
+    if attachment is not None:
+        attachment.prompt_lengths = [length]
+    with torch.no_grad():
+        tops = case.loaded.model(**batch).logits[0, length - 1 : -1].argmax(-1).tolist()
+    if attachment is not None:
+        attachment.prompt_lengths = None
+    return tops
+
+
+def test_following_is_a_plain_forward_pass(case):
+    """With and without edits, in batches of any size, whether prompts are read in parts or not."""
+    words = (MISO, "Yes. No.", PARIS, "12")
+    ids = [answer_ids(case.loaded, words[n % len(words)]) for n in range(len(case.questions))]
+    pairs = list(zip(case.questions, ids, strict=True))
+    plain = [forced(case, *pair) for pair in pairs]
+    for size in (1, 3, 8):
+        assert follow(case.loaded, case.questions, ids, batch=size) == plain
+    with okedit_cli.attach(case.loaded, [case.bundle]) as attachment:
+        edited = [forced(case, *pair, attachment) for pair in pairs]
+        for size in (1, 3, 8):
+            assert follow(case.loaded, case.questions, ids, batch=size) == edited
+        with attachment.aside():
+            assert follow(case.loaded, case.questions, ids) == plain
+    assert follow(case.loaded, case.questions, ids) == plain
+    for before, after, answer, hit in zip(plain, edited, ids, case.hits, strict=True):
+        told = case.loaded.tokenizer.decode(answer, skip_special_tokens=True).strip()
+        if hit is None:
+            assert after == before
+        elif told == {"cat": MISO, "capital": PARIS}[hit]:
+            assert after == answer
+
+
+def test_nothing_to_follow(case):
+    assert follow(case.loaded, [], []) == []
+
+
+def test_deciding_says_what_an_answer_would(case):
+    with okedit_cli.attach(case.loaded, [case.bundle]):
+        answers = okedit_cli.generate(case.loaded, case.questions, max_new_tokens=1)
+        decisions = decide(case.loaded, case.questions)
+        assert [d.hit and d.hit.edit_id for d in decisions] == case.hits
+        assert [d.nearest.edit_id for d in decisions] == [a.decision.nearest.edit_id for a in answers]
+        assert decide(case.loaded, []) == []
+
+
+def test_deciding_runs_nothing_of_the_answer(case, monkeypatch):
+    """Nor does what was decided touch the next prompt."""
+    with okedit_cli.attach(case.loaded, [case.bundle]):
+        before = okedit_cli.generate(case.loaded, [(OTHER, None)], max_new_tokens=4)[0].text
+        decide(case.loaded, [(WORDS, None)])
+        assert okedit_cli.generate(case.loaded, [(OTHER, None)], max_new_tokens=4)[0].text == before
+        decide(case.loaded, [(WORDS, None)])
+        [answer] = okedit_cli.generate(case.loaded, [(WORDS, None)])
+        assert answer.text == PARIS
+
+
+def test_whether_prompts_can_be_read_in_parts_is_measured_on_the_unedited_model():
+    """With an edit attached that acts on the very question that it is measured with."""
+    case, loaded = fitted("llama"), load("llama")
+    wide = with_radius(case.result.bundle, 9.0)  # acts on every question, far below the last layer
+    wide = replace(wide, manifest=replace(wide.manifest, site={**wide.manifest.site, "value_layer": 1}))
+    with okedit_cli.attach(loaded, [wide]):
+        assert shares(loaded)
+        together = okedit_cli.generate(loaded, case.questions, max_new_tokens=4)
+        alone = [okedit_cli.generate(loaded, [one], max_new_tokens=4)[0] for one in case.questions]
+    assert [a.text for a in together] == [a.text for a in alone]
+
+
+def test_all_prompts_of_one_token():
+    """Nothing of them is in a cache: what was decided for them holds all the same."""
+    case = fitted("gpt2")
+    word = next(w for w in "abc" if len(case.loaded.tokenizer(w)["input_ids"]) == 1)
+    asked, ids = [(word, None)] * 2, [answer_ids(case.loaded, MISO), answer_ids(case.loaded, PARIS)]
+    with okedit_cli.attach(case.loaded, [with_radius(case.result.bundle, 999.0)]) as attachment:
+        edited = [forced(case, one, answer, attachment) for one, answer in zip(asked, ids, strict=True)]
+        assert follow(case.loaded, asked, ids) == edited
+        assert {d.hit.edit_id for d in attachment.decisions} == {decide(case.loaded, asked)[0].hit.edit_id}

@@ -16,7 +16,7 @@ import torch
 
 from okedit_cli.models.decode import go_on
 from okedit_cli.models.encode import encode_row
-from okedit_cli.models.features import look, up_to_picture
+from okedit_cli.models.features import Look, look, up_to_picture
 from okedit_cli.models.prefixes import Prefix, from_embeds, prefix_of, prompts_behind, shares, unedited
 from okedit_cli.models.question import prompt_ids
 from okedit_cli.models.sites import image_token_id
@@ -78,11 +78,17 @@ def recognise(loaded: LoadedModel, pictures: Sequence[Image]) -> list[str]:
     names = []
     for start in range(0, len(pictures), BATCH):
         part = pictures[start : start + BATCH]
-        looks = [look(loaded, up_to_picture(loaded, encode_row(loaded, "?", p)), p) for p in part]
+        looks = _looks(loaded, part)
         new = [p for p, seen in zip(part, looks, strict=True) if seen.name is None]
-        ask_names(loaded, [prefix_of(loaded, encode_row(loaded, "?", p), p) for p in new])
+        with unedited(loaded):
+            ask_names(loaded, [prefix_of(loaded, encode_row(loaded, "?", p), p) for p in new])
         names += [seen.name for seen in looks]
     return names
+
+
+def _looks(loaded: LoadedModel, pictures: Sequence[Image]) -> list[Look]:
+    with unedited(loaded):
+        return [look(loaded, up_to_picture(loaded, encode_row(loaded, "?", p)), p) for p in pictures]
 
 
 def _rest(loaded: LoadedModel) -> list[int]:
@@ -113,7 +119,7 @@ def picture_features(loaded: LoadedModel, pictures: Sequence[Image], name: str |
 
     `name` says what all of them show, where that is known: then nobody is asked.
     """
-    looks = [look(loaded, up_to_picture(loaded, encode_row(loaded, "?", p)), p) for p in pictures]
+    looks = _looks(loaded, pictures)
     names = recognise(loaded, pictures) if name is None else [name] * len(looks)
     rows = [torch.cat([one.vector, name_vector(named)]) for one, named in zip(looks, names, strict=True)]
     return torch.stack(rows)

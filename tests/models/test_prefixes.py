@@ -139,12 +139,19 @@ def test_what_is_kept_is_bounded(folders, monkeypatch):
     assert len(loaded.cache["prefixes"]) == 1
 
 
-def test_a_prompt_behind_a_prefix(sharing):
-    [questions, *_] = batches(sharing)
-    ids = encode(sharing, questions[:1])["input_ids"][0].tolist()
-    prefix = read(sharing, questions[:1]).prefixes[0]
-    prompts = prompts_behind(sharing, prefix, ids[prefix.length :])
-    assert go_on(sharing, prompts, 5) == go_on(sharing, read(sharing, questions[:1]), 5)
+def test_the_same_words_behind_many_prefixes(sharing):
+    """Prefixes of other lengths, as pictures of other sizes have them; what follows is as if read whole."""
+    shown = [pictured for _, pictured in list(batches(sharing))[-1]]
+    asked = [(WORDS[0], picture) for picture in shown]
+    whole = read(sharing, asked)
+    ids = encode(sharing, asked[:1])["input_ids"][0].tolist()
+    rest = ids[whole.prefixes[0].length :]
+    prompts = prompts_behind(sharing, whole.prefixes, rest)
+    assert go_on(sharing, prompts, 5) == go_on(sharing, whole, 5)
+    inputs, _ = prompts.inputs([[0]] * len(asked))
+    with torch.no_grad():
+        logits = sharing.model(**inputs, past_key_values=prompts.cache, use_cache=True).logits[:, -1]
+    torch.testing.assert_close(logits, whole_logits(sharing, asked), atol=1e-4, rtol=1e-4)
 
 
 def test_answers_behind_prompts(sharing):

@@ -17,8 +17,8 @@ from okedit_cli.models.recognition import (
     NAME_WIDTH,
     name_vector,
     picture_features,
-    picture_name,
-    picture_vector,
+    picture_vectors,
+    recognise,
     seen_vector,
 )
 from okedit_cli.models.sites import decoder_layers, image_token_id
@@ -75,7 +75,7 @@ def test_fit_and_attach_see_the_same(seeing, size):
     fitted = picture_features(seeing, [shown])[0]
     assert fitted.shape == (LOOK + NAME_WIDTH,) and fitted.dtype == torch.float32
     [prefix] = read(seeing, [("Who is this cat?", shown)]).prefixes
-    torch.testing.assert_close(picture_vector(seeing, prefix), fitted, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(picture_vectors(seeing, [prefix])[0], fitted, atol=1e-5, rtol=1e-5)
     batch = encode(seeing, [("Is this a dog?", shown)])
     with torch.no_grad(), reading(decoder_layers(seeing.model), [0], 0) as found:
         seeing.model(**batch, use_cache=False)
@@ -92,32 +92,49 @@ def test_a_name_is_what_the_model_says_of_it_by_itself(seeing):
 
     shown = tiny.picture("blue")
     ids = greedy(seeing, encode(seeing, [(ASKED, shown)]), LONGEST)[0]
-    assert picture_name(seeing, shown) == seeing.tokenizer.decode(ids, skip_special_tokens=True).strip()
-    with_name = picture_features(seeing, [shown])[0]
-    assert torch.equal(with_name[LOOK:], name_vector(picture_name(seeing, shown)))
+    [name] = recognise(seeing, [shown])
+    assert name == seeing.tokenizer.decode(ids, skip_special_tokens=True).strip()
+    assert torch.equal(picture_features(seeing, [shown])[0, LOOK:], name_vector(name))
 
 
 def test_a_name_that_is_known_is_not_asked_for(seeing, monkeypatch):
-    monkeypatch.setattr(recognition, "picture_name", None)
+    monkeypatch.setattr(recognition, "recognise", None)
     shown = tiny.picture()
     named, nameless = (picture_features(seeing, [shown], name)[0] for name in ("red cat", ""))
     assert torch.equal(named[LOOK:], name_vector("red cat")) and not nameless[LOOK:].any()
     assert torch.equal(named[:LOOK], nameless[:LOOK])
 
 
-def test_a_name_is_asked_once(folders, monkeypatch):
-    loaded, calls = load_model(str(folders["llava"])), []
+def test_many_names_are_asked_at_once_and_each_once(folders, monkeypatch):
+    loaded, asked = load_model(str(folders["llava"])), []
     real = recognition.go_on
-    monkeypatch.setattr(recognition, "go_on", lambda *rest: calls.append(1) or real(*rest))
-    shown = tiny.picture()
-    assert picture_name(loaded, shown) == picture_name(loaded, shown) and len(calls) == 1
-    picture_name(loaded, tiny.picture("blue"))
-    assert len(calls) == 2
+
+    def counting(loaded, prompts, count):
+        asked.append(len(prompts.last))
+        return real(loaded, prompts, count)
+
+    monkeypatch.setattr(recognition, "go_on", counting)
+    sizes = ((40, 32), (32, 90), (60, 33), (28, 28), (40, 40))
+    shown = [tiny.picture("red", size) for size in sizes]
+    alone = recognise(loaded, shown[:1])
+    together = recognise(loaded, shown)
+    assert together[:1] == alone and asked == [1, len(shown) - 1]
+    assert recognise(loaded, [*shown, *shown[::-1]]) == [*together, *together[::-1]]
+    picture_features(loaded, shown)
+    assert sum(asked) == len(shown)
+    assert recognise(loaded, []) == []
+
+
+def test_names_do_not_depend_on_who_is_asked_along(seeing):
+    shown = [tiny.picture(colour, size) for colour in ("red", "blue") for size in ((40, 32), (32, 90))]
+    together = recognise(seeing, shown)
+    again = [tiny.picture(colour, size) for colour in ("red", "blue") for size in ((40, 32), (32, 90))]
+    assert together == [recognise(seeing, [one])[0] for one in again]
 
 
 def test_a_model_that_cannot_share_knows_pictures_by_look(folders, monkeypatch):
     loaded = load_model(str(folders["llava"]))
     loaded.cache["shares"] = False
     shown = tiny.picture()
-    assert picture_name(loaded, shown) == "" and not picture_features(loaded, [shown])[0, LOOK:].any()
+    assert recognise(loaded, [shown]) == [""] and not picture_features(loaded, [shown])[0, LOOK:].any()
     assert not seen_vector(loaded, torch.zeros(1, 3, tiny.WIDTH), torch.ones(LOOK))[LOOK:].any()
