@@ -79,9 +79,12 @@ def recognise(loaded: LoadedModel, pictures: Sequence[Image]) -> list[str]:
     for start in range(0, len(pictures), BATCH):
         part = pictures[start : start + BATCH]
         looks = _looks(loaded, part)
-        new = [p for p, seen in zip(part, looks, strict=True) if seen.name is None]
+        new = [(p, seen) for p, seen in zip(part, looks, strict=True) if seen.name is None]
         with unedited(loaded):
-            ask_names(loaded, [prefix_of(loaded, encode_row(loaded, "?", p), p) for p in new])
+            prefixes = [prefix_of(loaded, encode_row(loaded, "?", p), p) for p, _ in new]
+            ask_names(loaded, prefixes)
+        for (_, seen), prefix in zip(new, prefixes, strict=True):
+            seen.name = prefix.seen.name  # another look where memory is short
         names += [seen.name for seen in looks]
     return names
 

@@ -125,6 +125,19 @@ def test_many_names_are_asked_at_once_and_each_once(folders, monkeypatch):
     assert recognise(loaded, []) == []
 
 
+@pytest.mark.parametrize("kept", ["looks", "prefixes", "both"])
+def test_names_when_little_is_kept(folders, monkeypatch, kept):
+    """Pictures of a large model do not all stay in memory until they have been named."""
+    shown = [tiny.picture("red", size) for size in ((40, 32), (32, 90), (60, 33))]
+    expected = recognise(load_model(str(folders["llava"])), shown)
+    if kept != "prefixes":
+        monkeypatch.setattr("okedit_cli.models.features.LOOKS_BYTES", 1)
+    if kept != "looks":
+        monkeypatch.setattr("okedit_cli.models.prefixes.KEPT_BYTES", 1)
+    loaded = load_model(str(folders["llava"]))
+    assert recognise(loaded, shown) == expected == recognise(loaded, shown)
+
+
 def test_names_do_not_depend_on_who_is_asked_along(seeing):
     shown = [tiny.picture(colour, size) for colour in ("red", "blue") for size in ((40, 32), (32, 90))]
     together = recognise(seeing, shown)
