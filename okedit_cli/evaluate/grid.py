@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from okedit_cli.evaluate.case import Case, Probe
 from okedit_cli.wording import normal
@@ -43,9 +44,12 @@ def _cells(case: Case, ring: Sequence[Case], place: int) -> tuple[Probe, ...]:
     cells = [Probe(case.prompt, None, (), "none/edit")]
     around = [ring[(place + step) % len(ring)] for step in range(1, min(len(ring), _LOOKED_AT))]
     fitting = [other for other in around if other.picture != case.picture and other.target != case.target]
-    other = next((one for one in fitting if one.kind == case.kind), next(iter(fitting), None))
+    # what the edit is to reach is no other picture, whatever the data set shows elsewhere
+    own = {case.picture, *case.pictures, *case.train.pictures}
+    strangers = [other for other in fitting if _shown(other) not in own]
+    other = next((one for one in strangers if one.kind == case.kind), next(iter(strangers), None))
     if other is not None:
-        shown = other.picture_locality[0].picture if other.picture_locality else other.picture
+        shown = _shown(other)
         strange = other.specificity[0].prompt if other.specificity else other.prompt
         cells.append(Probe(case.prompt, shown, (), "other/edit"))
         cells.append(Probe(strange, shown, (), "other/other"))
@@ -55,6 +59,11 @@ def _cells(case: Case, ring: Sequence[Case], place: int) -> tuple[Probe, ...]:
     if strange is not None:
         cells.append(Probe(strange, case.picture, (), "edit/other"))
     return tuple(cells)
+
+
+def _shown(case: Case) -> Path | None:
+    """A picture that the case does not edit; its own where it has no other."""
+    return case.picture_locality[0].picture if case.picture_locality else case.picture
 
 
 def _others(case: Case) -> list[str]:

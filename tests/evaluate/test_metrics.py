@@ -20,7 +20,7 @@ from okedit_cli.evaluate.metrics import (
     wilson,
 )
 from okedit_cli.evaluate.records import Decision, Record, from_json, to_json
-from okedit_cli.evaluate.scoring import aggregate, failures, scope_of
+from okedit_cli.evaluate.scoring import ARTIST, NAMED, aggregate, failures, scope_of
 
 SHARES = st.floats(0, 1, allow_nan=False)
 
@@ -142,6 +142,35 @@ def test_cells_kinds_and_teacher_forcing_are_reported_apart():
     assert figure(records, "port", "exact", kind="flag").value == 1
     assert figure(records, "port", "forced").value == 0.75
     assert figure(records, "port", "pre_forced").value == 0.25
+
+
+def test_other_artists_drawings_that_the_model_names_right_are_reported_apart():
+    """Where it names both the edit's picture and the drawing: an edit can reach it by name. No views."""
+    right, wrong = (
+        {"before": "An eagle.", "truth": ("eagle", "kite")},
+        {"before": "hat", "truth": ("eagle",)},
+    )
+    records = [
+        record("both", **right), record("both", "i_gen", cell="artist", **right),
+        record("both", "i_gen", cell="artist", after="no", **wrong),
+        record("both", "i_gen", cell="view", after="no", **right),
+        record("drawing", **wrong), record("drawing", "i_gen", cell="artist", after="no", **right),
+        record("edit", **right), record("edit", "i_gen", cell="artist", after="no", **wrong),
+        record("late", **right), record("late", "i_gen", cell="artist", after="no", **right),
+    ]  # fmt: skip
+    named = figure(records, "i_gen", "exact", cell=NAMED)
+    assert (named.value, named.cases, named.questions) == (0.5, 2, 2)
+    artist = figure(records, "i_gen", "exact", cell=ARTIST)
+    assert (artist.value, artist.cases, artist.questions) == (pytest.approx(0.125), 4, 5)
+    assert figure(records, "i_gen", "exact", cell="view").value == 0
+    assert figure(records, "i_gen", "pre_exact", cell=NAMED).value == 0
+
+
+def test_without_drawings_that_are_named_right_there_is_no_such_cell():
+    untold = [record("a"), record("a", "i_gen", cell="artist")]
+    views = [record("a", truth=("cat",)), record("a", "i_gen", cell="view", truth=("cat",))]
+    for records in (untold, views):
+        assert NAMED not in {found.cell for found in aggregate(records)}
 
 
 def test_a_negative_that_another_edit_is_about_does_not_count():

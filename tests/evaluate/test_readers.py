@@ -148,6 +148,31 @@ def test_okedit_keeps_what_may_be_fitted_apart(tmp_path):
     assert fact.rephrases == ("Train bird?",) and fact.images == (tmp_path / "t.png",)
 
 
+def test_okedit_tells_what_its_other_pictures_are(tmp_path):
+    kinds = ["view"] * 4 + ["artist"] * 6
+    _, case = one(tmp_path, {**OKEDIT, "image_rephrase_kind": kinds})
+    assert [cell for *_, cell in asked(case, "i_gen")] == kinds and case.truth == ("eagle",)
+    assert [cell for *_, cell in asked(one(tmp_path, OKEDIT)[1], "i_gen")] == [""] * 10
+    with pytest.raises(InvalidFacts, match="row 1: image_rephrase_kind has 2 entries for 10 pictures"):
+        one(tmp_path, {**OKEDIT, "image_rephrase_kind": ["view", "artist"]})
+
+
+@pytest.mark.parametrize(
+    ("right", "found"),
+    [
+        (["cat", "dog"], [("cat",), ("dog",)]), ("cat", [("cat",)] * 2), ([], [(), ()]),
+        (["cat", "dog", "cow"], [("cat", "dog", "cow")] * 2),
+    ],
+)  # fmt: skip
+def test_okedit_has_an_answer_for_each_of_its_other_pictures(tmp_path, right, found):
+    """Or one for all, or none at all."""
+    row = {**OKEDIT, "locality_image": ["l.png", "m.png"], "locality_answer": right}
+    _, case = one(tmp_path, row)
+    told = asked(case, "i_loc")
+    assert [picture for _, picture, *_ in told] == [tmp_path / "l.png", tmp_path / "m.png"]
+    assert [answers for *_, answers, _ in told] == found
+
+
 def test_okedit_in_the_authors_two_files(tmp_path):
     row = {
         "question_id": 7,

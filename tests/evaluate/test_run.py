@@ -56,6 +56,13 @@ def test_a_value_that_is_always_on_keeps_nothing():
     assert found["single", "near", "same"] == found["single", "t_loc", "same"] == 0
 
 
+def test_what_pictures_show_is_told_where_it_is_judged():
+    found = [dataclasses.replace(case, truth=("an owl", "owl")) for case in cases(2)]
+    records = ran(FakeBench(), found)
+    assert {r.metric for r in records if r.truth} == {"rel", "i_gen"}
+    assert {r.truth for r in records if r.metric in ("rel", "i_gen")} == {("an owl", "owl")}
+
+
 def test_the_unedited_model_is_asked_each_question_once():
     bench = FakeBench()
     ran(bench, cases(4), Plan("sequential", edits=(2, 4)))
