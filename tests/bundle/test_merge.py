@@ -179,12 +179,12 @@ def _contradictions(bundle: Bundle) -> set:
 
 
 def test_the_newest_or_the_first_wins_and_the_table_says_so():
-    a, b = lay(("cat", "Miso", 0.0, 1.0)), lay(("cat", "Rex", 1.5, 1.0))
+    a, b = lay(("cat", "Miso", 0.0, 1.0)), lay(("cat", "Rex", 0.75, 1.0))
     merged, report = merge([a, b], on_conflict="newest")
     assert [(fact["id"], fact["answer"]) for fact in merged.manifest.facts] == [("cat", "Rex")]
     assert report.dropped == ["cat"] and merged.manifest.dropped[0]["answer"] == "Miso" and report.total == 1
     (told,) = report.conflicts
-    assert told.answers == ("Miso", "Rex") and told.distances == (1.5, 0.0)
+    assert told.answers == ("Miso", "Rex") and told.distances == (0.75, 0.0)
     assert told.radii == ((1.0, 1.0), (1.0, 1.0)) and told.action == "kept cat"
     merged, _ = merge([a, b], on_conflict="first")
     assert merged.manifest.facts[0]["answer"] == "Miso"
@@ -192,7 +192,7 @@ def test_the_newest_or_the_first_wins_and_the_table_says_so():
 
 def test_error_refuses_and_names_both():
     with pytest.raises(MergeConflict, match="1 pairs.*'a'.*Miso.*'b'.*Rex") as caught:
-        merge([lay(("a", "Miso", 0.0, 1.0)), lay(("b", "Rex", 1.5, 1.0))], on_conflict="error")
+        merge([lay(("a", "Miso", 0.0, 1.0)), lay(("b", "Rex", 0.75, 1.0))], on_conflict="error")
     assert caught.value.report.total == 1 and caught.value.hint
 
 
@@ -214,6 +214,18 @@ def test_answers_that_say_the_same_do_not_conflict_and_touching_scopes_do_not_me
         [lay(("a", "Miso", 0.0, 1.0)), lay(("b", " miso. ", 0.5, 1.0), ("c", "Rex", 2.0, 1.0))]
     )
     assert ids(merged) == ["a", "b", "c"] and report.total == 0
+
+
+def test_scopes_conflict_where_one_holds_the_others_key():
+    """That they overlap is none: between two keys the nearer one wins."""
+    _, report = merge([lay(("a", "Miso", 0.0, 1.0)), lay(("b", "Rex", 1.5, 1.0))])
+    assert report.total == 0
+    for radii in ((2.0, 0.25), (0.25, 2.0)):
+        one, other = (
+            lay((name, answer, place, radius))
+            for name, answer, place, radius in zip("ab", ("Miso", "Rex"), (0.0, 1.5), radii, strict=True)
+        )
+        assert merge([one, other])[1].total == 1
 
 
 def test_an_open_channel_meets_everything_in_it():
@@ -254,7 +266,7 @@ def test_ranks_and_dtypes_are_widened_without_rounding(tmp_path):
 
 
 def test_a_merged_bundle_with_records_survives_the_disk(tmp_path):
-    merged, _ = merge([lay(("a", "Miso", 0.0, 1.0)), lay(("b", "Rex", 1.5, 1.0))])
+    merged, _ = merge([lay(("a", "Miso", 0.0, 1.0)), lay(("b", "Rex", 0.75, 1.0))])
     merged.save(tmp_path / "x")
     back = Bundle.load(tmp_path / "x", verify=True)
     assert same(back, merged) and back.manifest.unknown == []
@@ -271,7 +283,7 @@ def test_a_merged_bundle_with_records_survives_the_disk(tmp_path):
     lambda b: [b.extras.pop(name) for name in list(b.extras)],
 ])  # fmt: skip
 def test_records_that_are_not_whole_are_refused(tmp_path, monkeypatch, spoil):
-    merged, _ = merge([lay(("a", "Miso", 0.0, 1.0)), lay(("b", "Rex", 1.5, 1.0))])
+    merged, _ = merge([lay(("a", "Miso", 0.0, 1.0)), lay(("b", "Rex", 0.75, 1.0))])
     spoil(merged)
     monkeypatch.setattr("okedit_cli.bundle.bundle.check_records", lambda *_: None)
     merged.save(tmp_path / "x")

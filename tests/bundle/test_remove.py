@@ -67,7 +67,7 @@ def _meeting(bundle: Bundle) -> list[tuple[int, int]]:
         (i, j)
         for i in range(len(bundle))
         for j in range(i)
-        if abs(place[i] - place[j]) < radius[i] + radius[j]
+        if abs(place[i] - place[j]) < max(radius[i], radius[j])
     ]
 
 
@@ -90,17 +90,17 @@ def test_removing_in_two_steps_is_removing_at_once(made, data):
 
 
 def test_a_shrunk_edit_grows_back_as_far_as_the_others_allow():
-    a, b, c = lay(("a", "Miso", 0.0, 3.0)), lay(("b", "Rex", 2.0, 3.0)), lay(("c", "Ada", -4.0, 3.0))
+    a, b, c = lay(("a", "Miso", 0.0, 3.0)), lay(("b", "Rex", 2.0, 3.0)), lay(("c", "Ada", -2.5, 3.0))
     merged, _ = merge([a, b, c], on_conflict="shrink")
-    assert merged.codebook.picture_radius.tolist() == [1.0, 1.0, 2.0]
+    assert merged.codebook.picture_radius.tolist() == [1.0, 1.0, 1.25]
     left, report = remove(merged, ["b"])
-    assert left.codebook.picture_radius.tolist() == [2.0, 2.0] and report.regrown == ["a"]
+    assert left.codebook.picture_radius.tolist() == [1.25, 1.25] and report.regrown == ["a"]
     left, report = remove(left, ["c"])
     assert left.codebook.picture_radius.tolist() == [3.0] and left.extras == {}
 
 
 def test_a_record_goes_with_the_edit_that_caused_it_so_that_the_old_fact_can_return():
-    a, b = lay(("a", "Miso", 0.0, 1.0)), lay(("b", "Rex", 1.0, 1.0))
+    a, b = lay(("a", "Miso", 0.0, 1.0)), lay(("b", "Rex", 0.75, 1.0))
     left, report = remove(merge([a, b])[0], ["b"])
     assert report.forgotten == ["a"] and left.manifest.dropped == [] and left.extras == {}
     assert ids(merge([left, a])[0]) == ["a"]

@@ -53,6 +53,7 @@ class World:
     fitted: dict = field(default_factory=dict)
     asked: list = field(default_factory=list)
     attached: list = field(default_factory=list)
+    strictness: float | None = None
     hits: bool = True
     failure: BaseException | None = None
 
@@ -72,8 +73,8 @@ class World:
         )
 
     @contextlib.contextmanager
-    def attach(self, loaded, bundles):
-        self.attached = bundles
+    def attach(self, loaded, bundles, *, strictness=None):
+        self.attached, self.strictness = bundles, strictness
         yield
         self.attached = []
 
