@@ -292,6 +292,24 @@ def test_strictness_widens_and_narrows(case):
     assert attachment.decisions[0].hit.question_radius == RADIUS / 2
 
 
+def test_strictness_is_each_bundles_own_unless_told(case):
+    def strict(value):
+        settings = {**case.bundle.manifest.settings, "strictness": value}
+        return replace(case.bundle, manifest=replace(case.bundle.manifest, settings=settings))
+
+    def radius(*bundles, **options):
+        with attached(case, *bundles, **options) as attachment:
+            logits(case, [(WORDS, None)])
+        return attachment.decisions[0].nearest.question_radius
+
+    assert radius(strict(1.0)) == RADIUS / 2 and radius(strict(0)) == RADIUS * 1.5
+    assert radius(strict(1.0), strictness=0.5) == RADIUS == radius(case.bundle)
+    assert radius(strict(1.0), strict(0)) == RADIUS / 2  # equally near: the first
+    assert radius(strict(0), strict(1.0)) == RADIUS * 1.5
+    for wrong in ("1", None, -1, 2, float("nan")):  # as a file may say it
+        assert radius(strict(wrong)) == RADIUS
+
+
 def test_no_bundle_at_all(case):
     plain, _ = logits(case, [(WORDS, None)])
     with okedit_cli.attach(case.loaded, []) as attachment:

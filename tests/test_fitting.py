@@ -120,6 +120,27 @@ def test_the_layer_asked_for_carries_the_values():
     assert result.bundle.manifest.site["value_layer"] == 3 and result.reports[0].took
 
 
+def test_unchecked_the_same_bundle_and_reports_of_the_scopes():
+    case = fitted("llama")
+    whole, quick = (fit(case.loaded, case.facts, checked=checked) for checked in (True, False))
+    for one, other in zip(whole.reports, quick.reports, strict=True):
+        assert (one.id, one.d_pos, one.d_neg, one.radius, one.channel, one.kept_out) == (
+            other.id, other.d_pos, other.d_neg, other.radius, other.channel, other.kept_out
+        )  # fmt: skip
+        assert one.took and not other.took and other.positives == other.negatives == (0, 0)
+    books = [result.bundle.codebook.tensors() for result in (whole, quick)]
+    assert all(torch.equal(books[0][name], books[1][name]) for name in books[0])
+    assert all("report" in fact for fact in whole.bundle.manifest.facts)
+    assert not any("report" in fact for fact in quick.bundle.manifest.facts)
+
+
+def test_strictness_is_kept_in_the_bundle():
+    case = fitted("llama")
+    result = fit(case.loaded, case.facts[1:], strictness=1.0, checked=False)
+    assert result.bundle.manifest.settings["strictness"] == 1.0
+    assert "strictness" not in case.result.bundle.manifest.settings
+
+
 def test_progress_is_told_to_the_end_and_older_bundles_are_detached():
     case, told = fitted("llama"), {}
     attachment = okedit_cli.attach(case.loaded, [with_radius(case.result.bundle, 1.0)])

@@ -213,3 +213,13 @@ def test_broken_picture_is_named(tmp_path: Path):
 def test_many_facts_stay_quick(paths: list[Path]):
     facts = [Fact(f"f{i}", f"What is thing {i}?", "x", paths[i % 6]) for i in range(150)]
     assert len(build_samples(facts)) == 150
+
+
+def test_a_bank_without_questions_about_the_world(cat: Fact, monkeypatch):
+    from dataclasses import replace
+
+    bank = load_bank()
+    pictured = replace(bank, questions=tuple(group for group in bank.questions if group.about_picture))
+    monkeypatch.setattr("okedit_cli.negatives.load_bank", lambda: pictured)
+    samples = build_samples([cat])["cat"]
+    assert sum(s.cell == "edit/other" and s.origin == "bank" for s in samples) > 2

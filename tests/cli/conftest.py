@@ -118,7 +118,7 @@ def world(monkeypatch, tmp_path):
     monkeypatch.setattr(bundle, "check_fit", _check_fit)
     monkeypatch.setattr("okedit_cli.cli.ask._fingerprint", lambda loaded: {})
     monkeypatch.setattr("okedit_cli.models.mini.is_ready", lambda: True)
-    for name in ("MODEL", "DEVICE", "DTYPE", "METHOD", "LAYER", "SEED", "MAX_TOKENS", "DEBUG"):
+    for name in ("MODEL", "DEVICE", "DTYPE", "METHOD", "LAYER", "SEED", "MAX_TOKENS", "STRICTNESS", "DEBUG"):
         monkeypatch.delenv(f"OKEDIT_{name}", raising=False)
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (8, 6), "red").save("cat.png")

@@ -32,6 +32,14 @@ def test_every_bundle_in_the_folder_that_fits_is_attached_and_the_others_are_nam
     assert "warning: bundles/c.safetensors: dtype differs" in result.stderr
 
 
+def test_strictness_is_the_bundles_unless_told(okedit, bundles, world):
+    for told, env, found in (
+        ([], {}, None), (["--strictness", "0.75"], {}, 0.75), ([], {"OKEDIT_STRICTNESS": "0"}, 0.0),
+    ):  # fmt: skip
+        assert okedit("ask", "Who?", *told, env=env).exit_code == 0 and world.strictness == found
+    assert okedit("ask", "Who?", "--strictness", "1.5").exit_code == 2
+
+
 def test_quiet_leaves_the_warnings(okedit, bundles):
     assert okedit("ask", "Who?", "-q").stderr == "warning: bundles/c.safetensors: dtype differs\n"
 

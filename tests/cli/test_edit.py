@@ -21,6 +21,12 @@ def test_writes_a_bundle_and_prints_a_table(okedit, world):
     )
 
 
+def test_strictness_goes_into_the_bundle(okedit, world):
+    okedit("edit", "facts.yaml", "-o", "a", "--strictness", "0.8")
+    assert world.fitted["strictness"] == 0.8
+    assert okedit("edit", "facts.yaml", "-o", "a", "--strictness", "-1").exit_code == 2
+
+
 def test_flag_then_environment_then_fact_file_then_built_in(okedit, world):
     okedit(
         "edit",
