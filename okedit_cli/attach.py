@@ -18,13 +18,14 @@ import torch
 
 from okedit_cli.bundle import Bundle, FitWarning, check_fit
 from okedit_cli.bundle.canary import check_canary
+from okedit_cli.bundle.site import check_site
 from okedit_cli.edits.codebook import Match
-from okedit_cli.errors import InvalidBundle, UsageError
-from okedit_cli.models.features import QUESTIONS, hidden_of, pooled_picture, question_feature
+from okedit_cli.errors import UsageError
+from okedit_cli.models.features import hidden_of, pooled_picture, question_feature
 from okedit_cli.models.fingerprint import fingerprint
 from okedit_cli.models.question import prompt_length, question_token_ids
 from okedit_cli.models.recognition import NAMED, seen_vector
-from okedit_cli.models.sites import decoder_layers, hidden_size, image_token_id, mlp_of
+from okedit_cli.models.sites import decoder_layers, image_token_id, mlp_of
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
@@ -272,7 +273,7 @@ def attach(loaded: LoadedModel, bundles: Sequence[Bundle], *, strictness: float 
     for bundle in bundles:
         for words in check_fit(bundle.manifest, found):
             warnings.warn(words, FitWarning, stacklevel=2)
-        _check_site(loaded, bundle)
+        check_site(loaded, bundle)
         check_canary(loaded, bundle)
     before = loaded.cache.get("attachment")
     if before is not None:
@@ -285,25 +286,3 @@ def strictness_of(bundle: Bundle) -> float:
     """How strict a bundle was made to be: 0.5 is as fitted."""
     found = bundle.manifest.settings.get("strictness", STRICTNESS)
     return float(found) if isinstance(found, (int, float)) and 0 <= found <= 1 else STRICTNESS
-
-
-def _check_site(loaded: LoadedModel, bundle: Bundle) -> None:
-    """InvalidBundle unless the bundle's layers and widths are the model's."""
-    count, site, book = len(decoder_layers(loaded.model)), bundle.manifest.site, bundle.codebook
-    for name, first in (("key_layer", QUESTIONS), ("value_layer", 0)):  # below 0: questions go to an encoder
-        layer = site.get(name)
-        if type(layer) is not int or not first <= layer < count:
-            raise InvalidBundle(
-                f"the bundle's {name} is {layer!r}, expected {first} to {count - 1}.",
-                hint="make the bundle again",
-            )
-    asked = question_feature(loaded, [], site["key_layer"])
-    widths = {
-        "question_mean": (len(book.question_mean), len(asked)),
-        "value_bias": (book.value_bias.shape[1], hidden_size(loaded.model)),
-    }
-    for name, (found, width) in widths.items():
-        if found != width:
-            raise InvalidBundle(
-                f"tensor {name!r} is {found} wide, expected {width}.", hint="make the bundle again"
-            )
