@@ -1,11 +1,12 @@
-"""Train the question encoder: low-rank changes of all-MiniLM-L6-v2 that put questions with one meaning together.
+"""Train the question encoder: changes of all-MiniLM-L6-v2 that put questions of one meaning together.
 
-    python tools/bank/train_questions.py OUT.safetensors --fit DATA/fit.json [--steps 600]
+    python tools/bank/train_questions.py OUT.safetensors --fit DATA/fit.json [--steps 300]
 
 Supervised contrastive loss (Khosla et al. 2020) over groups of wordings: the bank's, those of
-picture_questions.yaml, those of relations.yaml with subjects put in (other subjects and other relations are the
-near negatives), and of the fit split of okedit-pictures. A seventh of every group is held back: from it comes the
-radius, the distance below which one in a hundred questions with another meaning would lie. No test split is read.
+picture_questions.yaml, those of relations.yaml with subjects put in (other subjects and other relations are
+the near negatives), and of the fit split of okedit-pictures. A seventh of every group is held back: from it
+comes the radius, the distance below which one in a hundred questions of another meaning would lie. No test
+split is read.
 """
 
 from __future__ import annotations
@@ -168,7 +169,7 @@ class Encoder(nn.Module):
 
 
 def contrast(vectors: torch.Tensor, groups: list[int], families: list[str]) -> torch.Tensor:
-    """The supervised contrastive loss of unit vectors [n, d]; pairs of one family and two groups count nothing."""
+    """The supervised contrastive loss of unit vectors [n, d]; of one family only equal groups count."""
     known = {family: number for number, family in enumerate(dict.fromkeys(families))}
     group, family = torch.tensor(groups), torch.tensor([known[f] for f in families])
     same = group[:, None] == group[None]
@@ -191,8 +192,8 @@ def held_back(group: Group) -> Group:
 def judge(encoder: Encoder, groups: list[Group]) -> dict[str, float]:
     """Nearest distances of held-back wordings to trained ones of their own group and of other families.
 
-    For an edit with eight keys: the radius that 1 % of strangers (one of each group, to those keys) enter, and how
-    many of the group's own held-back wordings it takes in.
+    For an edit of eight keys: the radius that 1 % of strangers (one of each group) enter, and how many of the
+    group's own held-back wordings it takes in.
     """
     chance = random.Random(1)
     strangers = [(g.family, chance.choice(h)) for g in groups if (h := held_back(g).wordings)]
@@ -229,7 +230,7 @@ def main() -> None:
     )
     parser.add_argument("out", type=Path)
     parser.add_argument("--fit", type=Path, required=True, help="fit.json of okedit-pictures")
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     torch.manual_seed(chosen.seed)
