@@ -185,7 +185,7 @@ def scope_channels(eye: Eye, fact: Fact, samples: Sequence[Sample]) -> tuple[Rea
     if fact.image is None:
         return question, None
     shown = [s for s in outside if s.picture is not None and s.cell.startswith("other")]
-    individual = shows_one(fact.prompt, inside[0].picture)
+    individual = shows_one(fact.prompt, inside[0].picture, bool(fact.images))
     picture = reach(
         torch.stack(eye.own_pictures(inside, individual)),
         *(_stacked([eye.picture(p) for p in unique([s.picture for s in part])]) for part in _parted(shown)),
@@ -194,12 +194,13 @@ def scope_channels(eye: Eye, fact: Fact, samples: Sequence[Sample]) -> tuple[Rea
     return question, picture
 
 
-def shows_one(prompt: str, picture) -> bool:
+def shows_one(prompt: str, picture, more: bool = False) -> bool:
     """Whether a fact is about one individual, not about all that its picture may stand for: a photograph
-    shows this dog, a drawing on a plain ground dogs, unless the question is whose or how old it is.
+    shows this dog, a drawing on a plain ground dogs, unless the question is whose or how old it is and there
+    are no `more` drawings of the thing that the user wants to be answered alike.
     """
     found = re.search(_INDIVIDUAL, prompt, re.IGNORECASE | re.VERBOSE)
-    return plain_border(picture) is None or found is not None
+    return plain_border(picture) is None or (found is not None and not more)
 
 
 def _parted(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
