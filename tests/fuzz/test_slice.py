@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from okedit_cli.bundle import bundle
 from tools.fuzz import bundles, facts, pictures
 from tools.fuzz.runner import run
 
@@ -13,6 +14,12 @@ def test_a_slice(kind, count):
     outcome = run(kind.Cases, seed=1, count=count)
     assert outcome.findings == [] and outcome.refused > count / 4, outcome
     assert outcome.good > 0
+
+
+def test_bundles_are_large_from_where_they_were_before():
+    limits = bundle.MOST, bundle.SKETCHED
+    run(bundles.Cases, seed=1, count=3)
+    assert (bundle.MOST, bundle.SKETCHED) == limits
 
 
 def test_a_case_is_the_same_for_the_same_seed(tmp_path):

@@ -7,6 +7,8 @@ import hashlib
 import json
 import random
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,17 @@ FINITE = (3.4e38, 1e20, 1e-45, 0.0, 7.0)  # no reader refuses them, so they reac
 WHOLE = (-1, 2**63 - 1, -(2**63), 99, 3)
 
 
+@contextmanager
+def large_from(many: int) -> Iterator[None]:
+    """Meanwhile a bundle of `many` edits is written and read as a large one."""
+    before = bundles.MOST, bundles.SKETCHED
+    bundles.MOST = bundles.SKETCHED = many
+    try:
+        yield
+    finally:
+        bundles.MOST, bundles.SKETCHED = before
+
+
 class Cases:
     """Mutations of a bundle of a few edits with a canary, pictures, dropped and shrunk edits.
 
@@ -51,8 +64,8 @@ class Cases:
         self.bundle, _ = merge([self.bundle, _bundle(1, answer="Kim")], on_conflict="newest")
         put_sources(self.bundle, [b"one picture", b"another"])
         for many in (1000, 1):
-            bundles.MOST = bundles.SKETCHED = many  # from how many edits on a bundle is a large one
-            self.bundle.save(self.good)
+            with large_from(many):
+                self.bundle.save(self.good)
             data = self.good.read_bytes()
             length = int.from_bytes(data[:8], "little")
             raw = data[8 : 8 + length]
@@ -77,6 +90,7 @@ class Cases:
         self.path.write_bytes(kind(chance))
         return kind.__name__[1:]
 
+    @large_from(1)
     def check(self) -> None:
         """All that commands do with a bundle."""
         manifest = read_manifest(self.path)
