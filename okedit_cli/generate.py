@@ -25,10 +25,14 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model said, and the decision of the attached bundles (None when nothing is attached)."""
+    """What the model said, and the decision of the attached bundles (None when nothing is attached).
+
+    `ids` are the text's tokens as generated, the end among them when it was reached.
+    """
 
     text: str
     decision: Decision | None = None
+    ids: tuple[int, ...] = ()
 
 
 @torch.inference_mode()
@@ -118,7 +122,10 @@ def _generate(loaded: LoadedModel, questions, max_new_tokens: int, on_text) -> l
         streamer = _streamer(loaded, on_text) if on_text and len(questions) == 1 else None
         out, decisions = _whole(loaded, questions, max_new_tokens, streamer)
     texts = loaded.tokenizer.batch_decode(out, skip_special_tokens=True)
-    return [Answer(text.strip(), decision) for text, decision in zip(texts, decisions, strict=True)]
+    return [
+        Answer(text.strip(), decision, tuple(map(int, ids)))
+        for text, decision, ids in zip(texts, decisions, out, strict=True)
+    ]
 
 
 def _at_work(loaded: LoadedModel):

@@ -11,12 +11,16 @@ from okedit_cli.evaluate.records import Decision
 
 
 class FakeBench:
-    """ "memo" gives the target for the edit and its rephrasings, "always" the last edit's to anything."""
+    """ "memo" gives the target for the edit and its rephrasings, "always" the last edit's to anything.
 
-    def __init__(self, method="memo", stop_after=None):
-        self.method, self.stop_after = method, stop_after
+    Only answers tell what it decides, unless it is telling: the "truth", or "lying" that nothing fires.
+    """
+
+    def __init__(self, method="memo", stop_after=None, telling=""):
+        self.method, self.stop_after, self.telling = method, stop_after, telling
         self.edits: tuple[Case, ...] = ()
         self.asked: list = []
+        self.forcings = 0
         self.fits: list[list[str]] = []
 
     @contextmanager
@@ -50,11 +54,22 @@ class FakeBench:
                 raise KeyboardInterrupt
             self.asked.append((tuple(case.id for case in self.edits), question))
             text, fired = self._text(question)
-            said.append(Said(text, Decision(fired, fired, 0.25, 0.5) if self.edits else None))
+            decision = Decision(fired, fired, 0.25, 0.5) if self.edits else None
+            said.append(Said(text, decision, tuple(map(ord, text)) if self.telling else ()))
         return said
+
+    def spelled(self, answer):
+        return tuple(map(ord, answer))
+
+    def decide(self, questions):
+        if not self.telling or not self.edits:
+            return None
+        fired = ["" if self.telling == "lying" else self._text(question)[1] for question in questions]
+        return [Decision(one, one, 0.25, 0.5) for one in fired]
 
     def forced(self, questions, answers):
         found = []
+        self.forcings += len(questions)
         for question, answer in zip(questions, answers, strict=True):
             gold = tuple(map(ord, answer))
             text = self._text(question)[0].ljust(len(answer))

@@ -23,10 +23,15 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True)
 class Said:
-    """A generated answer, and what the scope decided (None: nothing was attached)."""
+    """A generated answer, what the scope decided (None: nothing was attached), and the tokens if known.
+
+    `reused`: not asked, since no edit fires on the question; the unedited model's answer stands.
+    """
 
     text: str
     decision: Decision | None = None
+    ids: tuple[int, ...] = ()
+    reused: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,17 @@ class Answerer(Protocol):
 
     def forced(self, questions: Sequence[Question], answers: Sequence[str]) -> list[Forced]:
         """Teacher forcing of one answer to each question."""
+        ...
+
+    def spelled(self, answer: str) -> tuple[int, ...]:
+        """The token ids that teacher forcing of an answer takes."""
+        ...
+
+    def decide(self, questions: Sequence[Question]) -> list[Decision] | None:
+        """What the scope decides for each question, without an answer.
+
+        Where it lets nothing fire the answer is the unedited model's. None: only answers tell.
+        """
         ...
 
 

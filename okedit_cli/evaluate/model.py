@@ -35,7 +35,7 @@ class ModelAnswerer:
 
         asked = [(question.prompt, _picture(question.picture)) for question in questions]
         answers = generate(self.loaded, asked, max_new_tokens=self.max_tokens, batch=self.batch)
-        return [Said(answer.text, _decision(answer.decision)) for answer in answers]
+        return [Said(answer.text, _decision(answer.decision), answer.ids) for answer in answers]
 
     def forced(self, questions: Sequence[Question], answers: Sequence[str]) -> list[Forced]:
         """Top-1 ids before each token of the answers."""
@@ -46,6 +46,21 @@ class ModelAnswerer:
         asked = [(question.prompt, _picture(question.picture)) for question in questions]
         tops = follow(self.loaded, asked, ids, batch=self.batch)
         return [Forced(tuple(one), tuple(top)) for one, top in zip(ids, tops, strict=True)]
+
+    def spelled(self, answer: str) -> tuple[int, ...]:
+        """The ids of an answer and of its end."""
+        from okedit_cli.models.encode import answer_ids
+
+        return tuple(answer_ids(self.loaded, answer))
+
+    def decide(self, questions: Sequence[Question]) -> list[Decision] | None:
+        """What the attached bundles decide; None where nothing is attached."""
+        from okedit_cli.generate import decide
+
+        if self.loaded.cache.get("attachment") is None:
+            return None
+        asked = [(question.prompt, _picture(question.picture)) for question in questions]
+        return [_decision(decision) for decision in decide(self.loaded, asked)]
 
 
 class ModelBench:

@@ -29,7 +29,8 @@ class Record:
     `before` and `after` are texts as generated. `forced_*` come from teacher forcing, 0 to 1: for a positive
     the share of the target's tokens that are top-1; for a negative, after, the share of positions whose top-1
     is the unedited model's. `contested`: another edit of the run asks for this very answer to change.
-    `truth`: what the picture shows, for the edit itself and for other pictures of the same thing.
+    `truth`: what the picture shows, for the edit itself and for other pictures of the same thing. `reused`:
+    no edit fired, so that the unedited model's answer was taken without asking again.
     """
 
     stage: str
@@ -48,6 +49,7 @@ class Record:
     decision: Decision | None = None
     contested: bool = False
     truth: tuple[str, ...] = ()
+    reused: bool = False
 
 
 def to_json(record: Record) -> dict[str, Any]:

@@ -2,6 +2,10 @@
 
 Nothing here knows torch. Questions are asked in chunks whose make-up depends on the cases and the seed
 alone, so that a run that was stopped asks the very same chunks again.
+
+Two things are known without asking. Where no edit fires the answer is the unedited model's: a sample of
+those questions is asked all the same, and one other answer in it makes the stage ask all of them. And where
+an answer was generated token by token, teacher forcing of that answer finds each of its tokens on top.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from okedit_cli.evaluate.records import Decision, Record
 from okedit_cli.wording import normal
 
 CHUNK = 64  # questions between two writes of the journal
+SAMPLE = 16  # of as many questions that no edit fires on one is asked all the same
 
 
 def run(
@@ -65,7 +70,7 @@ class _Asker:
         }
         if any(key not in self.journal for key in wanted):
             with bench.plain() as answerer:
-                self._force(answerer, wanted, "unedited, teacher-forced")
+                self._force(answerer, wanted, "base", "unedited, teacher-forced")
 
     def edited(self, bench: Bench, stage: Stage) -> None:
         """The answers of the model with the stage's edits to the questions of its cases, each asked once."""
@@ -82,12 +87,47 @@ class _Asker:
             return
         single = len(stage.scored) == 1  # then the stages are counted, not their questions
         with bench.edited(stage.edits, stage.within) as answerer:
-            self._answer(answerer, keyed, "" if single else f"{stage.label}: questions")
-            self._force(answerer, wanted, "" if single else f"{stage.label}: teacher-forced")
+            label = "" if single else stage.label
+            reused = self._reuse(answerer, keyed, stage.name, label and f"{label}: what fires")
+            asked = {key: question for key, question in keyed.items() if key not in reused}
+            self._answer(answerer, asked, label and f"{label}: questions")
+            self._force(answerer, wanted, stage.name, label and f"{label}: teacher-forced")
 
     def _forced_answer(self, probe: Probe) -> str:
         """What is teacher-forced: the answer that the data set gives, else the unedited model's own."""
         return probe.answers[0] if probe.answers else self.journal[_key("base", _asked(probe))]["text"]
+
+    def _reuse(self, answerer: Answerer, keyed: dict[str, Question], stage: str, label: str) -> set[str]:
+        """Keys of questions that no edit fires on, whose unedited answers are taken over.
+
+        No keys if one of a sample of them, which is asked, is answered otherwise.
+        """
+        mark = _key(f"{stage}-reused", Question("", None))
+        if mark not in self.journal:
+            quiet = self._quiet(answerer, keyed, label)
+            base = {key: self.journal[_key("base", keyed[key])] for key in quiet}
+            sample = [key for key in quiet if int(key, 16) % SAMPLE == 0]
+            said = answerer.answer([keyed[key] for key in sample])
+            same = all(one.text == base[key]["text"] for key, one in zip(sample, said, strict=True))
+            found = {key: _said_json(one) for key, one in zip(sample, said, strict=True)}
+            for key in quiet if same else ():
+                old = base[key]
+                taken = Said(old["text"], quiet[key], old.get("ids", ()), reused=True)
+                found.setdefault(key, _said_json(taken))
+            self.journal.put([*found.items(), (mark, sorted(found) if same else [])])
+        return set(self.journal[mark])
+
+    def _quiet(self, answerer: Answerer, keyed: dict[str, Question], label: str) -> dict[str, Decision]:
+        """What was decided for the questions that no edit fires on, as far as that can be told ahead."""
+        keys, quiet = sorted(keyed, key=lambda key: _place(keyed[key])), {}
+        for start in range(0, len(keys), CHUNK):
+            part = keys[start : start + CHUNK]
+            decisions = answerer.decide([keyed[key] for key in part])
+            if decisions is None:
+                break
+            quiet |= {key: d for key, d in zip(part, decisions, strict=True) if not d.fired}
+            self._tell(label, start + len(part), len(keys))
+        return quiet
 
     def _answer(self, answerer: Answerer, keyed: dict[str, Question], label: str) -> None:
         for done, keys in self._chunks(keyed, label):
@@ -95,14 +135,23 @@ class _Asker:
             self.journal.put(zip(keys, map(_said_json, said), strict=True))
             self._tell(label, done, len(keyed))
 
-    def _force(self, answerer: Answerer, wanted: dict[str, tuple[Question, str]], label: str) -> None:
+    def _force(
+        self, answerer: Answerer, wanted: dict[str, tuple[Question, str]], stage: str, label: str
+    ) -> None:
+        """Teacher forcing of (question, answer) by key, where what was said does not tell it already."""
+        told = {}
+        for key, (question, answer) in wanted.items():
+            said, ids = self.journal[_key(stage, question)], answerer.spelled(answer)
+            if said.get("reused"):
+                told[key] = self.journal[_key("base-forced", question, answer)]
+            elif tuple(said.get("ids", ()))[: len(ids)] == ids:
+                told[key] = _forced_json(Forced(ids, ids))
+        self.journal.put((key, value) for key, value in told.items() if key not in self.journal)
+        wanted = {key: one for key, one in wanted.items() if key not in told}
         for done, keys in self._chunks(wanted, label):
             questions, answers = zip(*(wanted[key] for key in keys), strict=True)
             found = answerer.forced(questions, answers)
-            self.journal.put(
-                (key, {"gold": list(one.gold), "top": list(one.top)})
-                for key, one in zip(keys, found, strict=True)
-            )
+            self.journal.put(zip(keys, map(_forced_json, found), strict=True))
             self._tell(label, done, len(wanted))
 
     def _chunks(self, keyed: dict, label: str) -> Iterator[tuple[int, list[str]]]:
@@ -157,6 +206,7 @@ class _Asker:
             forced_after=forced_after,
             decision=Decision(**after["decision"]) if after.get("decision") is not None else None,
             contested=bool(claimed) and not positive,
+            reused=after.get("reused", False),
             truth=case.truth if metric in ("rel", "i_gen") else (),
         )
 
@@ -192,8 +242,16 @@ def _claims(cases: Sequence[Case]) -> dict[Question, set[str]]:
 
 
 def _said_json(said: Said) -> dict:
-    decision = None if said.decision is None else asdict(said.decision)
-    return {"text": said.text, **({"decision": decision} if decision is not None else {})}
+    return {
+        "text": said.text,
+        **({"decision": asdict(said.decision)} if said.decision is not None else {}),
+        **({"ids": list(said.ids)} if said.ids else {}),
+        **({"reused": True} if said.reused else {}),
+    }
+
+
+def _forced_json(forced: Forced) -> dict:
+    return {"gold": list(forced.gold), "top": list(forced.top)}
 
 
 def _forced(value: dict) -> Forced:

@@ -70,6 +70,27 @@ def test_the_unedited_model_is_asked_each_question_once():
     assert set(plain.values()) == {1}
 
 
+def test_what_nothing_fires_on_is_asked_as_a_sample_alone():
+    """And teacher forcing of what was generated already tells nothing new; the records are the same."""
+    asking, telling = FakeBench(), FakeBench(telling="truth")
+    plan, found = Plan("sequential"), cases(40)
+    whole, short = ran(asking, found, plan), ran(telling, found, plan)
+    reused = [record for record in short if record.reused]
+    assert reused and all(r.before == r.after and not r.decision.fired for r in reused)
+    assert [dataclasses.replace(record, reused=False) for record in short] == whole
+    fired = {(r.prompt, r.picture) for r in short if r.decision.fired}
+    edited = [(q.prompt, str(q.picture)) for edits, q in telling.asked if edits]
+    sampled = set(edited) - fired
+    assert 0 < len(sampled) < len(reused) / 4
+    assert telling.forcings < asking.forcings / 2
+
+
+def test_where_the_sample_is_answered_otherwise_all_are_asked():
+    plan, found = Plan("sequential"), cases(40)
+    records = ran(FakeBench("always", telling="lying"), found, plan)
+    assert records == ran(FakeBench("always"), found, plan)
+
+
 def test_sequential_scores_all_edits_again_at_each_number():
     bench = FakeBench("always")
     records = ran(bench, cases(6), Plan("sequential", edits=(1, 6, 3)))
@@ -123,19 +144,23 @@ def test_the_order_of_cases_does_not_matter(order, mode, seed):
 
 
 @settings(max_examples=25)
-@given(st.lists(st.integers(0, 120), max_size=4), st.sampled_from(["single", "sequential"]))
-def test_stopped_and_resumed_equals_uninterrupted(tmp_path_factory, stops, mode):
+@given(
+    st.lists(st.integers(0, 120), max_size=4),
+    st.sampled_from(["single", "sequential"]),
+    st.sampled_from(["", "truth"]),
+)
+def test_stopped_and_resumed_equals_uninterrupted(tmp_path_factory, stops, mode, telling):
     path: Path = tmp_path_factory.mktemp("run") / "out.jsonl"
     plan = Plan(mode, gaps=(1,) if mode == "sequential" else ())
-    whole = ran(FakeBench(), cases(), plan)
+    whole = ran(FakeBench(telling=telling), cases(), plan)
     for stop in stops:
         try:
-            assert ran(FakeBench(stop_after=stop), cases(), plan, path) == whole
+            assert ran(FakeBench(stop_after=stop, telling=telling), cases(), plan, path) == whole
         except KeyboardInterrupt:
             with path.open("ab") as file:  # a kill in the middle of a write
                 file.write(b'["torn", {"te')
-    assert ran(FakeBench(), cases(), plan, path) == whole
-    last = FakeBench()
+    assert ran(FakeBench(telling=telling), cases(), plan, path) == whole
+    last = FakeBench(telling=telling)
     assert ran(last, cases(), plan, path) == whole and not last.asked and not last.fits
 
 
