@@ -31,8 +31,8 @@ PROTOCOL = {
     " at once may have seen them",
     "value": "mean over cases of each case's mean",
     "interval": "95 %: Wilson where cases are right or wrong, or fewer than 10, else a bootstrap over cases",
-    "reused": "where the scope lets no edit fire the unedited answer stands, without asking again; one in 16 of"
-    " those questions is asked all the same, and all of them should one answer differ",
+    "reused": "where the scope lets no edit fire the unedited answer stands, without asking again; of those"
+    " questions one in 16 is asked all the same, and all of them should one answer differ",
     "contested": "a negative that another edit of the run is about is not counted",
 }
 
