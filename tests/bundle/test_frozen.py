@@ -1,8 +1,8 @@
 """Bundles of format 1.0 as they are in the world: files in frozen/ are never written again, only read.
 
 Where a test here fails, the code is to be changed, not the file: users hold bundles like these. fitted: two
-facts fitted to a tiny model (its picture space cut to 24 directions); merged: pictures, open channels, records
-of a dropped edit and of a shrunk one, an edit renamed; many: as bundles of thousands are written.
+facts fitted to a tiny model (its picture space cut to 24 directions); merged: pictures, open channels,
+records of a dropped edit and of a shrunk one, an edit renamed; many: as bundles of thousands are written.
 """
 
 from __future__ import annotations
@@ -55,8 +55,13 @@ def test_it_is_read_as_it_was_written(name, recwarn):
 def test_what_a_fit_wrote_down():
     manifest = load("fitted").manifest
     assert manifest.method == "balancedit" and manifest.settings["question_reach"] == 4.626388
-    assert manifest.site == {"key_layer": 0, "question_point": "decoder layer", "value_layer": 3,
-                             "picture_point": "decoder input and name", "point": "feed-forward output"}  # fmt: skip
+    assert manifest.site == {
+        "key_layer": 0,
+        "question_point": "decoder layer",
+        "picture_point": "decoder input and name",
+        "value_layer": 3,
+        "point": "feed-forward output",
+    }
     assert manifest.base["architecture"] == "LlavaForConditionalGeneration"
     assert manifest.base["weights"].startswith("7055165e76b0") and manifest.versions["torch"] == "2.13.0+cpu"
     cat, capital = manifest.facts
