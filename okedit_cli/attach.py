@@ -21,7 +21,8 @@ from okedit_cli.bundle.canary import check_canary
 from okedit_cli.bundle.site import check_site
 from okedit_cli.edits.codebook import Match
 from okedit_cli.errors import UsageError
-from okedit_cli.models.features import hidden_of, pooled_picture, question_feature
+from okedit_cli.methods.whole_prompt import Questions
+from okedit_cli.models.features import hidden_of, pooled_picture
 from okedit_cli.models.fingerprint import fingerprint
 from okedit_cli.models.question import prompt_length, question_token_ids
 from okedit_cli.models.recognition import NAMED, seen_vector
@@ -92,6 +93,7 @@ class Attachment:
         self._starts: list[int] | None = (
             None  # first changed column of each row; None outside the model's forward
         )
+        self._questions = Questions(loaded)
         self._deep = False  # inside a forward pass of our own
         self._values: dict[tuple[int, int], tuple[torch.Tensor, ...]] = {}
         self._signature = inspect.signature(loaded.model.forward)
@@ -161,6 +163,7 @@ class Attachment:
         if ids is not None:
             # other masks than [B, L] tell nothing about pads
             self._prompts = ids, mask if getattr(mask, "shape", None) == ids.shape else torch.ones_like(ids)
+            self._questions.begin(given)
 
     def _end(self, module: Any, args: tuple, output: Any) -> None:
         if self._deep:
@@ -176,6 +179,7 @@ class Attachment:
             self._starts = self._decide(ids, mask, hidden_of(args, kwargs).detach())
         finally:
             self._deep = False
+            self._questions.begin(None)
 
     @torch.no_grad()
     def _decide(self, ids: torch.Tensor, mask: torch.Tensor, states: torch.Tensor) -> list[int]:
@@ -200,6 +204,7 @@ class Attachment:
             if shown is not None and any(b.manifest.site.get("picture_point") == NAMED for b in self.bundles):
                 last = int((words == placeholder).nonzero()[-1]) + 1
                 shown = seen_vector(self.loaded, states[row : row + 1, prompt[:last]], shown)
+            self._questions.place = row, prompt
             self.decisions.append(self._match(question, shown))
             starts.append(int(prompt[-1]) if len(prompt) else ids.shape[1])
         return starts
@@ -207,10 +212,9 @@ class Attachment:
     def _match(self, question: Sequence[int], picture: torch.Tensor | None) -> Decision:
         best: Nearest | None = None
         for number, bundle in enumerate(self.bundles):
-            layer = bundle.manifest.site["key_layer"]
             # an index answers for the edits that fire alone, and a codebook tells the nearest in any case
             book = bundle.index() or bundle.codebook
-            asked = question_feature(self.loaded, question, layer)
+            asked = self._questions.feature(bundle.manifest.site, question, picture)
             match = book.match(picture, asked, self._strictness[number])
             if match is not None and (best is None or match.reach < best.match.reach):
                 best = Nearest(

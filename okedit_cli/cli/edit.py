@@ -50,7 +50,8 @@ def edit(
             "--method",
             metavar="NAME",
             envvar="OKEDIT_METHOD",
-            help="How edits are computed. [default: balancedit]",
+            help="How edits are computed: balancedit, or balancedit-paper, as published. "
+            "[default: balancedit]",
         ),
     ] = None,
     layer: Annotated[

@@ -43,7 +43,13 @@ def evaluate(
         typer.Option("-b", "--bundle", metavar="FILE", help="Evaluate this bundle as it is; repeatable."),
     ] = None,
     method: Annotated[
-        str, typer.Option("--method", metavar="NAME", envvar="OKEDIT_METHOD", help="none edits nothing.")
+        str,
+        typer.Option(
+            "--method",
+            metavar="NAME",
+            envvar="OKEDIT_METHOD",
+            help="balancedit, or balancedit-paper, as published; none edits nothing.",
+        ),
     ] = "balancedit",
     sequential: Annotated[
         bool, typer.Option("--sequential/--single", help="Many edits at once, or each on a clean model.")

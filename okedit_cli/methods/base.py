@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 
 # name -> module with `compute`
-METHODS = {"balancedit": "okedit_cli.methods.balancedit"}
+METHODS = {
+    "balancedit": "okedit_cli.methods.balancedit",
+    "balancedit-paper": "okedit_cli.methods.balancedit_paper",
+}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,111 @@
+"""The published key: the mean, over a whole prompt with its picture, of what one feed-forward part receives.
+
+A prompt is read by itself, once for its key; what a model is given in a plain forward pass is read again as
+it stands. The layers above are not run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from okedit_cli.errors import UsageError
+from okedit_cli.models.encode import encode_row, join_rows
+from okedit_cli.models.features import question_feature, reading
+from okedit_cli.models.sites import decoder_layers, mlp_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from okedit_cli.models.load import LoadedModel
+
+WHOLE = "mean of the feed-forward input over the prompt"  # the point where keys are read, as a bundle says it
+KNOWN = 20_000  # features kept, so that one question asked again is not read again
+# what a forward pass is given besides what it reads; a cache would be written to
+_NO_INPUT = ("kwargs", "past_key_values", "use_cache", "cache_position", "labels", "logits_to_keep")
+_NO_INPUT += ("output_hidden_states", "output_attentions", "return_dict")
+
+
+@torch.no_grad()
+def feed_forward_inputs(loaded: LoadedModel, given: Mapping[str, Any], layer: int) -> torch.Tensor:
+    """What the layer's feed-forward part receives [B, L, d] in a pass over what the model is `given`."""
+    named = {**given, **given.get("kwargs", {})}
+    inputs = {name: value for name, value in named.items() if name not in _NO_INPUT}
+    parts = [mlp_of(one) for one in decoder_layers(loaded.model)]
+    with reading(parts, [layer], layer) as found:
+        loaded.model(**inputs, use_cache=False)
+    return found[layer]
+
+
+def pooled(states: torch.Tensor) -> torch.Tensor:
+    """The key [d] of one prompt's states [L, d], fp32, on the CPU."""
+    return states.float().mean(0).cpu()
+
+
+def prompt_feature(loaded: LoadedModel, prompt: str, picture: Image | None, layer: int) -> torch.Tensor:
+    """The key [d] of a question about a picture or none."""
+    batch = join_rows(loaded, [encode_row(loaded, prompt, picture)])
+    return pooled(feed_forward_inputs(loaded, batch, layer)[0])
+
+
+def whole_prompt(
+    loaded: LoadedModel, question: Sequence[int], vector: torch.Tensor | None, layer: int
+) -> torch.Tensor:
+    """The key [d] of a prompt known by its question's ids and its picture's vector. UsageError when the
+    picture is no longer at hand.
+    """
+    known = loaded.cache.setdefault("whole_prompts", {})
+    seen = None if vector is None else vector.numpy().tobytes()
+    key = (layer, tuple(question), seen)
+    if key not in known:
+        if len(known) > KNOWN:
+            known.clear()
+        text = loaded.tokenizer.decode(question, clean_up_tokenization_spaces=False).strip()
+        picture = None if vector is None else _picture_of(loaded, vector)
+        known[key] = prompt_feature(loaded, text, picture, layer)
+    return known[key]
+
+
+def _picture_of(loaded: LoadedModel, vector: torch.Tensor) -> Image:
+    """The picture with this vector, of those that were looked at last."""
+    prefixes = loaded.cache.get("prefixes", {}).values()
+    looks = [*(one.seen for one in prefixes if one.seen is not None), *loaded.cache.get("looks", {}).values()]
+    for look in reversed(looks):
+        if look.picture is not None and torch.equal(look.vector, vector[: len(look.vector)]):
+            return look.picture
+    raise UsageError(
+        "A picture was forgotten before its question could be judged: there are too many at once.",
+        hint="Ask fewer questions at a time.",
+    )
+
+
+class Questions:
+    """Questions as the sites of bundles read them: by themselves, or each with the whole of its prompt.
+
+    Prompts in a forward pass begin with what the model was `given` and are told by their `place`, a row and
+    the columns of its prompt; without one they are known by their question's ids and picture's vector.
+    """
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self.loaded = loaded
+        self.begin(None)
+
+    def begin(self, given: Mapping[str, Any] | None) -> None:
+        """Another forward pass, or None: there is none any more."""
+        self.place: tuple[int, torch.Tensor] | None = None
+        self._given, self._states = given, {}
+
+    def feature(
+        self, site: Mapping[str, Any], question: Sequence[int], vector: torch.Tensor | None
+    ) -> torch.Tensor:
+        """The feature [d] of one prompt that a bundle's question channel judges, fp32, on the CPU."""
+        layer = site["key_layer"]
+        if site.get("question_point") != WHOLE:
+            return question_feature(self.loaded, question, layer)
+        if self.place is None:
+            return whole_prompt(self.loaded, question, vector, layer)
+        if layer not in self._states:
+            self._states[layer] = feed_forward_inputs(self.loaded, self._given, layer)
+        return pooled(self._states[layer][self.place])
