@@ -156,15 +156,18 @@ def _settle(rows: list[Rows], policy: Policy, report: MergeReport) -> None:
         torch.tensor([codes.setdefault(answer, len(codes)) for answer in part.answers()], dtype=torch.int64)
         for part in rows
     ]
-    scopes = [part.scopes() for part in rows]
+    # what is left out conflicts with nothing, nor does a record where nothing is dropped
+    settling = policy in ("error", "shrink")
+    judged = [part.keep & ~part.dropped if settling else part.keep for part in rows]
+    scopes = [part.scopes(mask) for part, mask in zip(rows, judged, strict=True)]
+    places = [mask.nonzero()[:, 0] for mask in judged]
     losers: list[set[int]] = [set() for _ in rows]
     for early in range(len(rows)):
         for late in range(early + 1, len(rows)):
             for i, j, distance in overlaps(scopes[early], scopes[late]):
-                judged = (answers[early][i] != answers[late][j]) & rows[early].keep[i] & rows[late].keep[j]
-                if policy in ("error", "shrink"):
-                    judged &= ~(rows[early].dropped[i] | rows[late].dropped[j])
-                i, j, distance = i[judged], j[judged], distance[:, judged]
+                i, j = places[early][i], places[late][j]
+                differ = answers[early][i] != answers[late][j]
+                i, j, distance = i[differ], j[differ], distance[:, differ]
                 if not len(i):
                     continue
                 told = _apply(rows, (early, i), (late, j), distance, policy, losers)
@@ -172,7 +175,7 @@ def _settle(rows: list[Rows], policy: Policy, report: MergeReport) -> None:
                 room = SHOWN - len(report.conflicts)
                 for n in sorted({*told, *range(min(len(i), max(0, room)))}):
                     pair = (early, int(i[n])), (late, int(j[n]))
-                    report.conflicts.append(_told(rows, scopes, *pair, distance[:, n], policy))
+                    report.conflicts.append(_told(rows, *pair, distance[:, n], policy))
     if policy == "error" and report.conflicts:
         first = report.conflicts[0]
         error = MergeConflict(
@@ -223,11 +226,9 @@ def _apply(rows, early, late, distance, policy: Policy, losers) -> set[int]:
     return told
 
 
-def _told(rows, scopes, one, other, distance: torch.Tensor, policy: Policy) -> Conflict:
+def _told(rows, one, other, distance: torch.Tensor, policy: Policy) -> Conflict:
     facts = [rows[source].facts[row] for source, row in (one, other)]
-    radii = tuple(
-        tuple(float(channel.radius[row]) for channel in scopes[source]) for source, row in (one, other)
-    )
+    radii = tuple(tuple(float(rows[source].reach[c][row]) for c in CHANNELS) for source, row in (one, other))
     action = {"newest": f"kept {facts[1]['id']}", "first": f"kept {facts[0]['id']}", "error": "refused",
               "shrink": "shrank both"}[policy]  # fmt: skip
     return Conflict(facts[0]["id"], facts[1]["id"], (facts[0]["answer"], facts[1]["answer"]),

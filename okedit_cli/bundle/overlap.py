@@ -1,98 +1,97 @@
 """Which edits of two codebooks can fire on the same prompt? In blocks: 50,000 against 50,000 take seconds.
 
-Two stages: a ball around all keys of an edit, tested for whole blocks with one matrix product a channel,
-leaves few candidates; their distances are then computed pair by pair in float64, so that no block size
-changes an answer.
+Two stages: a screen of each channel (screen.py) leaves few candidates, that of the sparser channel first;
+their distances are then computed pair by pair in float64, so that no block size changes an answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
+import numpy as np
 import torch
 
-ROWS, COLUMNS = 1024, 16384  # edits of one block
-PAIRS = 1 << 18  # pairs of keys compared at a time
-SLACK = 1e-4  # of the squares compared: rounding in the first stage may let too many through, never too few
+from okedit_cli.bundle.screen import ROWS, Channel, Screen
 
+__all__ = ["Channel", "overlaps"]
 
-@dataclass
-class Channel:
-    """Keys [K, r] of N edits in one channel: edit i has keys first[i] .. first[i] + count[i]; radius [N]."""
-
-    keys: torch.Tensor
-    first: torch.Tensor
-    count: torch.Tensor
-    radius: torch.Tensor
-
-    @classmethod
-    def of(cls, keys: torch.Tensor, owner: torch.Tensor, radius: torch.Tensor) -> Channel:
-        """From a codebook's tensors, in float64 for the radii."""
-        order = torch.argsort(owner, stable=True)
-        count = torch.bincount(owner, minlength=len(radius))
-        return cls(keys[order].float(), count.cumsum(0) - count, count, radius.double())
-
-    def balls(self, middle: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Centre [N, r] from `middle` and size [N] of a ball around the scope of each edit; inf when open."""
-        owner = torch.arange(len(self.radius)).repeat_interleave(self.count)
-        keys = self.keys - middle
-        centre = torch.zeros(len(self.radius), keys.shape[1]).index_add_(0, owner, keys)
-        centre /= self.count.clamp(min=1)[:, None]
-        extent = torch.zeros(len(self.radius))
-        extent.scatter_reduce_(0, owner, torch.linalg.vector_norm(keys - centre[owner], dim=1), "amax")
-        return centre, extent + self.radius.float()
+PAIRS = 1 << 16  # pairs of keys compared at a time
+EXACT = 2000  # pairs of balls that a screen compares in the time of one pair of keys compared exactly
 
 
 def overlaps(one: tuple[Channel, ...], other: tuple[Channel, ...]) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Blocks of (i, j, distance [channels, pairs] float64) for edits whose scopes meet in every channel.
+    """Blocks of (i, j, distance [channels, pairs] float64) of edits that meet in every channel, by i, then j.
 
-    Scopes meet in a channel when the nearest two keys are closer than both radii, or a radius is infinite.
+    They meet in a channel when their nearest keys are closer than the longer of both radii, or one of these
+    is infinite.
     """
-    if not len(one[0].radius) or not len(other[0].radius):
+    edits = len(one[0].radius)
+    if not edits or not len(other[0].radius):
         return
-    sides = [_affine(a, b) for a, b in zip(one, other, strict=True)]
-    for top in range(0, len(one[0].radius), ROWS):
-        for left in range(0, len(other[0].radius), COLUMNS):
-            near = None
-            for rows, columns in sides:
-                test = (rows[top : top + ROWS] @ columns[left : left + COLUMNS].T) < 0
-                near = test if near is None else near.logical_and_(test)
-            i, j = near.nonzero(as_tuple=True)
-            for some in torch.arange(len(i)).split(PAIRS):
-                yield from _exact(one, other, i[some] + top, j[some] + left)
+    with _workers() as (pool, ahead):
+        screens = list(pool.map(Screen, one, other))
+        order = sorted(range(len(screens)), key=lambda c: screens[c].share)
+        keys = sum(len(a.keys) * len(b.keys) for a, b in zip(one, other, strict=True))
+        work = EXACT * keys / (edits * len(other[0].radius))  # of a pair of edits that is compared exactly
+        parts = ((top, min(top + ROWS, edits)) for top in range(0, edits, ROWS))
+        found = deque()
+        for top, bottom in parts:
+            found.append(pool.submit(_candidates, [screens[c] for c in order], work, top, bottom))
+            if len(found) > ahead:
+                yield from _exact(one, other, *found.popleft().result(), order)
+        while found:
+            yield from _exact(one, other, *found.popleft().result(), order)
 
 
-def _affine(one: Channel, other: Channel) -> tuple[torch.Tensor, torch.Tensor]:
-    """u [N, r+3], v [M, r+3] with u . v < 0 where two balls meet: |a-b|^2 - (R+S)^2 is bilinear in them."""
-    middle = (
-        torch.cat([one.keys, other.keys]).mean(0)
-        if len(one.keys) + len(other.keys)
-        else one.keys.new_zeros(1)
-    )
-    (a, big_a), (b, big_b) = one.balls(middle), other.balls(middle)
-    finite = [size[torch.isfinite(size)] for size in (big_a, big_b)]
-    widest = max([float(size.max()) for size in finite if len(size)], default=0.0)
-    span = widest + 2 * max(float(torch.linalg.vector_norm(c, dim=1).max()) for c in (a, b)) + 1
-    big_a, big_b = big_a.clamp(max=span), big_b.clamp(max=span)
-    square_a, square_b = a.square().sum(1), b.square().sum(1)
-    edge_a = square_a - big_a.square() - SLACK * (square_a + big_a.square()) - 1e-12
-    edge_b = square_b - big_b.square() - SLACK * (square_b + big_b.square()) - 1e-12
-    rows = torch.cat([-2 * a, -2 * big_a[:, None], edge_a[:, None], torch.ones(len(a), 1)], dim=1)
-    return rows, torch.cat([b, big_b[:, None], torch.ones(len(b), 1), edge_b[:, None]], dim=1)
+@contextmanager
+def _workers() -> Iterator[tuple[ThreadPoolExecutor, int]]:
+    """A pool of as many threads as torch uses, and their number. Each works by itself: on a busy machine
+    threads that share thousands of short products would wait for each other for most of the time.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            yield pool, threads
+    finally:
+        torch.set_num_threads(threads)
 
 
-def _exact(one, other, i: torch.Tensor, j: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+def _candidates(screens: Sequence[Screen], work: float, top: int, bottom: int) -> tuple[torch.Tensor, ...]:
+    """(i, j) of pairs that may meet, of edits top .. bottom; a screen that would save less than it costs is
+    left out.
+    """
+    near = screens[0].meet(top, bottom)
+    for screen in screens[1:]:
+        if np.count_nonzero(near) * (1 - screen.share) * work > screen.pairs(top, bottom):
+            near &= screen.meet(top, bottom)
+    i, j = np.divmod(np.flatnonzero(near), near.shape[1])
+    return torch.from_numpy(i + top), torch.from_numpy(j)
+
+
+def _exact(
+    one: Sequence[Channel], other: Sequence[Channel], i: torch.Tensor, j: torch.Tensor, order: Sequence[int]
+) -> Iterator[tuple[torch.Tensor, ...]]:
     """Distances of candidate pairs; only those where a key of one lies within the other's reach."""
-    distances = []
-    for a, b in zip(one, other, strict=True):
+    for some in torch.arange(len(i)).split(PAIRS) if len(i) else ():
+        yield from _exact_of(one, other, i[some], j[some], order)
+
+
+def _exact_of(one, other, i, j, order) -> Iterator[tuple[torch.Tensor, ...]]:
+    distances: dict[int, torch.Tensor] = {}
+    for channel in order:
+        a, b = one[channel], other[channel]
         distance = _nearest(a, b, i, j)
         # a key inside the other's reach: that balls touch says nothing, the nearer key wins where they do
         reach = torch.maximum(a.radius[i], b.radius[j])
         meet = (distance < reach) | torch.isinf(reach)
-        i, j, distances = i[meet], j[meet], [d[meet] for d in distances] + [distance[meet]]
+        distances = {c: d[meet] for c, d in distances.items()} | {channel: distance[meet]}
+        i, j = i[meet], j[meet]
     if len(i):
-        yield i, j, torch.stack(distances)
+        yield i, j, torch.stack([distances[channel] for channel in range(len(one))])
 
 
 def _nearest(a: Channel, b: Channel, i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:

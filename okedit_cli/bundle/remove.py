@@ -11,7 +11,7 @@ import torch
 
 from okedit_cli.bundle.bundle import Bundle
 from okedit_cli.bundle.manifest import BundleWarning
-from okedit_cli.bundle.overlap import Channel, overlaps
+from okedit_cli.bundle.overlap import overlaps
 from okedit_cli.bundle.rows import CHANNELS, Rows, halfway, stack, unstack
 from okedit_cli.bundle.sources import get_sources, put_sources, used_sources
 from okedit_cli.errors import UsageError
@@ -93,16 +93,7 @@ def _contradictions(
     codes: dict[str, int] = {}
     answers = torch.tensor([codes.setdefault(answer, len(codes)) for answer in rows.answers()])
     left, right = some.nonzero()[:, 0], others.nonzero()[:, 0]
-    for i, j, distance in overlaps(_scopes(rows, some), _scopes(rows, others)):
+    for i, j, distance in overlaps(rows.scopes(some), rows.scopes(others)):
         i, j = left[i], right[j]
         differ = answers[i] != answers[j]
         yield i[differ], j[differ], distance[:, differ]
-
-
-def _scopes(rows: Rows, mask: torch.Tensor) -> tuple[Channel, ...]:
-    number = mask.cumsum(0) - 1
-    out = []
-    for c in CHANNELS:
-        own = mask[rows.owner[c]]
-        out.append(Channel.of(rows.keys[c][own], number[rows.owner[c][own]], rows.reach[c][mask]))
-    return tuple(out)

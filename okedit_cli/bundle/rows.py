@@ -42,9 +42,16 @@ class Rows:
         """Rows that go on as edits."""
         return (self.keep & ~self.dropped).nonzero()[:, 0].tolist()
 
-    def scopes(self) -> tuple[Channel, ...]:
-        """Both channels, with radii as fitted: conflicts must not depend on the order of merges."""
-        return tuple(Channel.of(self.keys[c], self.owner[c], self.reach[c]) for c in CHANNELS)
+    def scopes(self, mask: torch.Tensor) -> tuple[Channel, ...]:
+        """Both channels of the rows in a mask, radii as fitted: what merges before have cut must not count."""
+        number, out = mask.cumsum(0) - 1, []
+        for c in CHANNELS:
+            keys, owner = self.keys[c], self.owner[c]
+            if not mask.all():
+                own = mask[owner]
+                keys, owner = keys[own], number[owner[own]]
+            out.append(Channel.of(keys, owner, self.reach[c][mask]))
+        return tuple(out)
 
     def answers(self) -> list[str]:
         """Answers, normalised: two edits that say the same do not conflict."""

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from okedit_cli.bundle import Bundle
 from okedit_cli.bundle.merge import MergeConflict, merge
-from okedit_cli.bundle.overlap import Channel, overlaps
 from okedit_cli.bundle.sources import get_sources, put_sources
 from okedit_cli.errors import InvalidBundle, ModelMismatch, UsageError
 
@@ -319,40 +318,3 @@ def test_what_is_no_merge():
     for arguments in (([],), ([make_bundle()], "oldest")):
         with pytest.raises(UsageError):
             merge(arguments[0], on_conflict=(arguments[1:] or ("newest",))[0])
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 3), st.integers(0, 999), st.floats(0.1, 3))
-def test_overlaps_agree_with_every_pair_compared(n, m, keys, seed, scale):
-    """Against the definition, with keys far from the origin, edits without keys and open channels."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def channels(edits):
-        out = []
-        for _ in range(2):
-            owner = torch.randint(0, max(edits, 1), (edits * keys,), generator=generator)
-            radius = torch.rand(edits, generator=generator) * scale
-            radius[torch.rand(edits, generator=generator) < 0.1] = INF
-            out.append((torch.randn(edits * keys, 3, generator=generator) + 30, owner, radius))
-        return out
-
-    one, other = channels(n), channels(m)
-    wanted = set()
-    for i in range(n):
-        for j in range(m):
-            meets = []
-            for (a, mine, r), (b, theirs, s) in zip(one, other, strict=True):
-                pairs = torch.cdist(
-                    a[mine == i].double(),
-                    b[theirs == j].double(),
-                    compute_mode="donot_use_mm_for_euclid_dist",
-                )
-                nearest = float(pairs.min()) if pairs.numel() else INF
-                meets.append(nearest < float(torch.maximum(r[i], s[j])) or INF in (float(r[i]), float(s[j])))
-            if all(meets):
-                wanted.add((i, j))
-    found = [
-        pair for i, j, _ in overlaps(tuple(Channel.of(*c) for c in one), tuple(Channel.of(*c) for c in other))
-        for pair in zip(i.tolist(), j.tolist(), strict=True)
-    ]  # fmt: skip
-    assert len(found) == len(set(found)) and set(found) == wanted
