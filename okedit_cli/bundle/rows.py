@@ -43,7 +43,7 @@ class Rows:
         return (self.keep & ~self.dropped).nonzero()[:, 0].tolist()
 
     def scopes(self, mask: torch.Tensor) -> tuple[Channel, ...]:
-        """Both channels of the rows in a mask, radii as fitted: what merges before have cut must not count."""
+        """Both channels of the rows in a mask; radii as fitted: what merges have cut does not count."""
         number, out = mask.cumsum(0) - 1, []
         for c in CHANNELS:
             keys, owner = self.keys[c], self.owner[c]
