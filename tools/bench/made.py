@@ -30,7 +30,8 @@ def made(edits: int, keys: int, seed: int, radius: float = 16.0, alike: bool = F
     radii = [torch.empty(edits).uniform_(0.75 * radius, 1.25 * radius, generator=by) for _ in range(2)]
     pictures, questions = _channel(edits, keys, by), _channel(edits, keys, by, QUESTIONS if alike else 0)
     book = Codebook(
-        zero, eye, zero.clone(), eye.clone(), pictures, owner, questions, owner.clone(), *radii, *(torch.randn(edits, RANK, SIZE, generator=by).half() for _ in range(2)),
+        zero, eye, zero.clone(), eye.clone(), pictures, owner, questions, owner.clone(), *radii,
+        *(torch.randn(edits, RANK, SIZE, generator=by).half() for _ in range(2)),
         torch.randn(edits, SIZE, generator=by).half(),
     )  # fmt: skip
     facts = [_fact(f"edit-{seed}-{number}") for number in range(edits)]
