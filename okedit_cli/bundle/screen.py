@@ -142,54 +142,56 @@ class _Space:
     def balls(self, side: Channel) -> Balls:
         """Balls around the keys of each edit: one, or more where it would be too large."""
         reach = side.radius.float()
-        owner = torch.arange(len(reach)).repeat_interleave(side.count)
-        finite = torch.isfinite(reach)[owner]
-        owner, keys = owner[finite], self._coordinates(side.keys, finite)
-        most = torch.clamp(ROOM * reach, min=SHARE * self.spread)
-        group, edit = owner, torch.arange(len(reach))  # of each key, of each group
+        group = torch.arange(len(reach)).repeat_interleave(side.count)
+        finite = torch.isfinite(reach)[group]
+        group, keys = group[finite], self._coordinates(side.keys, finite)
+        edit, most, done = torch.arange(len(reach)), torch.clamp(ROOM * reach, min=SHARE * self.spread), []
         for rest in reversed(range(ROUNDS)):
             centre, extent = _around(keys, group, len(edit))
-            large = extent > most[edit]
-            if not rest or not large.any():
+            filled = torch.bincount(group, minlength=len(edit)) > 0
+            large = filled & (extent > most[edit]) & (rest > 0)
+            whole = filled & ~large
+            done.append((centre[whole], extent[whole], edit[whole]))
+            if not large.any():
                 break
-            group, edit = _halved(keys, centre, group, edit, large)
-        filled = torch.bincount(group, minlength=len(edit)) > 0
-        return Balls(centre[filled], extent[filled], edit[filled], reach)
+            keys, group, edit = _halved(keys, centre, group, edit, large)
+        return Balls(*(torch.cat(parts) for parts in zip(*done, strict=True)), reach)
 
     def _coordinates(self, keys: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
-        """Keys [k, r] -> [chosen, w]; in float64, because the rest is what is left of large numbers."""
-        out = []
+        """Keys [k, r] -> [chosen, w]."""
+        basis, mean, out = self.basis.float(), self.mean.float(), []
         for some in chosen.nonzero()[:, 0].split(BLOCK):
-            key = keys[some].double() - self.mean
-            first = key @ self.basis
-            rest = (key.square().sum(1) - first.square().sum(1)).clamp(min=0).sqrt()
-            out.append(torch.cat([first, rest[:, None]], dim=1).float())
-        return torch.cat(out) if out else torch.zeros(0, self.basis.shape[1] + 1)
+            key = keys[some] - mean
+            first = key @ basis
+            # not from the squares: of large numbers that are nearly equal little would be left that is true
+            rest = torch.linalg.vector_norm(key - first @ basis.T, dim=1, keepdim=True)
+            out.append(torch.cat([first, rest], dim=1))
+        return torch.cat(out) if out else torch.zeros(0, basis.shape[1] + 1)
 
 
 def _around(keys: torch.Tensor, group: torch.Tensor, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Centre [groups, w] and extent [groups] of balls around keys."""
     centre = torch.zeros(groups, keys.shape[1]).index_add_(0, group, keys)
     centre /= torch.bincount(group, minlength=groups).clamp(min=1)[:, None]
-    return centre, _farthest(keys, centre, group, groups)[0]
+    away = torch.linalg.vector_norm(keys - centre[group], dim=1)
+    return centre, torch.zeros(groups).scatter_reduce_(0, group, away, "amax")
 
 
-def _halved(keys, centre, group, edit, large) -> tuple[torch.Tensor, torch.Tensor]:
-    """Groups of keys with the large ones parted between two keys that lie far from each other."""
-    _, end = _farthest(keys, centre, group, len(edit))
-    far, start = _farthest(keys, keys[end], group, len(edit))
-    to_end = torch.linalg.vector_norm(keys - keys[end][group], dim=1)
+def _halved(keys, centre, group, edit, large) -> tuple[torch.Tensor, ...]:
+    """Keys, groups and edits of the large groups, parted between two keys that lie far from each other."""
+    number = large.cumsum(0) - 1
+    own = large[group]
+    keys, group, edit, centre = keys[own], number[group[own]], edit[large], centre[large]
+    end, _ = _farthest(keys, centre, group)
+    start, to_end = _farthest(keys, keys[end], group)
     to_start = torch.linalg.vector_norm(keys - keys[start][group], dim=1)
-    number = torch.full((len(edit),), -1)
-    number[large] = len(edit) + torch.arange(int(large.sum()))
-    moved = large[group] & (to_end < to_start)
-    return torch.where(moved, number[group], group), torch.cat([edit, edit[large]])
+    return keys, 2 * group + (to_end < to_start), edit.repeat_interleave(2)
 
 
-def _farthest(keys, point, group, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Each group's largest distance [groups] from its point, and the first key [groups] that has it."""
+def _farthest(keys, point, group) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of each group the first key that lies farthest from its point, and all distances [k]."""
     away = torch.linalg.vector_norm(keys - point[group], dim=1)
-    most = torch.zeros(groups).scatter_reduce_(0, group, away, "amax")
+    most = torch.zeros(len(point)).scatter_reduce_(0, group, away, "amax")
     last = max(0, len(keys) - 1)
     place = torch.where(away == most[group], torch.arange(len(keys)), last)
-    return most, torch.full((groups,), last).scatter_reduce_(0, group, place, "amin")
+    return torch.full((len(point),), last).scatter_reduce_(0, group, place, "amin"), away

@@ -120,7 +120,7 @@ def check_finite(name: str, pieces: Iterable[torch.Tensor], shown: str) -> None:
                 raise InvalidBundle(
                     f"{shown}: tensor {name!r} holds a radius that is negative or not a number.", hint=REMAKE
                 )
-        elif not bool(torch.isfinite(piece).all()):
+        elif piece.numel() and not all(map(torch.isfinite, piece.aminmax())):  # NaN is both
             raise InvalidBundle(
                 f"{shown}: tensor {name!r} holds values that are not finite numbers.", hint=REMAKE
             )
