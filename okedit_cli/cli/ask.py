@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import okedit_cli
 
 from ..errors import InvalidBundle, ModelMismatch, UsageError
 from . import options
-from .bundles import local
+from .belonging import check, check_named, readable, told_already
 from .explain import decision_json, decision_words
 from .loading import open_model
 from .output import Output
@@ -90,15 +89,12 @@ def ask(
             "--no-edits leaves nothing for -b, --compare or --explain to do; give one or the other."
         )
     asked = _Asked(_prompt(prompt, image), _picture(image))
-    bundle = [str(local(name)) for name in bundle or ()]
-    for path in bundle:  # a file that is no bundle is told before a model is loaded
-        from ..bundle import read_manifest
-
-        read_manifest(path)
+    named = readable(bundle or ())
     loaded = open_model(
         model or options.DEFAULT_MODEL, out, device=device or "auto", dtype=dtype or "auto", revision=revision
     )
-    paths = [] if no_edits else _named(bundle, loaded, out, strict) if bundle else _found(loaded, out, strict)
+    check_named(named, loaded, out, strict)
+    paths = [] if no_edits else named or _found(loaded, out, strict)
     if paths:
         out.say(f"edits: {', '.join(map(str, paths))}")
 
@@ -152,25 +148,13 @@ def _picture(image: str | None) -> Any:
     return load_picture(sys.stdin.buffer.read())
 
 
-def _named(paths: Sequence[str], loaded: Any, out: Output, strict: bool) -> list[Path]:
-    """The bundles of -b; ModelMismatch when one does not belong to the model."""
-    chosen = []
-    for path in dict.fromkeys(map(Path, paths)):
-        try:
-            _check(path, loaded, out, strict)
-        except ModelMismatch as error:
-            raise ModelMismatch(f"{path}: {error.message}", hint=error.hint) from None
-        chosen.append(path)
-    return chosen
-
-
 def _found(loaded: Any, out: Output, strict: bool) -> list[Path]:
     """The bundles in ./bundles that belong to the model; the others are named on stderr."""
     fitting = []
     for path in sorted(BUNDLES.glob("*.safetensors")):
         try:
             # what nobody named must be for this very model; -b also takes one of the same architecture
-            _check(path, loaded, out, strict, content=True)
+            check(path, loaded, out, strict, content=True)
         except (ModelMismatch, InvalidBundle) as error:
             out.say(f"left out: {path}: {error.message}")
         else:
@@ -180,29 +164,12 @@ def _found(loaded: Any, out: Output, strict: bool) -> list[Path]:
     return fitting
 
 
-def _check(path: Path, loaded: Any, out: Output, strict: bool, content: bool = False) -> None:
-    from ..bundle import check_fit, read_manifest
-
-    found = check_fit(read_manifest(path), _fingerprint(loaded), strict=strict, content=content)
-    for warning in found:
-        out.warn(f"{path}: {warning}")
-
-
-def _fingerprint(loaded: Any) -> dict[str, Any]:
-    from ..models.fingerprint import fingerprint
-
-    return fingerprint(loaded)
-
-
 @contextmanager
 def _attached(loaded: Any, paths: Sequence[Path], strictness: float | None) -> Iterator[None]:
-    from ..bundle import FitWarning
-
     if not paths:
         yield
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FitWarning)  # told already, with the file's name
+    with told_already():
         attachment = okedit_cli.attach(
             loaded, [okedit_cli.Bundle.load(path) for path in paths], strictness=strictness
         )

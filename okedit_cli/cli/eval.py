@@ -12,6 +12,7 @@ import okedit_cli
 
 from ..errors import BelowBar, UsageError
 from . import options
+from .belonging import check_named, readable, told_already
 from .loading import open_model
 from .output import Output
 
@@ -40,7 +41,12 @@ def evaluate(
     model: options.Model = None,
     bundle: Annotated[
         list[str] | None,
-        typer.Option("-b", "--bundle", metavar="FILE", help="Evaluate this bundle as it is; repeatable."),
+        typer.Option(
+            "-b",
+            "--bundle",
+            metavar="FILE",
+            help="Evaluate this bundle, or hf://owner/name, as it is; repeatable.",
+        ),
     ] = None,
     method: Annotated[
         str,
@@ -79,6 +85,7 @@ def evaluate(
         str, typer.Option("--layer", metavar="auto|N", envvar="OKEDIT_LAYER", help="Where edits act.")
     ] = "auto",
     force: Annotated[bool, typer.Option("--force", help="Keep edits that no radius separates.")] = False,
+    strict: options.Strict = False,
     strictness: options.Strictness = None,
     one_hop: Annotated[
         bool, typer.Option("--one-hop", help="Edit the facts that portability rests on as well (VLKEB).")
@@ -122,7 +129,7 @@ def evaluate(
     Every question is asked before and after, by free generation and by teacher forcing; figures come with
     95 % intervals. Ctrl-C keeps what is done, and the same command goes on from there.
 
-    Exit code 6: a figure lies below a --min-* bar.
+    Exit code 4: a bundle does not belong to the model; 6: a figure lies below a --min-* bar.
     """
     out = Output(json=json, quiet=quiet)
     bars = {
@@ -142,6 +149,7 @@ def evaluate(
         counts, gaps = _numbers("edits", edits), _numbers("gap", gap)
         if (counts or gaps) and mode != "sequential":
             raise UsageError("--edits and --gap go with --sequential.", hint="Add --sequential.")
+        bundles = readable(bundle or ())
         from ..evaluate import Plan, load_cases, present
 
         found = present(load_cases(data, format=format, images=images), skip_missing=skip_missing)
@@ -160,7 +168,7 @@ def evaluate(
             "strictness": strictness,
         }
         asked |= {"max_tokens": max_tokens, "batch": batch}
-        results = [_run(out, found, plan, target, model, method, bundle or (), opening, asked)]
+        results = [_run(out, found, plan, target, model, method, bundles, strict, opening, asked)]
     _show(out, results)
     if html:
         from ..evaluate.report.html import report
@@ -178,16 +186,18 @@ def _run(
     target: Path,
     model: str | None,
     method: str,
-    bundles: Sequence[str],
+    bundles: Sequence[Path],
+    strict: bool,
     opening: dict[str, Any],
     asked: dict[str, Any],
 ) -> Any:
     """One evaluation, written to `target`; what a stop leaves behind is said."""
     opened = open_model(model or options.DEFAULT_MODEL, out, **opening)
+    check_named(bundles, opened, out, strict)
     loaded = [okedit_cli.Bundle.load(path) for path in bundles]
     out.say(f"{plan.mode}: {asked['limit'] or len(data.cases)} cases, the result goes to {target}")
     try:
-        with out.progress() as progress:
+        with told_already(), out.progress() as progress:
             result = okedit_cli.evaluate(
                 opened, data, method=method, bundles=loaded, plan=plan, out=target, progress=progress, **asked
             )

@@ -115,6 +115,19 @@ def test_a_bundle_is_evaluated_as_it_is(okedit, bench):
     assert Path("results/facts-bundle-bundle.json").exists()
 
 
+@pytest.mark.parametrize("content, strict, code, words", [
+    (b"fits", True, 0, ""), (b"soft", False, 0, "warning: b.safetensors: dtype differs"),
+    (b"soft", True, 4, "b.safetensors: Made for another model"), (b"tuned", False, 0, "dtype differs"),
+    (b"other", False, 4, "b.safetensors: Made for another model"), (b"no bundle", False, 3, "not a bundle"),
+])  # fmt: skip
+def test_a_bundle_must_belong_to_the_model(okedit, bench, world, content, strict, code, words):
+    Path("b.safetensors").write_bytes(content)
+    result = okedit("eval", "facts.yaml", "-b", "b.safetensors", *["--strict"] * strict)
+    assert result.exit_code == code and words in result.stderr
+    assert Path("results").exists() == (code == 0)
+    assert bool(world.opened) == (content != b"no bundle")  # told before a model is loaded
+
+
 def test_scoring_again_loads_no_model_library(okedit, bench):
     okedit("eval", "facts.yaml", "-o", "r.json")
     code = (
