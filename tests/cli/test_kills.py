@@ -11,11 +11,14 @@ import pytest
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills children of its own")
-def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path):
+@pytest.mark.parametrize("count, commands", [(12, ["merge", "remove", "export"]), (2, ["edit"])])
+def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path, count, commands):
     script = Path(__file__).with_name("kills.py")
-    run = subprocess.run([sys.executable, script, "50", tmp_path], capture_output=True, text=True)
+    words = [sys.executable, script, str(count), tmp_path, *commands]
+    run = subprocess.run(words, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert int(run.stdout.split()[-1]) >= 10  # kills that came before the end
+    early = [int(line.split()[1]) for line in run.stdout.splitlines()]
+    assert len(early) == len(commands) and sum(early) >= len(commands)  # kills that came before the end
 
 
 def test_a_shell_can_complete_the_commands():
