@@ -46,10 +46,13 @@ CODEBOOK = (
 CANARY = ("canary_picture", "canary_question")
 TEXT = tuple(TENSORS.values())  # facts of a large bundle as lines of JSON
 SKETCH = tuple(
-    f"{channel}_sketch_{part}"
+    f"{channel}_{part}"
     for channel in ("picture", "question")
-    for part in ("mean", "basis", "step", "balls", "extent")
-)  # what rules out most edits of a large bundle without reading their keys (edits/index.py)
+    for part in (
+        "cover_mean", "cover_basis", "cover_step", "cover_centres", "cover_extent", "cover_owner",
+        "sketch_mean", "sketch_basis", "sketch_step", "sketch_balls", "sketch_extent",  # as written first
+    )
+)  # what rules out most edits of a large bundle without reading their keys (edits/sketch.py)  # fmt: skip
 OPTIONAL = (*REACH, *DROPPED, *TEXT, *SKETCH, "sources")
 SKETCHED = 2000  # edits from which on that is quicker than to read every key
 WHOLE = ("picture_owner", "question_owner")  # int64, every other tensor of the codebook is of floating point

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from okedit_cli.edits.balls import extents, parted, too_large
+
 WIDTH = (
     128  # coordinates: a product twice as wide costs little more, and lets a hundredth of the pairs through
 )
 SAMPLE = 16384  # keys that the principal directions are taken from
 BLOCK = 1 << 15  # keys handled at a time while balls are made
 ROWS, COLUMNS = 256, 2048  # edits, and balls, of one block: its products stay in the cache
-ROUNDS = 6  # of halving balls that are too large
-ROOM, SHARE = 0.25, 0.2  # a ball is too large beyond this part of its radius and of the spread of all keys
 TRIED = 512  # edits of each side that tell how many pairs a channel lets through
 SLACK = 1e-4  # of the squares compared: rounding may let too many through, never too few
 
@@ -145,17 +145,8 @@ class _Space:
         group = torch.arange(len(reach)).repeat_interleave(side.count)
         finite = torch.isfinite(reach)[group]
         group, keys = group[finite], self._coordinates(side.keys, finite)
-        edit, most, done = torch.arange(len(reach)), torch.clamp(ROOM * reach, min=SHARE * self.spread), []
-        for rest in reversed(range(ROUNDS)):
-            centre, extent = _around(keys, group, len(edit))
-            filled = torch.bincount(group, minlength=len(edit)) > 0
-            large = filled & (extent > most[edit]) & (rest > 0)
-            whole = filled & ~large
-            done.append((centre[whole], extent[whole], edit[whole]))
-            if not large.any():
-                break
-            keys, group, edit = _halved(keys, centre, group, edit, large)
-        return Balls(*(torch.cat(parts) for parts in zip(*done, strict=True)), reach)
+        centre, edit, ball = parted(keys, group, too_large(reach, self.spread))
+        return Balls(centre, extents(keys, centre, ball), edit, reach)
 
     def _coordinates(self, keys: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
         """Keys [k, r] -> [chosen, w]."""
@@ -167,31 +158,3 @@ class _Space:
             rest = torch.linalg.vector_norm(key - first @ basis.T, dim=1, keepdim=True)
             out.append(torch.cat([first, rest], dim=1))
         return torch.cat(out) if out else torch.zeros(0, basis.shape[1] + 1)
-
-
-def _around(keys: torch.Tensor, group: torch.Tensor, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Centre [groups, w] and extent [groups] of balls around keys."""
-    centre = torch.zeros(groups, keys.shape[1]).index_add_(0, group, keys)
-    centre /= torch.bincount(group, minlength=groups).clamp(min=1)[:, None]
-    away = torch.linalg.vector_norm(keys - centre[group], dim=1)
-    return centre, torch.zeros(groups).scatter_reduce_(0, group, away, "amax")
-
-
-def _halved(keys, centre, group, edit, large) -> tuple[torch.Tensor, ...]:
-    """Keys, groups and edits of the large groups, parted between two keys that lie far from each other."""
-    number = large.cumsum(0) - 1
-    own = large[group]
-    keys, group, edit, centre = keys[own], number[group[own]], edit[large], centre[large]
-    end, _ = _farthest(keys, centre, group)
-    start, to_end = _farthest(keys, keys[end], group)
-    to_start = torch.linalg.vector_norm(keys - keys[start][group], dim=1)
-    return keys, 2 * group + (to_end < to_start), edit.repeat_interleave(2)
-
-
-def _farthest(keys, point, group) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of each group the first key that lies farthest from its point, and all distances [k]."""
-    away = torch.linalg.vector_norm(keys - point[group], dim=1)
-    most = torch.zeros(len(point)).scatter_reduce_(0, group, away, "amax")
-    last = max(0, len(keys) - 1)
-    place = torch.where(away == most[group], torch.arange(len(keys)), last)
-    return torch.full((len(point),), last).scatter_reduce_(0, group, place, "amin"), away

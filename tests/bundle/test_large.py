@@ -31,7 +31,7 @@ def test_what_is_written_is_read(tmp_path):
     bundle.save(tmp_path / "x")
     header, _ = split_file((tmp_path / "x").read_bytes())
     manifest = json.loads(header["__metadata__"]["okedit"])
-    assert "facts" not in manifest and {"facts", "question_sketch_balls"} <= set(manifest["tensors"])
+    assert "facts" not in manifest and {"facts", "question_cover_centres"} <= set(manifest["tensors"])
     read = Bundle.load(tmp_path / "x", verify=True)
     assert same(read, bundle) and same(bundle, read)
     assert [fact["id"] for fact in read.manifest.facts[1:3]] == ["fact-1", "fact-2"]
@@ -114,10 +114,10 @@ def test_another_codebook_gets_an_index_of_its_own(tmp_path):
     other = make_codebook(5, seed=9)
     moved = replace(bundle, codebook=other)
     assert moved.index().book is other
-    assert not torch.equal(moved.index().question.balls, bundle.index().question.balls)
+    assert not torch.equal(moved.index().question.centres, bundle.index().question.centres)
     moved.save(tmp_path / "y")
     again = Bundle.load(tmp_path / "y").index()
-    assert torch.equal(again.question.balls, moved.index().question.balls)
+    assert torch.equal(again.question.centres, moved.index().question.centres)
 
 
 def test_few_edits_have_no_index(monkeypatch):
@@ -182,7 +182,7 @@ def test_unknown_fields_of_facts_are_told_when_all_are_read(tmp_path):
 
 def test_sketches_that_do_not_fit_are_refused(tmp_path):
     bundle = make_bundle(5)
-    bundle._sketches = bundle.codebook, {**bundle.index().tensors(), "question_sketch_step": torch.ones(2)}
+    bundle._sketches = bundle.codebook, {**bundle.index().tensors(), "question_cover_step": torch.ones(2)}
     bundle._index = None
-    with pytest.raises(InvalidBundle, match="question_sketch_step"):
+    with pytest.raises(InvalidBundle, match="question_cover_step"):
         bundle.index()

@@ -11,7 +11,7 @@ import pytest
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills children of its own")
-@pytest.mark.parametrize("count, commands", [(12, ["merge", "remove", "export"]), (2, ["edit"])])
+@pytest.mark.parametrize("count, commands", [(6, ["merge", "remove", "export"]), (2, ["edit"])])
 def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path, count, commands):
     script = Path(__file__).with_name("kills.py")
     words = [sys.executable, script, str(count), tmp_path, *commands]

@@ -103,7 +103,7 @@ class Cases:
         prompt = torch.zeros(len(book.picture_mean)), torch.zeros(len(book.question_mean))
         found, index = book.match(*prompt), bundle.index()
         indexed = index.match(*prompt) if index else None
-        if index and "picture_sketch_step" not in self.header:  # a forged one may hide edits from the index
+        if index and "picture_cover_step" not in self.header:  # a forged one may hide edits from the index
             assert repr(indexed) == repr(found if found and found.fires else None)
         if manifest.facts:
             remove(bundle, [manifest.facts[0]["id"]])[0].save(self.path)
