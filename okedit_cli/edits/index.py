@@ -79,6 +79,14 @@ class Index:
         self, picture: torch.Tensor | None, question: torch.Tensor, strictness: float = 0.5
     ) -> Match | None:
         """What `Codebook.match` answers where an edit fires, and None where none does."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # a hundred short steps: threads would wait for each other most of the time
+        try:
+            return self._match(picture, question, strictness)
+        finally:
+            torch.set_num_threads(threads)
+
+    def _match(self, picture: torch.Tensor | None, question: torch.Tensor, strictness: float) -> Match | None:
         book, scale = self.book, 1.5 - strictness
         asked = book.project_question(question).to("cpu", torch.float32)
         shown = None
