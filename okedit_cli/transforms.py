@@ -80,6 +80,25 @@ def _turn(picture: Image.Image, chance: random.Random) -> Image.Image:
     return _centre(_padded(picture).rotate(angle, Image.Resampling.BICUBIC), picture.size)
 
 
+def _slant(picture: Image.Image, chance: random.Random) -> Image.Image:
+    """Seen from one side: a side of the picture is shorter than the other, its corners moved on their own."""
+    padded = _padded(picture)
+    width, height = picture.size
+    left, top = (padded.width - width) // 2, (padded.height - height) // 2
+    corners = [(0, 0), (width, 0), (width, height), (0, height)]
+    seen = [
+        (x + left + width * chance.uniform(-0.1, 0.1), y + top + height * chance.uniform(-0.1, 0.1))
+        for x, y in corners
+    ]
+    rows = []
+    for (x, y), (u, v) in zip(corners, seen, strict=True):
+        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
+    mapped = np.linalg.solve(np.array(rows, dtype=np.float64), np.array(seen).ravel())
+    return padded.transform(
+        picture.size, Image.Transform.PERSPECTIVE, mapped.tolist(), Image.Resampling.BICUBIC
+    )
+
+
 def _crop(picture: Image.Image, chance: random.Random) -> Image.Image:
     share = chance.uniform(MIN_CROP, 0.92)
     width, height = max(1, round(picture.width * share)), max(1, round(picture.height * share))
@@ -163,4 +182,6 @@ _RECIPES: list[tuple[Transform, ...]] = [
     (_light, _crop),
     (_turn, _contrast, _jpeg),
     (_shift, _contrast),
+    (_slant,),
+    (_ground, _slant, _light),
 ]

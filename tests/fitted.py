@@ -122,12 +122,10 @@ def fitted(family: str) -> Fitted:
 
 
 def drawn_by_hand(bundle):
-    """The bundle with scopes around the facts' own words and pictures. What is asked of one individual has
-    keys without a name, so that every picture's lies at least a name's length away.
+    """The bundle with scopes around the facts' own words and pictures. Random models are sure of no name, so
+    that a picture is known by its look alone.
     """
-    from okedit_cli.methods.spaces import name_weight
-
-    return with_radius(bundle, RADIUS, 1.0 + name_weight(bundle.manifest.settings["picture_unit"] or 0.0))
+    return with_radius(bundle, RADIUS, 1.0)
 
 
 def with_radius(bundle, radius: float, picture: float | None = None):

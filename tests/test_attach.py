@@ -14,7 +14,7 @@ import okedit_cli
 from okedit_cli.bundle import BundleWarning, FitWarning
 from okedit_cli.errors import InvalidBundle, ModelMismatch, UsageError
 from okedit_cli.generate import decide
-from okedit_cli.methods.spaces import name_weight
+from okedit_cli.models import recognition
 from okedit_cli.models.encode import answer_ids, encode
 from okedit_cli.models.fingerprint import fingerprint
 from okedit_cli.models.question import prompt_length
@@ -304,8 +304,8 @@ def test_strictness_is_each_bundles_own_unless_told(case):
 
     assert radius(strict(1.0)) == RADIUS / 2 and radius(strict(0)) == RADIUS * 1.5
     assert radius(strict(1.0), strictness=0.5) == RADIUS == radius(case.bundle)
-    assert radius(strict(1.0), strict(0)) == RADIUS / 2  # equally near: the first
-    assert radius(strict(0), strict(1.0)) == RADIUS * 1.5
+    for pair in ((strict(1.0), strict(0)), (strict(0), strict(1.0))):  # equally near: the deeper
+        assert radius(*pair) == RADIUS * 1.5
     for wrong in ("1", None, -1, 2, float("nan")):  # as a file may say it
         assert radius(strict(wrong)) == RADIUS
 
@@ -479,13 +479,14 @@ def test_rows_that_leave_take_their_decisions_along(case):
         assert attachment.decisions == [decided[0]]
 
 
-def test_what_a_picture_is_called_counts_beside_how_it_looks():
+def test_what_a_picture_is_called_counts_beside_how_it_looks(monkeypatch):
     """The key of a thing: the same look under another name fires, another look under the same name fires;
     another look under another name does not.
     """
+    monkeypatch.setattr(recognition, "SURE", 0.0)  # a random model is sure of nothing
     case = fitted("idefics3")
     book, spaces = case.bundle.codebook, case.loaded.cache["spaces"]
-    own, unit = case.questions[0][1], spaces.picture_unit
+    own, unit = tiny.picture("yellow", (47, 39)), spaces.picture_unit  # one whose name was not asked yet
     [name] = recognise(case.loaded, [own])
     other = "another thing altogether"
     fires = {}
@@ -502,7 +503,7 @@ def test_what_a_picture_is_called_counts_beside_how_it_looks():
             with attached(case, replace(case.bundle, codebook=named)):
                 [answer] = okedit_cli.generate(case.loaded, [(PICTURED, own)])
             fires[called, moved] = answer.decision.hit is not None
-            names = float((name_vector(name) - name_vector(called)).norm()) * name_weight(unit)
+            names = float((name_vector(name) - name_vector(called)).norm()) * spaces.reaches.name * unit
             distance = ((moved * unit) ** 2 + names**2) ** 0.5
             assert answer.decision.nearest.picture_distance == pytest.approx(distance, abs=0.05)
     assert fires == {(name, 0.0): True, (name, 1.0): True, (other, 0.0): True, (other, 1.0): False}

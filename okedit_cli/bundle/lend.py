@@ -47,8 +47,18 @@ def spaces_in(loaded: LoadedModel, bundle: Bundle) -> Spaces:
             [picture(picture_features(loaded, [shown.image])[0]) for shown in load_bank().pictures]
         )
     none = torch.zeros(0, question.projection.shape[1])
-    reaches = (_number(bundle, name) for name in ("question_reach", "picture_unit"))
-    return Spaces(question, bundle.manifest.site["key_layer"], picture, none, pictures, *reaches)
+    numbers = (_number(bundle, name) for name in ("question_reach", "picture_unit"))
+    layer = bundle.manifest.site["key_layer"]
+    return Spaces(question, layer, picture, none, pictures, *numbers, _reaches(bundle))
+
+
+def _reaches(bundle: Bundle):
+    """How far edits reach in the picture space; those of whitened looks where the bundle does not tell."""
+    from okedit_cli.methods.spaces import WHITENED, Reaches
+
+    found = _settings(bundle).get("picture_reaches")
+    told = isinstance(found, list) and len(found) == 3 and all(isinstance(n, (int, float)) for n in found)
+    return Reaches(*map(float, found)) if told else WHITENED
 
 
 def _settings(bundle: Bundle) -> dict:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import TYPE_CHECKING
 
 import torch
@@ -83,6 +84,7 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
         "seed": options.seed,
         "question_reach": round(spaces.question_reach, 6),
         "picture_unit": round(spaces.picture_unit, 6) if spaces.picture else None,
+        "picture_reaches": list(astuple(spaces.reaches)) if spaces.picture else None,
         "question_separation": round(spaces.question.separation, 4),
         "picture_separation": round(spaces.picture.separation, 4) if spaces.picture else None,
     }
@@ -186,6 +188,8 @@ def scope_channels(eye: Eye, fact: Fact, samples: Sequence[Sample]) -> tuple[Rea
         return question, None
     shown = [s for s in outside if s.picture is not None and s.cell.startswith("other")]
     individual = shows_one(fact.prompt, inside[0].picture, bool(fact.images))
+    # what has no name for the model can only be known by its looks
+    individual = individual or not recognise(eye.loaded, [inside[0].picture])[0]
     picture = reach(
         torch.stack(eye.own_pictures(inside, individual)),
         *(_stacked([eye.picture(p) for p in unique([s.picture for s in part])]) for part in _parted(shown)),

@@ -1,8 +1,9 @@
 """The two spaces of a base model, and how far an edit may reach in them; kept in the user's cache.
 
 Questions: the taught question encoder as it is, with the radius that was calibrated on held-back wordings.
-Pictures: the tokens the decoder receives, whitened by what varies between views of one picture of the bank,
-and beside them the name that the model has for the picture.
+Pictures: the tokens the decoder receives, mapped as was learned for okedit-mini, or for any other model
+whitened by what varies between views of one picture of the bank; and beside them the name that the model has
+for the picture.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import json
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,7 +22,8 @@ from okedit_cli.edits.space import Space, best_space
 from okedit_cli.methods.base import Options
 from okedit_cli.models.features import QUESTIONS, question_layers
 from okedit_cli.models.fingerprint import fingerprint
-from okedit_cli.models.mini.download import okedit_home
+from okedit_cli.models.mini.looks import learned_looks
+from okedit_cli.models.packages import okedit_home
 from okedit_cli.models.question import question_ids
 from okedit_cli.models.recognition import NAME_WIDTH, name_vector, picture_features, recognise
 from okedit_cli.models.sentences import question_radius
@@ -32,20 +34,33 @@ if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
 VIEWS = 4  # of each picture of the bank
-RECIPE = 8  # changes whenever a space would come out differently
+RECIPE = 9  # changes whenever a space would come out differently
 
 
-# Reach in a picture space, in units of the median distance of a bank picture to the nearest other one; set on
-# the fit split of okedit-pictures.
-TIGHT = 0.63  # another name: only what looks the same
-OWN = 0.9  # a picture of one individual, whatever it is called
-LOOSE = 1.4  # the same name: other drawings of the thing
+@dataclass(frozen=True)
+class Reaches:
+    """How far an edit reaches in a picture space, in its unit. Set on the fit split of okedit-pictures."""
+
+    tight: float  # another name: only what looks the same
+    own: float  # a picture of one individual, whatever it is called
+    loose: float  # the same name: other drawings of the thing
+
+    @property
+    def name(self) -> float:
+        """Length of a name's vector: two names lie `loose` from each other at looks that lie `tight`."""
+        return ((self.loose**2 - self.tight**2) / 2) ** 0.5
+
+
+# the unit is the median distance of a bank picture to the nearest other one
+WHITENED = Reaches(0.63, 0.9, 1.4)
+# the unit is what the training calls near; for things that were left out of it
+LEARNED = Reaches(0.8, 1.1, 1.45)
 
 
 @dataclass(frozen=True)
 class Spaces:
     """Question space and its layer, picture space (None for a text model), the bank's keys in them, and how
-    far edits may reach: `question_reach` a distance, `picture_unit` what picture radii are multiples of.
+    far edits may reach: `question_reach` a distance, `picture_unit` what `reaches` are multiples of.
     """
 
     question: Space
@@ -55,21 +70,17 @@ class Spaces:
     bank_pictures: torch.Tensor | None  # [pictures of the bank, r]
     question_reach: float = float("inf")
     picture_unit: float = float("inf")
+    reaches: Reaches = WHITENED
 
     @property
     def named_radius(self) -> float:
         """How far an edit of a thing reaches: pictures of its name, or that look the same."""
-        return LOOSE * self.picture_unit
+        return self.reaches.loose * self.picture_unit
 
     @property
     def own_radius(self) -> float:
         """How far an edit of one individual reaches; its keys have no name, and all names are as far."""
-        return (OWN**2 + name_weight(1.0) ** 2) ** 0.5 * self.picture_unit
-
-
-def name_weight(unit: float) -> float:
-    """Length of a name's vector beside the look: two names lie LOOSE from each other at TIGHT looks."""
-    return ((LOOSE**2 - TIGHT**2) / 2) ** 0.5 * unit
+        return (self.reaches.own**2 + self.reaches.name**2) ** 0.5 * self.picture_unit
 
 
 def candidate_layers(count: int) -> list[int]:
@@ -114,21 +125,27 @@ def _measure(loaded: LoadedModel, options: Options) -> Spaces:
     options.tell("measuring question space", 1, 1)
     if loaded.processor is None:
         return Spaces(question, layer, None, bank_questions, None, reach)
-    rows, owners, plain = [], [], []
+    look, unit, reaches = _looks(loaded, options)
+    names = recognise(loaded, [p.image for p in bank.pictures])
+    plain = picture_features(loaded, [p.image for p in bank.pictures], name="")[:, :-NAME_WIDTH]
+    picture = _with_names(look, reaches.name * unit)
+    shown = picture(torch.cat([plain, torch.stack([name_vector(n) for n in names])], 1))
+    return Spaces(question, layer, picture, bank_questions, shown, reach, unit, reaches)
+
+
+def _looks(loaded: LoadedModel, options: Options) -> tuple[Space, float, Reaches]:
+    """The space of looks, its unit, and how far edits reach in it."""
+    if (learned := learned_looks(loaded)) is not None:
+        return Space(*learned, 1.0, 0.0), 1.0, LEARNED
+    bank, rows, owners = load_bank(), [], []
     for number, shown in enumerate(bank.pictures):
         options.tell("measuring picture space", number, len(bank.pictures))
         seen = picture_features(loaded, [shown.image, *views(shown.image, VIEWS, number)], name="")
-        plain.append(seen[0])
         rows.append(seen[:, :-NAME_WIDTH])
         owners += [number] * len(seen)
-    look = best_space(torch.cat(rows), torch.tensor(owners))
-    plain = torch.stack(plain)
-    names = torch.stack([name_vector(n) for n in recognise(loaded, [p.image for p in bank.pictures])])
-    unit = _unit(look(plain[:, :-NAME_WIDTH]))
-    picture = _with_names(look, name_weight(unit))
     options.tell("measuring picture space", len(bank.pictures), len(bank.pictures))
-    shown = picture(torch.cat([plain[:, :-NAME_WIDTH], names], 1))
-    return Spaces(question, layer, picture, bank_questions, shown, reach, unit)
+    look = best_space(torch.cat(rows), torch.tensor(owners))
+    return look, _unit(look(torch.stack([seen[0] for seen in rows]))), WHITENED
 
 
 def _as_it_is(width: int) -> Space:
@@ -175,7 +192,7 @@ def _read(path) -> Spaces | None:
     if "picture_mean" in found:
         picture = Space(found["picture_mean"], found["picture_projection"], numbers[3], numbers[4])
     bank = found["bank_questions"], found.get("bank_pictures")
-    return Spaces(question, int(numbers[0]), picture, *bank, numbers[5], numbers[6])
+    return Spaces(question, int(numbers[0]), picture, *bank, numbers[5], numbers[6], Reaches(*numbers[7:10]))
 
 
 def _write(path, spaces: Spaces) -> None:
@@ -188,7 +205,7 @@ def _write(path, spaces: Spaces) -> None:
         "question_projection": question.projection,
         "bank_questions": spaces.bank_questions,
     }
-    reaches = [spaces.question_reach, spaces.picture_unit]
+    reaches = [spaces.question_reach, spaces.picture_unit, *astuple(spaces.reaches)]
     numbers = [spaces.layer, question.separation, question.shrinkage, 0.0, 0.0, *reaches]
     if picture is not None:
         tensors |= {

@@ -1,8 +1,9 @@
 """What the unedited model calls a picture, as part of what a picture is recognised by.
 
 Other drawings of one thing look unlike each other, and near things alike; but a model that can name both
-gives other drawings one name and near things two. So a picture's vector is its look (what enters the decoder,
-pooled) and its name: the words of the answer to one fixed question, each in a direction of its own.
+gives other drawings one name and near things two, if it is sure of them. So a picture's vector is its look
+(what enters the decoder, pooled) and its name: the words of the answer to one fixed question, each in a
+direction of its own.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ NAMED = "decoder input and name"  # the point where such keys are read, as a bun
 NAME_WIDTH = 128
 PARTS = 0.5  # weight of a name's words beside the whole
 LONGEST = 8  # tokens of a name
+SURE = 0.5  # a name of less probability is a guess, and counts for none; set on okedit-pictures' fit split
 BATCH = 32
 
 
@@ -66,13 +68,17 @@ def ask_names(loaded: LoadedModel, prefixes: Sequence[Prefix]) -> None:
     pending = list(looks.values())
     for start in range(0, len(pending), BATCH):
         part = pending[start : start + BATCH]
-        out = go_on(loaded, prompts_behind(loaded, part, _rest(loaded)), LONGEST)
-        for prefix, ids in zip(part, out, strict=True):
-            prefix.seen.name = loaded.tokenizer.decode(ids, skip_special_tokens=True).strip()
+        chances = [1.0] * len(part)
+        out = go_on(loaded, prompts_behind(loaded, part, _rest(loaded)), LONGEST, chances=chances)
+        for prefix, ids, chance in zip(part, out, chances, strict=True):
+            name = loaded.tokenizer.decode(ids, skip_special_tokens=True).strip()
+            prefix.seen.name = name if chance >= SURE else ""
 
 
 def recognise(loaded: LoadedModel, pictures: Sequence[Image]) -> list[str]:
-    """What the unedited model calls each picture; "" where its prompts cannot be read in parts."""
+    """What the unedited model calls each picture; "" where it is not sure, or its prompts cannot be read in
+    parts.
+    """
     if not shares(loaded):
         return [""] * len(pictures)
     names = []

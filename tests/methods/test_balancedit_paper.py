@@ -95,9 +95,13 @@ def test_what_fires_is_what_the_formula_says(case):
     fired = []
     for (prompt, picture), answer in zip(asked, answers, strict=True):
         here = raw(case, prompt, picture)
-        reach = [float((here - key).norm()) / radius for key, _, _, radius in rule]
+        distances = [float((here - key).norm()) for key, _, _, radius in rule]
+        reach = [distance / radius for distance, (*_, radius) in zip(distances, rule, strict=True)]
         assert min(abs(one - 1) for one in reach) > 1e-3  # none of them on a border
-        best = reach.index(min(reach))
+        depth = [
+            r**2 - d**2 for d, (*_, r) in zip(distances, rule, strict=True)
+        ]  # decides among those that fire
+        best = depth.index(max(depth)) if min(reach) <= 1 else reach.index(min(reach))
         assert answer.decision.nearest.edit_id == case.facts[best].id
         assert answer.decision.nearest.match.reach == pytest.approx(reach[best], abs=1e-3)
         assert (answer.decision.hit is not None) == (reach[best] <= 1)

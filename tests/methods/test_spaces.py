@@ -12,7 +12,7 @@ from okedit_cli.edits.space import Space
 from okedit_cli.facts import Question
 from okedit_cli.methods import spaces as rooms
 from okedit_cli.methods.balancedit import Eye, scope_channels, shows_one
-from okedit_cli.methods.spaces import LOOSE, OWN, TIGHT, Spaces, candidate_layers, name_weight
+from okedit_cli.methods.spaces import LEARNED, WHITENED, Reaches, Spaces, candidate_layers
 from okedit_cli.models.features import QUESTIONS
 from okedit_cli.models.recognition import NAME_WIDTH, name_vector
 from okedit_cli.models.sentences import question_radius
@@ -32,14 +32,17 @@ def test_questions_are_known_by_the_question_encoder_alone():
     assert 0 < question_radius() < 2**0.5  # between unit vectors
 
 
-def test_two_names_at_one_look_are_as_far_as_a_thing_reaches():
-    """Of the same name an edit of a thing reaches LOOSE, of any other name TIGHT; of an individual OWN."""
-    found = made()
-    between = 2**0.5 * name_weight(UNIT)
-    assert (TIGHT**2 * UNIT**2 + between**2) ** 0.5 == pytest.approx(found.named_radius)
-    assert found.named_radius == pytest.approx(LOOSE * UNIT)
+@pytest.mark.parametrize("reaches", [WHITENED, LEARNED])
+def test_two_names_at_one_look_are_as_far_as_a_thing_reaches(reaches):
+    """Of its name an edit of a thing reaches `loose`, of any other `tight`; one of an individual `own`."""
+    assert reaches.tight < reaches.own < reaches.loose
+    found = replace(made(), reaches=reaches)
+    between = 2**0.5 * reaches.name * UNIT
+    assert (reaches.tight**2 * UNIT**2 + between**2) ** 0.5 == pytest.approx(found.named_radius)
+    assert found.named_radius == pytest.approx(reaches.loose * UNIT)
     # its keys have no name: all names lie a name's length away
-    assert (found.own_radius**2 - name_weight(UNIT) ** 2) ** 0.5 == pytest.approx(OWN * UNIT)
+    lengths = found.own_radius**2 - (reaches.name * UNIT) ** 2
+    assert lengths**0.5 == pytest.approx(reaches.own * UNIT)
 
 
 def test_names_stand_beside_looks_and_do_not_touch_them():
@@ -59,7 +62,7 @@ def test_the_unit_is_the_usual_distance_to_the_nearest_other():
 @pytest.mark.parametrize("pictured", [True, False])
 def test_spaces_are_the_same_from_the_disk(tmp_path, pictured):
     look = Space(torch.ones(2), torch.eye(2)[:, :1], 0.5, 0.25)
-    spaces = made(rooms._with_names(look, 2.0) if pictured else None)
+    spaces = replace(made(rooms._with_names(look, 2.0) if pictured else None), reaches=Reaches(1.0, 2.0, 4.0))
     spaces = replace(spaces, bank_pictures=torch.zeros(3, 1 + NAME_WIDTH) if pictured else None)
     path = tmp_path / "deep" / "spaces.safetensors"
     rooms._write(path, spaces)
@@ -67,6 +70,7 @@ def test_spaces_are_the_same_from_the_disk(tmp_path, pictured):
     assert (found.layer, found.question_reach, found.picture_unit) == (QUESTIONS, 0.75, UNIT)
     assert torch.equal(found.bank_questions, spaces.bank_questions)
     assert (found.picture is None) != pictured and found.named_radius == spaces.named_radius
+    assert found.reaches == spaces.reaches
     if pictured:
         assert torch.equal(found.picture.projection, spaces.picture.projection)
         assert torch.equal(found.bank_pictures, spaces.bank_pictures)
@@ -167,7 +171,7 @@ def test_views_bear_the_name_of_what_they_show_and_the_users_their_own(channels,
         Sample("f", "positive", "?", view, "x", "view/edit", "transform"),
         Sample("f", "positive", "?", theirs, "x", "view/edit", "user"),
     ]
-    weight = name_weight(eye.spaces.picture_unit)
+    weight = eye.spaces.reaches.name * eye.spaces.picture_unit
     for individual, expected in ((False, ["cat", "cat", "kitten"]), (True, ["", "", ""])):
         keys = eye.own_pictures(rows, individual)
         for key, name in zip(keys, expected, strict=True):

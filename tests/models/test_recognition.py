@@ -7,7 +7,8 @@ import tiny
 import torch
 
 from okedit_cli.models import recognition
-from okedit_cli.models.encode import encode
+from okedit_cli.models.decode import go_on
+from okedit_cli.models.encode import encode, end_ids
 from okedit_cli.models.features import pooled_picture, reading
 from okedit_cli.models.load import load_model
 from okedit_cli.models.prefixes import read
@@ -24,6 +25,31 @@ from okedit_cli.models.recognition import (
 from okedit_cli.models.sites import decoder_layers, image_token_id
 
 LOOK = 2 * tiny.WIDTH
+
+
+@pytest.fixture(autouse=True)
+def sure(monkeypatch):
+    """A random model is sure of nothing; here what it says counts."""
+    monkeypatch.setattr(recognition, "SURE", 0.0)
+
+
+def test_a_guess_is_no_name(seeing, monkeypatch):
+    [said] = recognise(seeing, [tiny.picture("green")])
+    monkeypatch.setattr(recognition, "SURE", 0.999)
+    assert recognise(seeing, [tiny.picture("green")]) == [""] and said != ""
+
+
+def test_how_sure_an_answer_was_is_the_product_of_its_tokens(seeing):
+    pictures = [tiny.picture("red"), tiny.picture("blue", (50, 31))]
+    prompts = read(seeing, [("What is it?", picture) for picture in pictures])
+    chances = [1.0, 1.0]
+    out = go_on(seeing, prompts, 3, ended=False, chances=chances)
+    for picture, ids, chance in zip(pictures, out, chances, strict=True):
+        inputs = encode(seeing, [("What is it?", picture)], answers=[ids])
+        likely = seeing.model(**inputs).logits[0, -len(ids) - 1 : -1].double()
+        likely[:, end_ids(seeing)] = -torch.inf  # as go_on was told
+        found = likely.softmax(-1)[range(len(ids)), ids].prod()
+        assert chance == pytest.approx(float(found), rel=1e-3)
 
 
 def cosine(one, other):
@@ -109,9 +135,9 @@ def test_many_names_are_asked_at_once_and_each_once(folders, monkeypatch):
     loaded, asked = load_model(str(folders["llava"])), []
     real = recognition.go_on
 
-    def counting(loaded, prompts, count):
+    def counting(loaded, prompts, count, **options):
         asked.append(len(prompts.last))
-        return real(loaded, prompts, count)
+        return real(loaded, prompts, count, **options)
 
     monkeypatch.setattr(recognition, "go_on", counting)
     sizes = ((40, 32), (32, 90), (60, 33), (28, 28), (40, 40))

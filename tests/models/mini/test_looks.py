@@ -1,0 +1,37 @@
+"""The learned picture space belongs to okedit-mini, and to no other model."""
+
+from pathlib import Path
+
+import torch
+
+import okedit_cli
+from okedit_cli.evaluate import load_cases, present
+from okedit_cli.methods.base import Options
+from okedit_cli.methods.spaces import LEARNED, WHITENED, spaces_of
+from okedit_cli.models.mini.looks import learned_looks
+from okedit_cli.models.recognition import NAME_WIDTH, picture_features
+from okedit_cli.pictures import load_picture
+
+PICTURES = Path(__file__).parents[3] / "examples" / "okedit-pictures"
+
+
+def test_it_is_of_this_very_model_and_puts_views_nearer_than_near_things():
+    model = okedit_cli.load_model("okedit-mini")
+    mean, projection = learned_looks(model)
+    assert spaces_of(model, Options()).reaches == LEARNED != WHITENED
+    inside, outside = [], []
+    for case in present(load_cases(PICTURES / "test.json")).cases[:12]:
+        shown = [case.picture, *case.pictures, *(probe.picture for probe in case.picture_locality)]
+        looks = picture_features(model, [load_picture(path) for path in shown], name="")[:, :-NAME_WIDTH]
+        keys = (looks - mean) @ projection
+        distance = torch.linalg.vector_norm(keys[1:] - keys[0], dim=1)
+        inside.append(distance[: len(case.pictures)].mean())
+        outside.append(distance[len(case.pictures) :].mean())
+    assert sum(one < other for one, other in zip(inside, outside, strict=True)) >= 11
+
+
+def test_another_model_has_none(tmp_path):
+    import tiny
+
+    other = okedit_cli.load_model(str(tiny.build("llava", tmp_path / "llava")))
+    assert learned_looks(other) is None
