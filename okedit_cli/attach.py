@@ -19,7 +19,7 @@ import torch
 from okedit_cli.bundle import Bundle, FitWarning, check_fit
 from okedit_cli.bundle.canary import check_canary
 from okedit_cli.bundle.site import check_site
-from okedit_cli.edits.codebook import Match
+from okedit_cli.edits.codebook import Match, best_of
 from okedit_cli.errors import UsageError
 from okedit_cli.methods.whole_prompt import Questions
 from okedit_cli.models.features import hidden_of, pooled_picture
@@ -210,20 +210,16 @@ class Attachment:
         return starts
 
     def _match(self, question: Sequence[int], picture: torch.Tensor | None) -> Decision:
-        best: Nearest | None = None
+        found: list[Nearest] = []
         for number, bundle in enumerate(self.bundles):
             # an index answers for the edits that fire alone, and a codebook tells the nearest in any case
             book = bundle.index() or bundle.codebook
             asked = self._questions.feature(bundle.manifest.site, question, picture)
             match = book.match(picture, asked, self._strictness[number])
-            if match is not None and (best is None or match.reach < best.match.reach):
-                best = Nearest(
-                    bundle.manifest.facts[match.edit]["id"],
-                    bundle.name or f"bundle {number + 1}",
-                    number,
-                    match.edit,
-                    match,
-                )
+            if match is not None:
+                edit, name = bundle.manifest.facts[match.edit]["id"], bundle.name or f"bundle {number + 1}"
+                found.append(Nearest(edit, name, number, match.edit, match))
+        best = found[best_of([one.match for one in found])] if found else None
         return Decision(best if best is not None and best.match.fires else None, best)
 
     def _change(self, layer: int):

@@ -1,14 +1,14 @@
 """The codebook: keys, radii and values of many edits as stacked tensors.
 
 An edit fires where one of its picture keys lies within its picture radius and one of its question keys
-within its question radius; among those that fire the nearest wins (BalancEdit, ICML 2025, section 4, with
-the scope judged in two channels instead of one). A value is a low-rank affine change added to the site's
-output: `value_up.T @ (value_down @ x) + value_bias`.
+within its question radius; among those that fire the one wins that the prompt is deepest inside of (the
+nearest in BalancEdit, ICML 2025, section 4, whose scope is judged in one channel instead of two). A value is
+a low-rank affine change added to the site's output: `value_up.T @ (value_down @ x) + value_bias`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -16,11 +16,12 @@ import torch
 from okedit_cli.errors import InvalidBundle
 
 CHUNK = 1 << 22  # floats of one block of distances: bounds the memory of matching
+WORDS = 0.25  # what depth in the question channel counts beside depth in the picture channel
 
 
 @dataclass(frozen=True)
 class Match:
-    """The edit nearest to a prompt: its row, distance and radius in each channel, and whether it fires."""
+    """The edit that answers a prompt, or comes nearest: its row, distance and radius in each channel."""
 
     edit: int
     picture_distance: float
@@ -40,6 +41,41 @@ class Match:
     def fires(self) -> bool:
         """Whether the prompt is inside the edit's scope."""
         return self.reach <= 1.0
+
+
+def winner(picture: tuple[torch.Tensor, torch.Tensor], question: tuple[torch.Tensor, torch.Tensor]) -> int:
+    """Which of n edits answers a prompt, from (distance [n], radius [n]) in each channel; where none fires,
+    which comes nearest.
+
+    Of edits that fire the one whose balls the prompt is deepest inside of: radius^2 - distance^2, as in a
+    power diagram, in parts of the longest radius there. Who asks about an edit's own picture in other words
+    means that edit, and not one whose wording is nearer and whose picture is another; so pictures count more.
+    """
+    reach = torch.maximum(*(_ratios(*channel) for channel in (picture, question)))
+    fires = reach <= 1.0
+    if not bool(fires.any()):
+        return int(reach.argmin())
+    depth = _depth(*picture, fires) + WORDS * _depth(*question, fires)
+    return int(torch.where(fires, depth, -torch.inf).argmax())
+
+
+def best_of(matches: Sequence[Match]) -> int:
+    """Which of several codebooks' matches answers; their spaces are taken to have one scale."""
+    rows = [(m.picture_distance, m.picture_radius, m.question_distance, m.question_radius) for m in matches]
+    numbers = torch.tensor(rows, dtype=torch.float64).T
+    return winner((numbers[0], numbers[1]), (numbers[2], numbers[3]))
+
+
+def _ratios(distance: torch.Tensor, radius: torch.Tensor) -> torch.Tensor:
+    ratio = torch.where(radius > 0, distance / radius, torch.inf).nan_to_num(torch.inf)
+    return torch.where(torch.isinf(radius), 0.0, ratio)
+
+
+def _depth(distance: torch.Tensor, radius: torch.Tensor, fires: torch.Tensor) -> torch.Tensor:
+    """How deep each point lies, 0 at the border and where a channel is open."""
+    closed = torch.isfinite(radius)
+    longest = torch.where(fires & closed, radius, 0.0).max().clamp_min(1e-30)
+    return torch.where(closed, (radius / longest) ** 2 - (distance / longest) ** 2, 0.0)
 
 
 def _ratio(distance: float, radius: float) -> float:
@@ -145,7 +181,7 @@ class Codebook:
     def match(
         self, picture: torch.Tensor | None, question: torch.Tensor, strictness: float = 0.5
     ) -> Match | None:
-        """The edit with the smallest reach for one prompt: picture feature [dp] (None: no picture),
+        """The edit that answers one prompt, or comes nearest: picture feature [dp] (None: no picture),
         question [dq].
 
         `strictness` scales every radius by 1.5 - strictness: 0.5 is as fitted, 1 halves the reach, 0 makes
@@ -159,11 +195,7 @@ class Codebook:
         if picture is not None and len(self.picture_keys):
             shown = self._nearest(self.picture_keys, self.picture_owner, self.project_picture(picture))
         radii = self.picture_radius.float() * scale, self.question_radius.float() * scale
-        ratios = []
-        for distance, radius in zip((shown, asked), radii, strict=True):
-            ratio = torch.where(radius > 0, distance / radius, torch.inf)
-            ratios.append(torch.where(torch.isinf(radius), 0.0, ratio))
-        best = int(torch.maximum(*ratios).nan_to_num(torch.inf).argmin())
+        best = winner((shown, radii[0]), (asked, radii[1]))
         return Match(
             best, float(shown[best]), float(radii[0][best]), float(asked[best]), float(radii[1][best])
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from okedit_cli.edits.codebook import Codebook, Match
+from okedit_cli.edits.codebook import Codebook, Match, winner
 from okedit_cli.edits.sketch import SLACK, Places, Sketch, draw, read
 
 CHANNELS = ("picture", "question")
@@ -103,8 +103,7 @@ class Index:
             picture_distance = self._distances("picture", rows, shown)
         if not len(rows):
             return None
-        reach = torch.maximum(_ratio(picture_distance, radii[0]), _ratio(question_distance, radii[1]))
-        best = int(reach.nan_to_num(torch.inf).argmin())
+        best = winner((picture_distance, radii[0]), (question_distance, radii[1]))
         found = Match(
             int(rows[best]), float(picture_distance[best]), float(radii[0][best]),
             float(question_distance[best]), float(radii[1][best]),

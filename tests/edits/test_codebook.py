@@ -1,4 +1,4 @@
-"""The codebook's laws: nearest wins, open channels are open, strictness narrows, strangers change nothing."""
+"""The codebook's laws: the deepest wins, open channels are open, strictness narrows, far edits do nothing."""
 
 from dataclasses import replace
 
@@ -67,19 +67,44 @@ def by_hand(book, picture, question, edit):
 
 
 @given(books(), prompts())
-def test_the_nearest_wins_and_fires_within_its_radii(book, prompt):
+def test_what_fires_wins_and_else_the_nearest(book, prompt):
     match = book.match(*prompt)
     reaches = [by_hand(book, *prompt, edit) for edit in range(len(book))]
-    assert reaches[match.edit] == pytest.approx(min(reaches), rel=1e-4)
+    assert match.fires == (min(reaches) <= 1) == (reaches[match.edit] <= 1)
+    if not match.fires:
+        assert reaches[match.edit] == pytest.approx(min(reaches), rel=1e-4)
     assert match.reach == pytest.approx(reaches[match.edit], rel=1e-4)
-    assert match.fires == (match.reach <= 1)
+
+
+def test_own_picture_in_other_words_is_deeper_than_another_picture_in_the_same():
+    """(distance, radius) of each edit by channel: a ball whose border is near loses to one well inside."""
+    picture, question = torch.tensor([[0.0, 1.0], [0.8, 1.0]]).T, torch.tensor([[0.9, 1.0], [0.1, 1.0]]).T
+    assert codebook.winner(tuple(picture), tuple(question)) == 0
+    # of one picture the question decides
+    assert codebook.winner(tuple(torch.tensor([[0.3, 1.0]] * 2).T), tuple(question)) == 1
+    # an edit that is open to every picture loses to one that knows this picture
+    opened = torch.tensor([[0.5, 1.0], [torch.inf, torch.inf]]).T
+    assert codebook.winner(tuple(opened), tuple(torch.tensor([[0.4, 1.0]] * 2).T)) == 0
+    # outside of all the nearest comes first, and an empty ball never does
+    assert (
+        codebook.winner(tuple(torch.tensor([[3.0, 1.0], [2.0, 1.0], [0.0, 0.0]]).T), tuple(torch.ones(2, 3)))
+        == 1
+    )
+
+
+@given(st.integers(0, 2**31), st.integers(-20, 20))
+def test_who_wins_does_not_depend_on_the_unit_of_distances(seed, power):
+    picture, question = torch.rand(2, 2, 5, generator=torch.Generator().manual_seed(seed))
+    other = picture * 2.0**power
+    assert codebook.winner(tuple(picture), tuple(question)) == codebook.winner(tuple(other), tuple(question))
 
 
 @given(books(), prompts(), st.floats(0, 1), st.floats(0, 1))
 def test_strictness_only_narrows(book, prompt, one, other):
     wide, narrow = (book.match(*prompt, strictness=value) for value in sorted((one, other)))
     assert wide.fires or not narrow.fires
-    assert narrow.reach >= wide.reach * (1 - 1e-6)
+    if not wide.fires:
+        assert narrow.reach >= wide.reach * (1 - 1e-6)
 
 
 @given(books(), prompts(), st.integers(1, 4))
