@@ -29,7 +29,7 @@ RANK, STEPS, RATE = 4, 40, 0.05
 KEEP = 0.3  # weight of KL on the negatives
 ENOUGH = 0.005  # mean cross-entropy at which a fact needs no more steps
 ROWS = 96  # samples fitted together: bounds memory
-POSITIVES, NEGATIVES = 6, 2  # samples of a fact that are run
+POSITIVES, NEGATIVES = 9, 2  # samples of a fact that are run
 RIVALS, STRANGERS = 64, 2048  # tokens an answer is weighed against: likely ones at each place, and any
 
 
