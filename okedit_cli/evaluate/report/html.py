@@ -13,10 +13,11 @@ from pathlib import Path
 from okedit_cli.errors import OkeditError
 from okedit_cli.evaluate.case import METRICS
 from okedit_cli.evaluate.records import Decision, Record
-from okedit_cli.evaluate.report.plot import trade_off
+from okedit_cli.evaluate.report.plot import strictness_curve, trade_off
 from okedit_cli.evaluate.report.table import COLUMNS, kind_rows, stage_rows
 from okedit_cli.evaluate.result import Result
 from okedit_cli.evaluate.scoring import failures
+from okedit_cli.evaluate.strictness import curve
 
 SHOWN = 40  # failures of each metric; the JSON has all
 THUMBNAIL = 96  # pixels
@@ -61,6 +62,7 @@ def _result(result: Result) -> str:
         columns, rows = kind_rows(result, stage)
         if rows:
             parts.append(_table(columns, rows))
+        parts.append(_strictness(result, stage))
         mine = failures([record for record in result.records if record.stage == stage])
         parts.append(_failures(result, mine))
     protocol = "".join(
@@ -69,6 +71,17 @@ def _result(result: Result) -> str:
     )
     parts.append(f"<details><summary>Protocol</summary><ul>{protocol}</ul></details>")
     return "".join(parts)
+
+
+def _strictness(result: Result, stage: str) -> str:
+    svg = strictness_curve(curve(result, stage))
+    words = (
+        "Which questions would be reached with --strictness as it stands below, by the distances of this run."
+        " In scope: the edit, its rephrasings and other pictures; outside: all that locality counts."
+    )
+    if not svg:
+        return ""
+    return f"<details><summary>Strictness</summary>{svg}<p><small>{escape(words)}</small></p></details>"
 
 
 def _about(result: Result) -> str:

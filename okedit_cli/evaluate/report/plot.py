@@ -1,4 +1,6 @@
-"""The trade-off as inline SVG: generality against locality, a point with bars for each stage of a result."""
+"""Inline SVG: generality against locality, a point with bars for each stage of a result; and what strictness
+does to both.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from html import escape
 
 from okedit_cli.evaluate.report.table import mean_of
 from okedit_cli.evaluate.result import Result
+from okedit_cli.evaluate.strictness import AS_FITTED, Point
 
 GENERAL, LOCAL = ("t_gen", "i_gen"), ("t_loc", "i_loc", "specificity", "near")
 COLOURS = ("#1f6feb", "#d1242f", "#1a7f37", "#9a6700", "#8250df", "#0a7ea4", "#bf3989", "#57606a")
@@ -26,10 +29,42 @@ def trade_off(results: Sequence[Result]) -> str:
     if not points:
         return ""
     marks = "".join(_point(number, *point) for number, point in enumerate(points[:MANY]))
-    width, height = SIZE[0], max(SIZE[1], TOP + 20 * min(len(points), MANY) + 40)
+    height = max(SIZE[1], TOP + 20 * min(len(points), MANY) + 40)
+    axes = _axes("locality: answers kept, %", "generality: target given, %")
+    return _svg("generality against locality", axes + marks, height)
+
+
+def strictness_curve(points: Sequence[Point]) -> str:
+    """Both sides by strictness as SVG, "" without points."""
+    if not points:
+        return ""
+    sides = (
+        ("in scope: an edit fires", [point.reached for point in points]),
+        ("outside: none fires", [point.left_alone for point in points]),
+    )
+    marks = [f'<path d="M{_x(AS_FITTED):.1f} {TOP}V{TOP + PLANE}" stroke="#57606a" stroke-dasharray="4"/>']
+    for number, (label, values) in enumerate(sides):
+        colour, row = COLOURS[number], TOP + 12 + 20 * number
+        way = "L".join(
+            f"{_x(point.strictness):.1f} {_y(value):.1f}" for point, value in zip(points, values, strict=True)
+        )
+        marks.append(
+            f'<path d="M{way}" stroke="{colour}" stroke-width="2" fill="none"/>'
+            f'<circle cx="{LEFT + PLANE + 24}" cy="{row - 4}" r="5" fill="{colour}"/>'
+            f'<text x="{LEFT + PLANE + 36}" y="{row}">{escape(label)}</text>'
+        )
+        for point, value in zip(points, values, strict=True):
+            text = f"strictness {point.strictness:.2f}, {label}: {100 * value:.1f} %"
+            place = f'cx="{_x(point.strictness):.1f}" cy="{_y(value):.1f}" r="3"'
+            marks.append(f'<circle {place} fill="{colour}"><title>{escape(text)}</title></circle>')
+    axes = _axes("strictness, in hundredths (50: as fitted)", "questions, %")
+    return _svg("what strictness lets in", axes + "".join(marks), SIZE[1])
+
+
+def _svg(label: str, body: str, height: float) -> str:
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="generality against locality">{_axes()}{marks}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIZE[0]} {height}" role="img" '
+        f'aria-label="{label}">{body}</svg>'
     )
 
 
@@ -41,7 +76,7 @@ def _y(value: float) -> float:
     return TOP + PLANE * (1 - value)
 
 
-def _axes() -> str:
+def _axes(across: str, up: str) -> str:
     lines = []
     for step in range(0, 101, 25):
         x, y = _x(step / 100), _y(step / 100)
@@ -51,9 +86,9 @@ def _axes() -> str:
     middle, below = TOP + PLANE / 2, TOP + PLANE + 40
     return (
         "".join(lines)
-        + f'<text x="{LEFT + PLANE / 2}" y="{below}" text-anchor="middle">locality: answers kept, %</text>'
+        + f'<text x="{LEFT + PLANE / 2}" y="{below}" text-anchor="middle">{escape(across)}</text>'
         + f'<text x="16" y="{middle}" text-anchor="middle" transform="rotate(-90 16 {middle})">'
-        + "generality: target given, %</text>"
+        + f"{escape(up)}</text>"
     )
 
 
