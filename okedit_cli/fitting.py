@@ -37,15 +37,21 @@ def fit(
     seed: int = 0,
     checked: bool = True,
     strictness: float | None = None,
+    without: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> FitResult:
-    """Fit facts, and check them. UsageError: unknown method or layer; InvalidFacts: a broken picture."""
+    """Fit facts, and check them; `without` leaves parts of the method out (methods.base.PARTS).
+
+    UsageError: unknown method, layer or part; InvalidFacts: a broken picture.
+    """
     compute = method_named(method)
     before = loaded.cache.get("attachment")
     if before is not None:
         before.detach()
-    options = Options(layer, force, seed, progress)
+    options = Options(layer, force, seed, progress, frozenset(without))
     computed = compute(loaded, facts, options)
+    if options.without:
+        computed.settings["without"] = sorted(options.without)
     if strictness is not None:
         computed.settings["strictness"] = strictness
     bundle = Bundle(_manifest(loaded, method, computed), computed.codebook, computed.canary)

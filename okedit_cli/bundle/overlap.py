@@ -85,7 +85,7 @@ def _exact_of(one, other, i, j, order) -> Iterator[tuple[torch.Tensor, ...]]:
     for channel in order:
         a, b = one[channel], other[channel]
         distance = _nearest(a, b, i, j)
-        # a key inside the other's reach: that balls touch says nothing, the nearer key wins where they do
+        # a key inside the other's reach: that balls touch says nothing, the deeper one wins where they do
         reach = torch.maximum(a.radius[i], b.radius[j])
         meet = (distance < reach) | torch.isinf(reach)
         distances = {c: d[meet] for c, d in distances.items()} | {channel: distance[meet]}

@@ -85,6 +85,10 @@ def evaluate(
         str, typer.Option("--layer", metavar="auto|N", envvar="OKEDIT_LAYER", help="Where edits act.")
     ] = "auto",
     force: Annotated[bool, typer.Option("--force", help="Keep edits that no radius separates.")] = False,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--without", metavar="PART", help="Leave a part of the method out; repeatable."),
+    ] = None,
     strict: options.Strict = False,
     strictness: options.Strictness = None,
     one_hop: Annotated[
@@ -166,6 +170,7 @@ def evaluate(
             "force": force,
             "supporting": one_hop,
             "strictness": strictness,
+            "without": tuple(without or ()),
         }
         asked |= {"max_tokens": max_tokens, "batch": batch}
         results = [_run(out, found, plan, target, model, method, bundles, strict, opening, asked)]

@@ -80,6 +80,7 @@ class ModelBench:
         force: bool = False,
         bundles: Sequence[Bundle] = (),
         strictness: float | None = None,
+        without: Sequence[str] = (),
         supporting: bool = False,
         max_tokens: int = MAX_TOKENS,
         batch: int = BATCH,
@@ -89,6 +90,8 @@ class ModelBench:
         self.loaded, self.bundles, self.store, self.progress = loaded, list(bundles), store, progress
         self.supporting, self.max_tokens, self.strictness = supporting, max_tokens, strictness
         self.fitting = {"method": method, "layer": layer, "seed": seed, "force": force}
+        if without:
+            self.fitting["without"] = sorted(without)
         self._answerer = ModelAnswerer(loaded, max_tokens, batch)
         self._whole: tuple[str, Bundle] | None = None  # the bundle of the last `within`
 

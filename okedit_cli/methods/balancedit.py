@@ -19,11 +19,12 @@ import torch
 from okedit_cli.edits.codebook import Codebook
 from okedit_cli.errors import UsageError
 from okedit_cli.methods.base import Computed, Options, Scope
+from okedit_cli.methods.eye import Eye, unique
 from okedit_cli.methods.scope import BALANCE, KEYS, TWIN, Reach, reach
-from okedit_cli.methods.spaces import Spaces, question_ids, spaces_of
+from okedit_cli.methods.spaces import Spaces, spaces_of
 from okedit_cli.methods.values import KEEP, RANK, RATE, STEPS, fit_values
-from okedit_cli.models.features import QUESTIONS, question_feature
-from okedit_cli.models.recognition import NAMED, picture_features, recognise
+from okedit_cli.models.features import QUESTIONS, SENTENCES
+from okedit_cli.models.recognition import NAMED, recognise
 from okedit_cli.models.sites import decoder_layers
 from okedit_cli.samples import Sample, build_samples
 from okedit_cli.transforms import plain_border
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from okedit_cli.facts import Fact
     from okedit_cli.models.load import LoadedModel
 
+_POINTS = {QUESTIONS: "question encoder", SENTENCES: "sentence encoder"}
 DEPTH = 0.87  # of the decoder: where values act unless told
 # what is asked of one individual, whatever its kind; a flag is nobody's own
 _INDIVIDUAL = r"""
@@ -49,10 +51,11 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
     if spaces.picture is not None:
         eye.recognise(samples)
     reaches, scopes, seconds = {}, {}, {}
+    without = options.without
     for number, fact in enumerate(facts):
         began = time.perf_counter()
         options.tell("measuring scopes", number, len(facts))
-        reaches[fact.id] = question, picture = scope_channels(eye, fact, samples[fact.id])
+        reaches[fact.id] = question, picture = scope_channels(eye, fact, samples[fact.id], without)
         scopes[fact.id] = judged(question, picture)
         seconds[fact.id] = time.perf_counter() - began
     options.tell("measuring scopes", len(facts), len(facts))
@@ -62,6 +65,7 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
         [samples[f.id] for f in kept],
         layer,
         seed=options.seed,
+        rank=1 if "rank" in without else RANK,
         done=lambda n: options.tell("fitting facts", n, len(kept)),
     )
     for fact, took in zip(kept, spent, strict=True):
@@ -69,15 +73,15 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
     book = stack(loaded, spaces, [reaches[f.id] for f in kept], values)
     site = {
         "key_layer": spaces.layer,
-        "question_point": "question encoder" if spaces.layer == QUESTIONS else "decoder layer",
+        "question_point": _POINTS.get(spaces.layer, "decoder layer"),
         "picture_point": NAMED,
         "value_layer": layer,
         "point": "feed-forward output",
     }
     settings = {
         "balance": BALANCE,
-        "keys": KEYS,
-        "rank": RANK,
+        "keys": 1 if "keys" in without else KEYS,
+        "rank": values.down.shape[1],
         "steps": STEPS,
         "rate": RATE,
         "keep": KEEP,
@@ -118,58 +122,12 @@ def value_layer(loaded: LoadedModel, layer: int | str, key_layer: int) -> int:
     return int(layer)
 
 
-class Eye:
-    """Keys of questions and pictures in the model's spaces, each computed once."""
-
-    def __init__(self, loaded: LoadedModel, spaces: Spaces):
-        self.loaded, self.spaces = loaded, spaces
-        self._pictures: dict[int, tuple[object, torch.Tensor]] = {}
-
-    def question(self, text: str) -> torch.Tensor:
-        """Key [r] of a question."""
-        return self.spaces.question(
-            question_feature(self.loaded, question_ids(self.loaded, text), self.spaces.layer)
-        )
-
-    def picture(self, picture) -> torch.Tensor:
-        """Key [r] of a picture, with the name that the model has for it."""
-        if id(picture) not in self._pictures:
-            # the picture is kept as well: its id must not be given out again
-            found = self.spaces.picture(picture_features(self.loaded, [picture])[0])
-            self._pictures[id(picture)] = picture, found
-        return self._pictures[id(picture)][1]
-
-    def recognise(self, samples: dict[str, list[Sample]]) -> None:
-        """Ask for the names of all pictures that need one, many at a time."""
-        shown = [s for rows in samples.values() for s in rows if s.picture is not None]
-        wanted = [s.picture for s in shown if s.role != "positive" or s.origin == "user"]
-        recognise(self.loaded, unique(wanted))
-
-    def own_pictures(self, samples: Sequence[Sample], individual: bool) -> list[torch.Tensor]:
-        """Keys of an edit's pictures, the edit's own first. Transformed views show what it shows and bear its
-        name, the user's views theirs; those of an individual have none.
-        """
-        first = samples[0].picture
-        [name] = [""] if individual else recognise(self.loaded, [first])
-        theirs = {id(s.picture) for s in samples if s.origin == "user" and s.picture is not None}
-        keys = []
-        for picture in unique([s.picture for s in samples if s.picture is not None]):
-            own = picture is not first and id(picture) in theirs and not individual
-            named = recognise(self.loaded, [picture])[0] if own else name
-            keys.append(self.spaces.picture(picture_features(self.loaded, [picture], named)[0]))
-        return keys
-
-    def nearest(self, picture) -> list[int]:
-        """The bank's pictures by distance, near first."""
-        return (
-            torch.linalg.vector_norm(self.spaces.bank_pictures - self.picture(picture), dim=1)
-            .argsort()
-            .tolist()
-        )
-
-
-def scope_channels(eye: Eye, fact: Fact, samples: Sequence[Sample]) -> tuple[Reach, Reach | None]:
+def scope_channels(
+    eye: Eye, fact: Fact, samples: Sequence[Sample], without: frozenset[str] = frozenset()
+) -> tuple[Reach, Reach | None]:
     """Question and picture channel of one fact; a text-only fact leaves the picture channel open (None)."""
+    plain = "calibration" in without
+    count = 1 if "keys" in without else KEYS
     inside = [s for s in samples if s.role in ("edit", "positive")]
     outside = [s for s in samples if s.role == "negative"]
     asked = list(dict.fromkeys(s.prompt for s in inside))
@@ -177,12 +135,14 @@ def scope_channels(eye: Eye, fact: Fact, samples: Sequence[Sample]) -> tuple[Rea
     # Only questions about the picture of the edit have to be told apart by their words.
     others = [s for s in outside if s.cell.split("/")[1] == "other" and s.cell.split("/")[0] != "other"]
     others = [s for s in others if normal(s.prompt) not in known]
-    given, _ = _parted(others)  # against those of the bank the radius is calibrated
+    given, drawn = _parted(others)  # against those of the bank the radius is calibrated
+    given += drawn if plain else []
     question = reach(
         torch.stack([eye.question(text) for text in asked]),
         _stacked([eye.question(s.prompt) for s in given]),
         torch.zeros(0, 1),
-        eye.spaces.question_reach,
+        float("inf") if plain else eye.spaces.question_reach,
+        count=count,
     )
     if fact.image is None:
         return question, None
@@ -190,10 +150,18 @@ def scope_channels(eye: Eye, fact: Fact, samples: Sequence[Sample]) -> tuple[Rea
     individual = shows_one(fact.prompt, inside[0].picture, bool(fact.images))
     # what has no name for the model can only be known by its looks
     individual = individual or not recognise(eye.loaded, [inside[0].picture])[0]
+    if "views" in without:
+        inside = [s for s in inside if s.origin != "transform"]
+    given, drawn = ([eye.picture(p) for p in unique([s.picture for s in part])] for part in _parted(shown))
+    if plain:
+        given, drawn = [*given, *drawn], []
+    calibrated = eye.spaces.own_radius if individual else eye.spaces.named_radius
     picture = reach(
         torch.stack(eye.own_pictures(inside, individual)),
-        *(_stacked([eye.picture(p) for p in unique([s.picture for s in part])]) for part in _parted(shown)),
-        eye.spaces.own_radius if individual else eye.spaces.named_radius,
+        _stacked(given),
+        _stacked(drawn),
+        float("inf") if plain else calibrated,
+        count=count,
     )
     return question, picture
 
@@ -215,11 +183,6 @@ def _parted(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
 
 def _stacked(keys: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.stack(list(keys)) if keys else torch.zeros(0, 1)
-
-
-def unique(pictures: Sequence) -> list:
-    """The same picture objects once, in order."""
-    return list({id(p): p for p in pictures}.values())
 
 
 def judged(question: Reach, picture: Reach | None) -> Scope:

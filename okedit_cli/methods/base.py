@@ -23,14 +23,38 @@ METHODS = {
 }
 
 
+# parts that can be left out, to measure what each is worth (an ablation)
+PARTS = {
+    "names": "what the unedited model calls a picture",
+    "learned-looks": "the picture space learned for the model; looks are whitened by the bank instead",
+    "whitening": "any picture space: looks as they are",
+    "question-encoder": "the taught question encoder; the sentence encoder as it is instead",
+    "views": "keys of transformed views",
+    "keys": "all keys but the edit's own",
+    "calibration": "radii calibrated on strangers; between positives and negatives, as published, instead",
+    "rank": "all ranks of a value but one",
+}
+
+
 @dataclass(frozen=True)
 class Options:
-    """Settings every method shares; `layer` is where values act, 'auto' leaves it to the method."""
+    """Settings every method shares; `layer` is where values act, 'auto' leaves it to the method.
+
+    `without` names PARTS that are left out.
+    """
 
     layer: int | str = "auto"
     force: bool = False
     seed: int = 0
     progress: Progress | None = None
+    without: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        unknown = sorted(self.without - PARTS.keys())
+        if unknown:
+            raise UsageError(
+                f"There is no part {unknown[0]!r} to leave out.", hint=f"Parts: {', '.join(PARTS)}."
+            )
 
     def tell(self, stage: str, done: int, total: int) -> None:
         """Report progress, if anybody listens."""

@@ -20,7 +20,7 @@ import torch
 from okedit_cli.bank import load_bank
 from okedit_cli.edits.space import Space, best_space
 from okedit_cli.methods.base import Options
-from okedit_cli.models.features import QUESTIONS, question_layers
+from okedit_cli.models.features import QUESTIONS, SENTENCES, question_layers
 from okedit_cli.models.fingerprint import fingerprint
 from okedit_cli.models.mini.looks import learned_looks
 from okedit_cli.models.packages import okedit_home
@@ -88,21 +88,26 @@ def candidate_layers(count: int) -> list[int]:
     return [QUESTIONS]
 
 
+_OF_SPACES = frozenset(("names", "learned-looks", "whitening", "question-encoder"))
+
+
 def spaces_of(loaded: LoadedModel, options: Options) -> Spaces:
     """The model's spaces, from memory, from the cache, or measured now."""
-    if "spaces" not in loaded.cache:
+    without = sorted(options.without & _OF_SPACES)
+    place = " without ".join(["spaces", *without])
+    if place not in loaded.cache:
         print_ = fingerprint(loaded)
         wanted = {k: v for k, v in print_.items() if k not in ("name", "revision")}
         mark = json.dumps(
-            [RECIPE, load_bank().version, wanted, str(loaded.dtype)], sort_keys=True, default=str
+            [RECIPE, load_bank().version, wanted, str(loaded.dtype), *without], sort_keys=True, default=str
         )
         path = okedit_home() / "spaces" / f"{hashlib.sha256(mark.encode()).hexdigest()[:32]}.safetensors"
         found = _read(path)
         if found is None:
             found = _measure(loaded, options)
             _write(path, found)
-        loaded.cache["spaces"] = found
-    return loaded.cache["spaces"]
+        loaded.cache[place] = found
+    return loaded.cache[place]
 
 
 def _measure(loaded: LoadedModel, options: Options) -> Spaces:
@@ -113,9 +118,14 @@ def _measure(loaded: LoadedModel, options: Options) -> Spaces:
         texts += [question_ids(loaded, w) for w in group.wordings]
         groups += [number] * len(group.wordings)
     layers = candidate_layers(len(decoder_layers(loaded.model)))
+    if "question-encoder" in options.without:
+        layers = [SENTENCES]
     features, group = question_layers(loaded, texts, layers), torch.tensor(groups)
     if layers == [QUESTIONS]:
         layer, question, reach = QUESTIONS, _as_it_is(features[QUESTIONS].shape[1]), question_radius()
+    elif layers == [SENTENCES]:
+        layer, question = SENTENCES, _as_it_is(features[SENTENCES].shape[1])
+        reach = _between(features[SENTENCES], group)
     else:
         judged = {layer: best_space(features[layer], group) for layer in layers}
         layer = max(layers, key=lambda i: (round(judged[i].separation, 3), -i))
@@ -126,6 +136,8 @@ def _measure(loaded: LoadedModel, options: Options) -> Spaces:
     if loaded.processor is None:
         return Spaces(question, layer, None, bank_questions, None, reach)
     look, unit, reaches = _looks(loaded, options)
+    if "names" in options.without:
+        reaches = Reaches(reaches.own, reaches.own, reaches.own)  # whatever it is called
     names = recognise(loaded, [p.image for p in bank.pictures])
     plain = picture_features(loaded, [p.image for p in bank.pictures], name="")[:, :-NAME_WIDTH]
     picture = _with_names(look, reaches.name * unit)
@@ -135,7 +147,8 @@ def _measure(loaded: LoadedModel, options: Options) -> Spaces:
 
 def _looks(loaded: LoadedModel, options: Options) -> tuple[Space, float, Reaches]:
     """The space of looks, its unit, and how far edits reach in it."""
-    if (learned := learned_looks(loaded)) is not None:
+    learned = None if options.without & {"learned-looks", "whitening"} else learned_looks(loaded)
+    if learned is not None:
         return Space(*learned, 1.0, 0.0), 1.0, LEARNED
     bank, rows, owners = load_bank(), [], []
     for number, shown in enumerate(bank.pictures):
@@ -144,7 +157,10 @@ def _looks(loaded: LoadedModel, options: Options) -> tuple[Space, float, Reaches
         rows.append(seen[:, :-NAME_WIDTH])
         owners += [number] * len(seen)
     options.tell("measuring picture space", len(bank.pictures), len(bank.pictures))
-    look = best_space(torch.cat(rows), torch.tensor(owners))
+    if "whitening" in options.without:
+        look = _as_it_is(rows[0].shape[1])
+    else:
+        look = best_space(torch.cat(rows), torch.tensor(owners))
     return look, _unit(look(torch.stack([seen[0] for seen in rows]))), WHITENED
 
 

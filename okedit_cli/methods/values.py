@@ -54,6 +54,7 @@ def fit_values(
     layer: int,
     *,
     seed: int = 0,
+    rank: int = RANK,
     done: Callable[[int], None] = lambda count: None,
 ) -> tuple[Values, list[float]]:
     """Values of facts, each given by its samples, and the seconds each took."""
@@ -63,14 +64,13 @@ def fit_values(
     for start in range(0, len(facts), step):
         began = time.perf_counter()
         part = facts[start : start + step]
-        parts.append(_fit_part(loaded, part, layer, seed))
+        parts.append(_fit_part(loaded, part, layer, seed, rank))
         seconds += [(time.perf_counter() - began) / len(part)] * len(part)
         done(start + len(part))
     width = hidden_size(loaded.model)
     if not parts:
-        return Values(
-            torch.zeros(0, RANK, width), torch.zeros(0, RANK, width), torch.zeros(0, width)
-        ), seconds
+        none = torch.zeros(0, rank, width)
+        return Values(none, none, torch.zeros(0, width)), seconds
     return Values(*(torch.cat([getattr(p, name) for p in parts]) for name in ("down", "up", "bias"))), seconds
 
 
@@ -93,7 +93,9 @@ def _chosen(samples: Sequence[Sample]) -> list[Sample]:
     return out
 
 
-def _fit_part(loaded: LoadedModel, facts: Sequence[Sequence[Sample]], layer: int, seed: int) -> Values:
+def _fit_part(
+    loaded: LoadedModel, facts: Sequence[Sequence[Sample]], layer: int, seed: int, rank: int
+) -> Values:
     chosen = [(number, sample) for number, samples in enumerate(facts) for sample in _chosen(samples)]
     groups: list[tuple[Suffix, torch.Tensor, bool]] = []
     for negative in (False, True):
@@ -113,7 +115,7 @@ def _fit_part(loaded: LoadedModel, facts: Sequence[Sequence[Sample]], layer: int
             suffix = read_prompts(loaded, questions, answers, layer)
             owner = torch.tensor([n for n, _ in part], device=loaded.device)
             groups.append((suffix, owner, negative))
-    return _optimise(loaded, groups, len(facts), layer, seed)
+    return _optimise(loaded, groups, len(facts), layer, seed, rank)
 
 
 def _own_words(loaded: LoadedModel, questions: Sequence, count: int = 3) -> list[list[int]]:
@@ -123,14 +125,14 @@ def _own_words(loaded: LoadedModel, questions: Sequence, count: int = 3) -> list
     return greedy(loaded, encode(loaded, questions), count, min_new_tokens=count).tolist()
 
 
-def _optimise(loaded: LoadedModel, groups, count: int, layer: int, seed: int) -> Values:
+def _optimise(loaded: LoadedModel, groups, count: int, layer: int, seed: int, rank: int) -> Values:
     width, device = hidden_size(loaded.model), loaded.device
     noise = torch.Generator().manual_seed(seed)
-    first = torch.randn(RANK, width, generator=noise).to(device)
+    first = torch.randn(rank, width, generator=noise).to(device)
     # The change is learned in units of the residual stream, so that one rate serves every layer and model.
     unit = torch.cat([g[0].states.float().flatten(0, 1) for g in groups]).pow(2).mean().sqrt()
     down = (first / width**0.5).repeat(count, 1, 1).requires_grad_()
-    up = torch.zeros(count, RANK, width, device=device, requires_grad=True)
+    up = torch.zeros(count, rank, width, device=device, requires_grad=True)
     bias = torch.zeros(count, width, device=device, requires_grad=True)
     optimiser = torch.optim.Adam([{"params": [up, bias], "lr": RATE}, {"params": [down], "lr": RATE / 10}])
     best = [

@@ -1,0 +1,71 @@
+"""Keys of what a model is asked and shown, as edits are recognised by them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from okedit_cli.methods.spaces import Spaces, question_ids
+from okedit_cli.models.features import question_feature
+from okedit_cli.models.recognition import picture_features, recognise
+
+if TYPE_CHECKING:
+    from okedit_cli.models.load import LoadedModel
+    from okedit_cli.samples import Sample
+
+
+class Eye:
+    """Keys of questions and pictures in the model's spaces, each computed once."""
+
+    def __init__(self, loaded: LoadedModel, spaces: Spaces):
+        self.loaded, self.spaces = loaded, spaces
+        self._pictures: dict[int, tuple[object, torch.Tensor]] = {}
+
+    def question(self, text: str) -> torch.Tensor:
+        """Key [r] of a question."""
+        return self.spaces.question(
+            question_feature(self.loaded, question_ids(self.loaded, text), self.spaces.layer)
+        )
+
+    def picture(self, picture) -> torch.Tensor:
+        """Key [r] of a picture, with the name that the model has for it."""
+        if id(picture) not in self._pictures:
+            # the picture is kept as well: its id must not be given out again
+            found = self.spaces.picture(picture_features(self.loaded, [picture])[0])
+            self._pictures[id(picture)] = picture, found
+        return self._pictures[id(picture)][1]
+
+    def recognise(self, samples: dict[str, list[Sample]]) -> None:
+        """Ask for the names of all pictures that need one, many at a time."""
+        shown = [s for rows in samples.values() for s in rows if s.picture is not None]
+        wanted = [s.picture for s in shown if s.role != "positive" or s.origin == "user"]
+        recognise(self.loaded, unique(wanted))
+
+    def own_pictures(self, samples: Sequence[Sample], individual: bool) -> list[torch.Tensor]:
+        """Keys of an edit's pictures, the edit's own first. Transformed views show what it shows and bear its
+        name, the user's views theirs; those of an individual have none.
+        """
+        first = samples[0].picture
+        [name] = [""] if individual else recognise(self.loaded, [first])
+        theirs = {id(s.picture) for s in samples if s.origin == "user" and s.picture is not None}
+        keys = []
+        for picture in unique([s.picture for s in samples if s.picture is not None]):
+            own = picture is not first and id(picture) in theirs and not individual
+            named = recognise(self.loaded, [picture])[0] if own else name
+            keys.append(self.spaces.picture(picture_features(self.loaded, [picture], named)[0]))
+        return keys
+
+    def nearest(self, picture) -> list[int]:
+        """The bank's pictures by distance, near first."""
+        return (
+            torch.linalg.vector_norm(self.spaces.bank_pictures - self.picture(picture), dim=1)
+            .argsort()
+            .tolist()
+        )
+
+
+def unique(pictures: Sequence) -> list:
+    """The same picture objects once, in order."""
+    return list({id(p): p for p in pictures}.values())
