@@ -1,0 +1,87 @@
+"""What is each part of the scope worth? `python -m tools.bench.ablation DATA --limit 100 [--part PART ...]`
+
+Every edit of the cases in one bundle, with all parts and with each left out; then every question of the cases
+is judged: does its own edit fire, or, outside of its scope, none? Nothing is generated and no value is
+fitted, so that a row takes minutes. Percent of questions; the published method reads whole prompts and is
+measured by `okedit eval --method balancedit-paper` instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from unittest import mock
+
+import torch
+
+import okedit_cli
+from okedit_cli.evaluate import load_cases, present
+from okedit_cli.evaluate.case import METRICS, Case
+from okedit_cli.evaluate.grid import in_order, with_grid
+from okedit_cli.generate import decide
+from okedit_cli.methods.base import PARTS
+from okedit_cli.methods.values import Values
+from okedit_cli.models.sites import hidden_size
+from okedit_cli.pictures import load_picture
+
+SCOPE = [part for part in PARTS if part != "rank"]  # which is a part of values
+COLUMNS = ("rel", "t_gen", "i_gen view", "i_gen artist", "t_loc", "i_loc", "specificity", "near")
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Print a table in Markdown, row by row."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.bench.ablation", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--limit", type=int, default=100)
+    parser.add_argument("--part", action="append", choices=SCOPE, help="[default: each]")
+    given = parser.parse_args(words)
+    loaded = okedit_cli.load_model("okedit-mini")
+    cases = in_order(with_grid(present(load_cases(given.data)).cases))[: given.limit]
+    pictures: dict[Path, object] = {}
+    print(
+        f"| {len(cases)} edits at once, percent | {' | '.join(COLUMNS)} |\n|---|{'---|' * len(COLUMNS)}",
+        flush=True,
+    )
+    for part in (None, *(given.part or SCOPE)):
+        shares = judged(loaded, cases, [part] if part else [], pictures)
+        cells = " | ".join(f"{100 * shares[column]:.1f}" for column in COLUMNS)
+        print(f"| {'without ' + part if part else 'all parts'} | {cells} |", flush=True)
+
+
+def judged(loaded, cases: Sequence[Case], without: Sequence[str], pictures: dict) -> dict[str, float]:
+    """Column -> the share of its questions that are decided as they should be."""
+    with mock.patch("okedit_cli.methods.balancedit.fit_values", _no_values):
+        facts = [case.fact() for case in cases]
+        found = okedit_cli.fit(loaded, facts, without=without, checked=False, force=True)
+    right = defaultdict(list)
+    with okedit_cli.attach(loaded, [found.bundle]):
+        for case in cases:
+            probes = [(metric, probe) for _, metric, probe in case.probes() if metric != "port"]
+            asked = [(probe.prompt, _shown(probe.picture, pictures)) for _, probe in probes]
+            for (metric, probe), decision in zip(probes, decide(loaded, asked), strict=True):
+                fired = decision.hit.edit_id if decision.hit else None
+                wanted = case.id if METRICS[metric].positive else None
+                column = f"{metric} {probe.cell}" if metric == "i_gen" and probe.cell else metric
+                right[column].append(fired == wanted)
+    return {column: sum(some) / len(some) if (some := right[column]) else float("nan") for column in COLUMNS}
+
+
+def _shown(path: Path | None, pictures: dict):
+    if path is not None and path not in pictures:
+        pictures[path] = load_picture(path)
+    return pictures.get(path)
+
+
+def _no_values(loaded, facts, layer, *, seed=0, rank=1, done=None):
+    width = hidden_size(loaded.model)
+    none = torch.zeros(len(facts), 1, width)
+    return Values(none, none, torch.zeros(len(facts), width)), [0.0] * len(facts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
