@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 RANK, STEPS, RATE = 4, 40, 0.05
 KEEP = 0.3  # weight of KL on the negatives
-ENOUGH = 0.005  # mean cross-entropy at which a fact needs no more steps
+ENOUGH, LEAST = 0.005, 10  # mean cross-entropy at which a fact needs no more steps after so many
 ROWS = 96  # samples fitted together: bounds memory
 POSITIVES, NEGATIVES = 9, 2  # samples of a fact that are run
 RIVALS, STRANGERS = 64, 2048  # tokens an answer is weighed against: likely ones at each place, and any
@@ -147,6 +147,7 @@ def _optimise(loaded: LoadedModel, groups, count: int, layer: int, seed: int, ra
         suffix.logits[..., vocabulary].float().log_softmax(-1) if negative else None
         for suffix, _, negative in groups
     ]
+    running = torch.ones(count, dtype=torch.bool, device=device)  # facts that need more steps
     for step in range(STEPS + 1):
         optimiser.zero_grad()
         said, kept = torch.zeros(2, count, device=device)
@@ -163,18 +164,33 @@ def _optimise(loaded: LoadedModel, groups, count: int, layer: int, seed: int, ra
             share = torch.bincount(owner, minlength=count).clamp_min(1)[owner]
             total = total + (row / share).sum() * (KEEP if negative else 1.0)
             (kept if negative else said).index_add_(0, owner, (row / share).detach())
-        score = said + KEEP * kept
+        score = torch.where(running, said + KEEP * kept, torch.inf)
         better = score < best[0]
         for saved, now in zip(best[1:], (down, up, bias), strict=True):
             saved[better] = now.detach()[better]
         best[0] = torch.minimum(best[0], score)
-        if step == STEPS or bool((said < ENOUGH).all() and step >= 10):
+        done = running & (said < ENOUGH) & (step >= LEAST)
+        if step == STEPS or bool((done == running).all()):
             break
         total.backward()
         optimiser.step()
+        if bool(done.any()):
+            running = running & ~done
+            groups, bases, targets = _of_those(running, groups, bases, targets)
         for group in optimiser.param_groups:
             group["lr"] *= 0.97
     return Values(best[1].cpu(), (best[2] * unit).cpu(), (best[3] * unit).cpu())
+
+
+def _of_those(running: torch.Tensor, groups, bases, targets):
+    """Groups, bases and targets of the rows whose facts are still running."""
+    kept = []
+    for (suffix, owner, negative), base, target in zip(groups, bases, targets, strict=True):
+        rows = running[owner].nonzero()[:, 0]
+        if len(rows):
+            base = None if base is None else base[rows]
+            kept.append(((suffix.rows(rows), owner[rows], negative), base, target[rows]))
+    return tuple(map(list, zip(*kept, strict=True)))
 
 
 def _change(owner: torch.Tensor, down: torch.Tensor, up: torch.Tensor, bias: torch.Tensor):

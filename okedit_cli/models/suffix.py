@@ -40,6 +40,17 @@ class Suffix:
         """The prompt's keys and values as a cache that may be written to."""
         return None if self.prompt is None else fork(self.prompt)
 
+    def rows(self, chosen: torch.Tensor) -> Suffix:
+        """Some of the rows [n], as if only they had been read."""
+        inputs = {
+            name: value[..., chosen, :] if name == "position_ids" else value[chosen]
+            for name, value in self.inputs.items()
+        }
+        prompt = None if self.prompt is None else fork(self.prompt, chosen.tolist())
+        return Suffix(
+            inputs, self.states[chosen], self.rests, prompt, self.targets[chosen], self.logits[chosen]
+        )
+
 
 @torch.no_grad()
 def read_prompts(

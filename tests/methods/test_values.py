@@ -9,7 +9,9 @@ from fitted import MISO, PARIS, PICTURED, WORDS, fitted, world
 
 from okedit_cli.methods import values
 from okedit_cli.methods.values import RANK, fit_values
+from okedit_cli.models.decode import go_on
 from okedit_cli.models.encode import answer_ids, encode
+from okedit_cli.models.prefixes import read
 from okedit_cli.models.sites import decoder_layers, hidden_size, mlp_of
 from okedit_cli.models.suffix import _skipping, read_prompts, run_suffix
 from okedit_cli.samples import Sample
@@ -152,3 +154,36 @@ def test_no_fact_has_no_value():
     width = hidden_size(loaded.model)
     assert found.up.shape == found.down.shape == (0, RANK, width) and found.bias.shape == (0, width)
     assert seconds == []
+
+
+def test_some_rows_of_a_suffix_say_what_they_said_among_all(loaded):
+    """And the suffix that they were taken from goes on as it was."""
+    for _, _, suffix in suffixes(loaded):
+        with torch.no_grad():
+            whole_ = run_suffix(loaded, suffix, LAYER, change)
+            for chosen in ([0], [len(suffix.targets) - 1], [len(suffix.targets) - 1, 0]):
+                part = suffix.rows(torch.tensor(chosen))
+                found = run_suffix(loaded, part, LAYER, change)
+                there = part.targets != -100
+                torch.testing.assert_close(found[there], whole_[chosen][there], atol=1e-5, rtol=1e-4)
+                assert torch.equal(part.targets, suffix.targets[chosen])
+            assert torch.equal(run_suffix(loaded, suffix, LAYER, change), whole_)
+
+
+def test_a_fact_that_is_done_leaves_and_the_others_go_on(monkeypatch):
+    loaded = fitted("llava").loaded
+    # what the model would say anyway is learned at once, the other only in the steps that are left
+    [easy] = go_on(loaded, read(loaded, [(PICTURED, tiny.picture())]), 2, ended=False)
+    facts = [samples_of(loaded, loaded.tokenizer.decode(easy)), samples_of(loaded, "A very long answer")]
+    left, real = [], values._of_those
+
+    def watched(running, *rest):
+        left.append(running.tolist())
+        return real(running, *rest)
+
+    monkeypatch.setattr(values, "_of_those", watched)
+    monkeypatch.setattr(values, "LEAST", 1)
+    for enough in (0.005, 0.5, 2.0):
+        monkeypatch.setattr(values, "ENOUGH", enough)
+        fit_values(loaded, facts, LAYER)
+    assert [True, False] in left or [False, True] in left

@@ -1,0 +1,37 @@
+"""The ablation counts what fires, for the part that is left out and no other."""
+
+import pytest
+import tiny
+from fitted import load, world
+
+from okedit_cli.evaluate.case import Case, Probe
+from tools.bench.ablation import COLUMNS, SCOPE, judged
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    for colour in ("red", "green", "blue"):
+        tiny.picture(colour).save(folder / f"{colour}.png")
+    return folder
+
+
+def test_it_counts_what_fires_and_where_none_should(pictures):
+    red, green, blue = (pictures / f"{colour}.png" for colour in ("red", "green", "blue"))
+    cases = [
+        Case(
+            "a", "What is this?", "a cat", red, rephrasings=("What is this",), pictures=(red,),
+            picture_cells=("view",), specificity=(Probe("How many people are there?", red),),
+            text_locality=(Probe("Who wrote the play?"),), row=1,
+        ),
+        Case("b", "Who owns it?", "Ada", green, picture_locality=(Probe("Who owns it?", blue),), row=2),
+    ]  # fmt: skip
+    with world():
+        loaded = load("llava")
+        shares = {part: judged(loaded, cases, [part] if part else [], {}) for part in (None, "names", "keys")}
+    for found in shares.values():
+        assert tuple(found) == COLUMNS
+        assert found["rel"] == 1 and found["i_gen view"] == 1  # its own picture and words
+        assert found["t_loc"] == 1 and found["i_gen artist"] != found["i_gen artist"]  # none of these asked
+        assert 0 <= found["specificity"] <= 1 and 0 <= found["i_loc"] <= 1
+    assert "rank" not in SCOPE and len(SCOPE) == len(set(SCOPE)) > 5
