@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 RANK, STEPS, RATE = 4, 40, 0.05
 KEEP = 0.3  # weight of KL on the negatives
-ENOUGH, LEAST = 0.005, 10  # mean cross-entropy at which a fact needs no more steps after so many
+ENOUGH, LEAST = 0.001, 15  # mean cross-entropy at which a fact needs no more steps after so many
 ROWS = 96  # samples fitted together: bounds memory
 POSITIVES, NEGATIVES = 9, 2  # samples of a fact that are run
 RIVALS, STRANGERS = 64, 2048  # tokens an answer is weighed against: likely ones at each place, and any
