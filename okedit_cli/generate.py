@@ -87,7 +87,7 @@ def _follow(loaded: LoadedModel, questions, answers: Sequence[Sequence[int]]) ->
     attachment = _at_work(loaded)
     if shares(loaded):
         prompts = _read(loaded, attachment, questions)
-        inputs, targets = prompts.inputs(answers)
+        inputs, _ = prompts.inputs(answers)
         logits = loaded.model(**inputs, past_key_values=prompts.cache, use_cache=True).logits
         tops = logits.argmax(-1)
         return [row[: len(one)].tolist() for row, one in zip(tops, answers, strict=True)]

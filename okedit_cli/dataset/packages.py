@@ -117,7 +117,7 @@ class Archive:
 
 def packages_folder() -> Path:
     """Where archives are kept between builds: OKEDIT_HOME/packages. Not created."""
-    from okedit_cli.models.mini.download import okedit_home
+    from okedit_cli.models.packages import okedit_home
 
     return okedit_home() / "packages"
 
