@@ -11,7 +11,9 @@ from PIL import Image
 from okedit_cli.edits.space import Space
 from okedit_cli.facts import Question
 from okedit_cli.methods import spaces as rooms
-from okedit_cli.methods.balancedit import Eye, scope_channels, shows_one
+from okedit_cli.methods.balancedit import scope_channels, shows_one
+from okedit_cli.methods.base import Options
+from okedit_cli.methods.eye import Eye
 from okedit_cli.methods.spaces import LEARNED, WHITENED, Reaches, Spaces, candidate_layers
 from okedit_cli.models.features import QUESTIONS
 from okedit_cli.models.recognition import NAME_WIDTH, name_vector
@@ -79,11 +81,11 @@ def test_spaces_are_the_same_from_the_disk(tmp_path, pictured):
     assert [p.name for p in path.parent.iterdir()] == ["spaces.safetensors"]
 
 
-def test_measured_spaces_are_used_again(monkeypatch):
+def test_measured_spaces_are_used_again():
     case = fitted("llava")
     kept = case.loaded.cache["spaces"]
     assert kept.picture_unit > 0 and kept.picture.projection.shape[0] == 2 * tiny.WIDTH + NAME_WIDTH
-    assert rooms.spaces_of(case.loaded, None) is kept
+    assert rooms.spaces_of(case.loaded, Options()) is kept
 
 
 @pytest.mark.parametrize(
@@ -163,9 +165,7 @@ def test_views_bear_the_name_of_what_they_show_and_the_users_their_own(channels,
     eye = Eye(case.loaded, case.loaded.cache["spaces"])
     own, view, theirs = tiny.picture(), tiny.picture("red", (41, 30)), tiny.picture("blue")
     names = {id(own): "cat", id(theirs): "kitten"}
-    monkeypatch.setattr(
-        "okedit_cli.methods.balancedit.recognise", lambda _, shown: [names[id(p)] for p in shown]
-    )
+    monkeypatch.setattr("okedit_cli.methods.eye.recognise", lambda _, shown: [names[id(p)] for p in shown])
     rows = [
         Sample("f", "edit", "?", own, "x", "edit/edit", "user"),
         Sample("f", "positive", "?", view, "x", "view/edit", "transform"),
