@@ -47,6 +47,13 @@ def picture(colour: str = "red", size: tuple[int, int] = (40, 32)):
     return image
 
 
+def pictures(folder: Path) -> Path:
+    """red.png, green.png and blue.png, put into a folder, which is returned."""
+    for colour in ("red", "green", "blue"):
+        picture(colour).save(folder / f"{colour}.png")
+    return folder
+
+
 def _llava():
     from transformers import (
         CLIPImageProcessorPil,

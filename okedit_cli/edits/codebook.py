@@ -51,7 +51,7 @@ def winner(picture: tuple[torch.Tensor, torch.Tensor], question: tuple[torch.Ten
     power diagram, in parts of the longest radius there. Who asks about an edit's own picture in other words
     means that edit, and not one whose wording is nearer and whose picture is another; so pictures count more.
     """
-    reach = torch.maximum(*(_ratios(*channel) for channel in (picture, question)))
+    reach = torch.maximum(*(ratios(*channel) for channel in (picture, question)))
     fires = reach <= 1.0
     if not bool(fires.any()):
         return int(reach.argmin())
@@ -66,7 +66,8 @@ def best_of(matches: Sequence[Match]) -> int:
     return winner((numbers[0], numbers[1]), (numbers[2], numbers[3]))
 
 
-def _ratios(distance: torch.Tensor, radius: torch.Tensor) -> torch.Tensor:
+def ratios(distance: torch.Tensor, radius: torch.Tensor) -> torch.Tensor:
+    """Distances [n] in radii [n]: 0 where a channel is open, beyond 1 where it is closed to everything."""
     ratio = torch.where(radius > 0, distance / radius, torch.inf).nan_to_num(torch.inf)
     return torch.where(torch.isinf(radius), 0.0, ratio)
 

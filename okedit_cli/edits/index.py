@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from okedit_cli.edits.codebook import Codebook, Match, winner
+from okedit_cli.edits.codebook import Codebook, Match, ratios, winner
 from okedit_cli.edits.sketch import SLACK, Places, Sketch, draw, read
 
 CHANNELS = ("picture", "question")
@@ -95,7 +95,7 @@ class Index:
         rows = self.candidates(shown, asked, scale)
         radii = [self._radius[channel][rows] * scale for channel in CHANNELS]
         question_distance = self._distances("question", rows, asked)
-        inside = _ratio(question_distance, radii[1]) <= 1 + SLACK  # the others need not be looked at
+        inside = ratios(question_distance, radii[1]) <= 1 + SLACK  # the others need not be looked at
         rows, radii = rows[inside], [radius[inside] for radius in radii]
         question_distance = question_distance[inside]
         picture_distance = torch.full((len(rows),), float("inf"))
@@ -118,9 +118,3 @@ class Index:
             keys = getattr(self.book, f"{channel}_keys").index_select(0, places).float()
             out.scatter_reduce_(0, owner, torch.linalg.vector_norm(keys - point, dim=1), "amin")
         return out
-
-
-def _ratio(distance: torch.Tensor, radius: torch.Tensor) -> torch.Tensor:
-    """As in Codebook.match."""
-    ratio = torch.where(radius > 0, distance / radius, torch.inf)
-    return torch.where(torch.isinf(radius), 0.0, ratio)

@@ -21,6 +21,13 @@ class Decision:
     question_distance: float | None = None
     question_radius: float | None = None
 
+    def in_radii(self, channel: str) -> float:
+        """A channel's distance in radii: 0 where it is open, inf without a picture or a radius."""
+        distance, radius = getattr(self, f"{channel}_distance"), getattr(self, f"{channel}_radius")
+        if radius is None:
+            return 0.0
+        return distance / radius if distance is not None and radius > 0 else float("inf")
+
 
 @dataclass(frozen=True)
 class Record:

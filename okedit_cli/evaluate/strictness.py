@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from okedit_cli.evaluate.case import METRICS
-from okedit_cli.evaluate.records import Decision, Record
+from okedit_cli.evaluate.records import Record
 from okedit_cli.evaluate.result import Result
 
 STEPS = tuple(step / 20 for step in range(21))
@@ -61,14 +61,7 @@ def reach_of(record: Record) -> float | None:
         return None
     if METRICS[record.metric].positive and found.nearest != record.case:
         return float("inf")
-    return max(_ratio(found, "picture"), _ratio(found, "question"))
-
-
-def _ratio(decision: Decision, channel: str) -> float:
-    distance, radius = getattr(decision, f"{channel}_distance"), getattr(decision, f"{channel}_radius")
-    if radius is None:
-        return 0.0  # open
-    return distance / radius if distance is not None and radius > 0 else float("inf")
+    return max(found.in_radii("picture"), found.in_radii("question"))
 
 
 def _of_the_run(result: Result) -> float:

@@ -25,7 +25,7 @@ from okedit_cli.models.fingerprint import fingerprint
 from okedit_cli.models.mini.looks import learned_looks
 from okedit_cli.models.packages import okedit_home
 from okedit_cli.models.question import question_ids
-from okedit_cli.models.recognition import NAME_WIDTH, name_vector, picture_features, recognise
+from okedit_cli.models.recognition import NAME_WIDTH, look_features, picture_features
 from okedit_cli.models.sentences import question_radius
 from okedit_cli.models.sites import decoder_layers
 from okedit_cli.transforms import views
@@ -138,10 +138,8 @@ def _measure(loaded: LoadedModel, options: Options) -> Spaces:
     look, unit, reaches = _looks(loaded, options)
     if "names" in options.without:
         reaches = Reaches(reaches.own, reaches.own, reaches.own)  # whatever it is called
-    names = recognise(loaded, [p.image for p in bank.pictures])
-    plain = picture_features(loaded, [p.image for p in bank.pictures], name="")[:, :-NAME_WIDTH]
     picture = _with_names(look, reaches.name * unit)
-    shown = picture(torch.cat([plain, torch.stack([name_vector(n) for n in names])], 1))
+    shown = picture(picture_features(loaded, [p.image for p in bank.pictures]))
     return Spaces(question, layer, picture, bank_questions, shown, reach, unit, reaches)
 
 
@@ -153,9 +151,8 @@ def _looks(loaded: LoadedModel, options: Options) -> tuple[Space, float, Reaches
     bank, rows, owners = load_bank(), [], []
     for number, shown in enumerate(bank.pictures):
         options.tell("measuring picture space", number, len(bank.pictures))
-        seen = picture_features(loaded, [shown.image, *views(shown.image, VIEWS, number)], name="")
-        rows.append(seen[:, :-NAME_WIDTH])
-        owners += [number] * len(seen)
+        rows.append(look_features(loaded, [shown.image, *views(shown.image, VIEWS, number)]))
+        owners += [number] * len(rows[-1])
     options.tell("measuring picture space", len(bank.pictures), len(bank.pictures))
     if "whitening" in options.without:
         look = _as_it_is(rows[0].shape[1])

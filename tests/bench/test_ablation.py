@@ -10,10 +10,7 @@ from tools.bench.ablation import COLUMNS, SCOPE, judged
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
-    for colour in ("red", "green", "blue"):
-        tiny.picture(colour).save(folder / f"{colour}.png")
-    return folder
+    return tiny.pictures(tmp_path_factory.mktemp("pictures"))
 
 
 def test_it_counts_what_fires_and_where_none_should(pictures):

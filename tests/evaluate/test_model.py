@@ -19,10 +19,7 @@ def loaded(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
-    for colour in ("red", "green", "blue"):
-        tiny.picture(colour).save(folder / f"{colour}.png")
-    return folder
+    return tiny.pictures(tmp_path_factory.mktemp("pictures"))
 
 
 def questions(pictures):

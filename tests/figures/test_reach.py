@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from okedit_cli.evaluate.records import Decision
 from okedit_cli.evaluate.result import FORMAT
 from tools.figures import reach, svg
 
@@ -106,7 +107,9 @@ def test_the_case_asked_for(result, tmp_path):
 )
 def test_a_distance_in_radii(distance, radius, expected):
     """An open channel holds whatever is asked; what has no picture, or no radius, is far."""
-    assert reach._ratio(distance, radius) == expected
+    shown = Decision(picture_distance=distance, picture_radius=radius)
+    asked = Decision(question_distance=distance, question_radius=radius)
+    assert reach.place(shown)[0] == reach.place(asked)[1] == expected
 
 
 def test_what_cannot_be_drawn_is_told(result, tmp_path, capsys):

@@ -13,7 +13,7 @@ from okedit_cli.methods.values import RANK
 
 @pytest.fixture(scope="module")
 def loaded():
-    return load("llava")
+    return load("idefics3")  # questions go to an encoder in it, whoever came before
 
 
 @pytest.fixture(scope="module")

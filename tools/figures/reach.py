@@ -97,18 +97,7 @@ def group_of(record: Record) -> str | None:
 
 def place(decision: Decision) -> tuple[float, float]:
     """Distances of picture and question in radii, at most FAR."""
-    return (
-        _ratio(decision.picture_distance, decision.picture_radius),
-        _ratio(decision.question_distance, decision.question_radius),
-    )
-
-
-def _ratio(distance: float | None, radius: float | None) -> float:
-    if radius is None:  # the channel is open
-        return 0.0
-    if distance is None or radius <= 0:  # no picture
-        return FAR
-    return min(distance / radius, FAR)
+    return min(decision.in_radii("picture"), FAR), min(decision.in_radii("question"), FAR)
 
 
 def richest(result: Result) -> str:

@@ -44,7 +44,7 @@ def read_looks(fit: Path) -> Looks:
     import okedit_cli
     from okedit_cli.bank import load_bank
     from okedit_cli.evaluate import load_cases, present
-    from okedit_cli.models.recognition import NAME_WIDTH, picture_features
+    from okedit_cli.models.recognition import look_features
     from okedit_cli.pictures import load_picture
     from okedit_cli.transforms import views
 
@@ -54,7 +54,7 @@ def read_looks(fit: Path) -> Looks:
 
     def add(pictures, thing: str, role: str) -> None:
         for picture in pictures:
-            vectors.append(picture_features(loaded, [picture], name="")[0, :-NAME_WIDTH])
+            vectors.append(look_features(loaded, [picture])[0])
             out.things.append(thing)
             out.roles.append(role)
             loaded.cache.pop("looks", None)

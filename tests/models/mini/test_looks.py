@@ -9,7 +9,7 @@ from okedit_cli.evaluate import load_cases, present
 from okedit_cli.methods.base import Options
 from okedit_cli.methods.spaces import LEARNED, WHITENED, spaces_of
 from okedit_cli.models.mini.looks import learned_looks
-from okedit_cli.models.recognition import NAME_WIDTH, picture_features
+from okedit_cli.models.recognition import look_features
 from okedit_cli.pictures import load_picture
 
 PICTURES = Path(__file__).parents[3] / "examples" / "okedit-pictures"
@@ -22,7 +22,7 @@ def test_it_is_of_this_very_model_and_puts_views_nearer_than_near_things():
     inside, outside = [], []
     for case in present(load_cases(PICTURES / "test.json")).cases[:12]:
         shown = [case.picture, *case.pictures, *(probe.picture for probe in case.picture_locality)]
-        looks = picture_features(model, [load_picture(path) for path in shown], name="")[:, :-NAME_WIDTH]
+        looks = look_features(model, [load_picture(path) for path in shown])
         keys = (looks - mean) @ projection
         distance = torch.linalg.vector_norm(keys[1:] - keys[0], dim=1)
         inside.append(distance[: len(case.pictures)].mean())
