@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 
 from okedit_cli.edits.codebook import Codebook, Match, ratios, winner
-from okedit_cli.edits.sketch import SLACK, Places, Sketch, draw, read
+from okedit_cli.edits.sketch import SLACK, Places, Sketch, draw, read, threads
 
 CHANNELS = ("picture", "question")
 
@@ -58,17 +58,17 @@ class Index:
         return self._given or {**self.picture.tensors("picture"), **self.question.tensors("question")}
 
     def candidates(
-        self, picture: torch.Tensor | None, question: torch.Tensor, scale: float = 1.0
+        self, picture: torch.Tensor | None, question: torch.Tensor, scale: float = 1.0, many: int = 1
     ) -> torch.Tensor:
         """Rows in order, among them every edit whose scope holds the keys picture [rp] (None: no picture) and
-        question [rq]; `scale` multiplies every radius.
+        question [rq]; `scale` multiplies every radius, `many` threads are used where they help.
         """
         points, bounds = {"picture": picture, "question": question}, self._bounds_at(scale)
         if picture is None:  # only edits whose picture channel is open
-            return self.question.near(question, bounds["question"], self._open)
+            return self.question.near(question, bounds["question"], self._open, many)
         first, second = self._order
-        rows = getattr(self, first).near(points[first], bounds[first])
-        return getattr(self, second).near(points[second], bounds[second], rows)
+        rows = getattr(self, first).near(points[first], bounds[first], many=many)
+        return getattr(self, second).near(points[second], bounds[second], rows, many)
 
     def _bounds_at(self, scale: float) -> dict[str, tuple[torch.Tensor, float]]:
         if scale not in self._bounds:
@@ -79,20 +79,19 @@ class Index:
         self, picture: torch.Tensor | None, question: torch.Tensor, strictness: float = 0.5
     ) -> Match | None:
         """What `Codebook.match` answers where an edit fires, and None where none does."""
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # a hundred short steps: threads would wait for each other most of the time
-        try:
-            return self._match(picture, question, strictness)
-        finally:
-            torch.set_num_threads(threads)
+        many = torch.get_num_threads()
+        with threads(1):  # a hundred short steps: threads would wait for each other most of the time
+            return self._match(picture, question, strictness, many)
 
-    def _match(self, picture: torch.Tensor | None, question: torch.Tensor, strictness: float) -> Match | None:
+    def _match(
+        self, picture: torch.Tensor | None, question: torch.Tensor, strictness: float, many: int
+    ) -> Match | None:
         book, scale = self.book, 1.5 - strictness
         asked = book.project_question(question).to("cpu", torch.float32)
         shown = None
         if picture is not None and len(book.picture_keys):
             shown = book.project_picture(picture).to("cpu", torch.float32)
-        rows = self.candidates(shown, asked, scale)
+        rows = self.candidates(shown, asked, scale, many)
         radii = [self._radius[channel][rows] * scale for channel in CHANNELS]
         question_distance = self._distances("question", rows, asked)
         inside = ratios(question_distance, radii[1]) <= 1 + SLACK  # the others need not be looked at
@@ -103,7 +102,8 @@ class Index:
             picture_distance = self._distances("picture", rows, shown)
         if not len(rows):
             return None
-        best = winner((picture_distance, radii[0]), (question_distance, radii[1]))
+        alone = len(rows) == 1  # as nearly always: nothing to weigh
+        best = 0 if alone else winner((picture_distance, radii[0]), (question_distance, radii[1]))
         found = Match(
             int(rows[best]), float(picture_distance[best]), float(radii[0][best]),
             float(question_distance[best]), float(radii[1][best]),

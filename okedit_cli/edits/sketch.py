@@ -7,7 +7,8 @@ kept in 8 bits. A point outside all of them, by the edit's radius, is outside th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import mode
 
@@ -18,9 +19,10 @@ from okedit_cli.edits.balls import extents, parted, too_large
 from okedit_cli.errors import InvalidBundle
 
 WIDTH = 64  # coordinates of a sketch
-SHORT = 32  # of them are looked at first: they rule out nearly all
+SHORT = 40  # of them are looked at first: they rule out nearly all
 SAMPLE = 16384  # keys that the principal directions are taken from
 BLOCK = 1 << 17  # keys handled at a time while building
+MANY = 1 << 16  # balls from which on threads gain more than they cost
 TRIED = 512  # centres that the quick product is tried on
 FEW = 8  # up to this part of all edits it is quicker to pick them out than to look at all
 HUGE = 1e30  # past it squares of float32 have no bounds
@@ -72,33 +74,42 @@ class Sketch:
         point: torch.Tensor,
         bounds: tuple[torch.Tensor, torch.Tensor, float],
         rows: torch.Tensor | None = None,
+        many: int = 1,
     ) -> torch.Tensor:
-        """Edits [n] in order, of all or of `rows`, without those none of whose balls reaches `point` [r]."""
+        """Edits [n] in order, of all or of `rows`, without those none of whose balls reaches `point` [r].
+
+        `many` threads share what is long enough to be shared.
+        """
         edge, short_edge, longest = bounds
         place = self.coordinates(point[None])[0]
         few = rows is not None and len(rows) * FEW <= self.edits
         if few:
             balls, number = self._places.of(rows)
         else:  # their first coordinates lie closer together in memory
-            balls = torch.from_numpy(self._reached(self._short, short_edge, place[:SHORT], longest))
-        found = self._reached(self.centres.index_select(0, balls), edge[balls], place, longest)
+            balls = torch.from_numpy(self._reached(self._short, short_edge, place[:SHORT], longest, many))
+        found = self._reached(self.centres.index_select(0, balls), edge[balls], place, longest, many)
         if few:
             return rows[torch.from_numpy(np.unique(number.numpy()[found]))]
         mine = torch.from_numpy(np.unique(self._owner[balls.numpy()[found]]))
         return mine if rows is None else mine[torch.isin(mine, rows, assume_unique=True)]
 
     def _reached(
-        self, centres: torch.Tensor, edge: torch.Tensor, place: torch.Tensor, longest: float
+        self, centres: torch.Tensor, edge: torch.Tensor, place: torch.Tensor, longest: float, many: int
     ) -> np.ndarray:
-        """Which of these balls [n] reach a place [w] of the sketches' space."""
-        step = max(float(place.abs().max()) / 127, 1e-30)
-        code = (place / step).round().clamp(-127, 127).nan_to_num().to(torch.int8)
-        missed = float(torch.linalg.vector_norm(place - step * code))  # what 8 bits leave out of the place
-        square, scale = step**2 * float(code.float().square().sum()), 2 * step * float(self.step)
+        """Which of these balls [n] reach a place [w] of the sketches' space; for many, by `many` threads."""
+        exact = np.nan_to_num(place.numpy(), nan=np.inf)  # past all bounds is what NaN comes from
+        step = max(float(np.abs(exact).max()) / 127, 1e-30)
+        if not step < HUGE:
+            return np.arange(len(edge))
+        code = np.clip(np.rint(exact / step), -127, 127)
+        missed = float(np.linalg.norm(exact - step * code))  # what 8 bits leave out of the place
+        square, scale = step**2 * float(code @ code), 2 * step * float(self.step)
         if not scale < HUGE:
             return np.arange(len(edge))
         # (reach + missed)^2 - |place - centre|^2; few sums, because each costs as much as the product
-        room = torch.add(edge, self._multiply(centres, code), alpha=scale).numpy()
+        with threads(many if len(edge) >= MANY else 1):
+            product = self._multiply(centres, torch.from_numpy(code.astype(np.int8)))
+            room = torch.add(edge, product, alpha=scale).numpy()
         # NaN, of numbers past all bounds, rules nothing out
         return np.flatnonzero(~(room < (1 - SLACK) * square - missed**2 - 2 * missed * longest))
 
@@ -115,6 +126,17 @@ class Sketch:
         return {f"{channel}_cover_{part}": getattr(self, part) for part in PARTS}
 
 
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """So many threads of torch for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class Places:
     """Where the keys, or balls, of each edit stand, for owners in any order."""
 
@@ -122,13 +144,16 @@ class Places:
         self.order = None if bool((owner[1:] >= owner[:-1]).all()) else torch.argsort(owner, stable=True)
         self.count = torch.bincount(owner, minlength=edits)
         self.first = self.count.cumsum(0) - self.count
+        self._count, self._first = self.count.numpy(), self.first.numpy()
 
     def of(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Places of what belongs to `rows`, and for each the number in `rows` that it belongs to."""
-        count = self.count[rows]
-        number = torch.arange(len(rows)).repeat_interleave(count)
-        place = torch.arange(len(number)) + (self.first[rows] - count.cumsum(0) + count)[number]
-        return (place if self.order is None else self.order[place]), number
+        # numpy's, as all that is short here: a torch operation costs some microseconds of its own
+        count = self._count[rows.numpy()]
+        number = np.arange(len(count)).repeat(count)
+        place = np.arange(len(number)) + (self._first[rows.numpy()] - count.cumsum() + count)[number]
+        places = torch.from_numpy(place)
+        return (places if self.order is None else self.order[places]), torch.from_numpy(number)
 
 
 def read(tensors: Mapping[str, torch.Tensor], channel: str, size: int, edits: int) -> Sketch:
