@@ -22,7 +22,7 @@ from okedit_cli.bundle.site import check_site
 from okedit_cli.edits.codebook import Match, best_of
 from okedit_cli.errors import UsageError
 from okedit_cli.methods.whole_prompt import Questions
-from okedit_cli.models.features import hidden_of, pooled_picture
+from okedit_cli.models.features import hidden_of, look_vector
 from okedit_cli.models.fingerprint import fingerprint
 from okedit_cli.models.question import prompt_length, question_token_ids
 from okedit_cli.models.recognition import NAMED, seen_vector
@@ -200,7 +200,7 @@ class Attachment:
             prompt = seen[:length]
             words = ids[row, prompt]
             question = question_token_ids(self.loaded, words, torch.ones_like(words))
-            shown = pooled_picture(states[row, prompt], words, placeholder)
+            shown = look_vector(self.loaded, states[row, prompt], words)
             if shown is not None and any(b.manifest.site.get("picture_point") == NAMED for b in self.bundles):
                 last = int((words == placeholder).nonzero()[-1]) + 1
                 shown = seen_vector(self.loaded, states[row : row + 1, prompt[:last]], shown)

@@ -27,8 +27,8 @@ class Space:
     shrinkage: float
 
     def __call__(self, features: torch.Tensor) -> torch.Tensor:
-        """Features [..., d] -> keys [..., r]."""
-        return (features.float() - self.mean) @ self.projection
+        """Features [..., d or more] -> keys [..., r]; what the space lacks is left out."""
+        return (features[..., : len(self.mean)].float() - self.mean) @ self.projection
 
 
 def separation(keys: torch.Tensor, group: torch.Tensor) -> float:

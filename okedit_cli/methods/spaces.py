@@ -20,21 +20,21 @@ import torch
 from okedit_cli.bank import load_bank
 from okedit_cli.edits.space import Space, best_space
 from okedit_cli.methods.base import Options
-from okedit_cli.models.features import QUESTIONS, SENTENCES, question_layers
+from okedit_cli.models.features import HALVES, QUESTIONS, SENTENCES, question_layers
 from okedit_cli.models.fingerprint import fingerprint
-from okedit_cli.models.mini.looks import learned_looks
+from okedit_cli.models.mini.looks import LOOK_WIDTH, has_learned_looks
 from okedit_cli.models.packages import okedit_home
 from okedit_cli.models.question import question_ids
 from okedit_cli.models.recognition import NAME_WIDTH, look_features, picture_features
 from okedit_cli.models.sentences import question_radius
-from okedit_cli.models.sites import decoder_layers
+from okedit_cli.models.sites import decoder_layers, hidden_size
 from okedit_cli.transforms import views
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
 VIEWS = 4  # of each picture of the bank
-RECIPE = 9  # changes whenever a space would come out differently
+RECIPE = 10  # changes whenever a space would come out differently
 
 
 @dataclass(frozen=True)
@@ -138,20 +138,22 @@ def _measure(loaded: LoadedModel, options: Options) -> Spaces:
     look, unit, reaches = _looks(loaded, options)
     if "names" in options.without:
         reaches = Reaches(reaches.own, reaches.own, reaches.own)  # whatever it is called
-    picture = _with_names(look, reaches.name * unit)
+    picture = _with_names(look, reaches.name * unit, HALVES * hidden_size(loaded.model))
     shown = picture(picture_features(loaded, [p.image for p in bank.pictures]))
     return Spaces(question, layer, picture, bank_questions, shown, reach, unit, reaches)
 
 
 def _looks(loaded: LoadedModel, options: Options) -> tuple[Space, float, Reaches]:
     """The space of looks, its unit, and how far edits reach in it."""
-    learned = None if options.without & {"learned-looks", "whitening"} else learned_looks(loaded)
-    if learned is not None:
-        return Space(*learned, 1.0, 0.0), 1.0, LEARNED
+    pooled = HALVES * hidden_size(loaded.model)
+    if has_learned_looks(loaded) and not options.without & {"learned-looks", "whitening"}:
+        behind = torch.cat([torch.zeros(pooled, LOOK_WIDTH), torch.eye(LOOK_WIDTH)])
+        return Space(torch.zeros(len(behind)), behind, 1.0, 0.0), 1.0, LEARNED
     bank, rows, owners = load_bank(), [], []
     for number, shown in enumerate(bank.pictures):
         options.tell("measuring picture space", number, len(bank.pictures))
-        rows.append(look_features(loaded, [shown.image, *views(shown.image, VIEWS, number)]))
+        seen = look_features(loaded, [shown.image, *views(shown.image, VIEWS, number)])
+        rows.append(seen[:, :pooled])
         owners += [number] * len(rows[-1])
     options.tell("measuring picture space", len(bank.pictures), len(bank.pictures))
     if "whitening" in options.without:
@@ -178,13 +180,18 @@ def _unit(keys: torch.Tensor) -> float:
     return float(distance.amin(1).median())
 
 
-def _with_names(look: Space, weight: float) -> Space:
-    """The space of looks with names beside it, each direction as long as `weight`."""
+def _with_names(look: Space, weight: float, pooled: int) -> Space:
+    """The space of looks with names beside it, each direction as long as `weight`. In picture vectors the
+    name stands behind the `pooled` look [pooled], and before what is learned.
+    """
     width, size = look.projection.shape
+    name = slice(pooled, pooled + NAME_WIDTH)
+    rows = [row for row in range(width + NAME_WIDTH) if not name.start <= row < name.stop]
     whole = torch.zeros(width + NAME_WIDTH, size + NAME_WIDTH)
-    whole[:width, :size] = look.projection
-    whole[width:, size:] = weight * torch.eye(NAME_WIDTH)
-    mean = torch.cat([look.mean, torch.zeros(NAME_WIDTH)])
+    whole[rows, :size] = look.projection
+    whole[name, size:] = weight * torch.eye(NAME_WIDTH)
+    mean = torch.zeros(width + NAME_WIDTH)
+    mean[rows] = look.mean
     return Space(mean, whole, look.separation, look.shrinkage)
 
 

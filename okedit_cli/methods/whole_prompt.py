@@ -13,8 +13,8 @@ import torch
 
 from okedit_cli.errors import UsageError
 from okedit_cli.models.encode import encode_row, join_rows
-from okedit_cli.models.features import question_feature, reading
-from okedit_cli.models.sites import decoder_layers, mlp_of
+from okedit_cli.models.features import HALVES, question_feature, reading
+from okedit_cli.models.sites import decoder_layers, hidden_size, mlp_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -70,10 +70,11 @@ def whole_prompt(
 
 def _picture_of(loaded: LoadedModel, vector: torch.Tensor) -> Image:
     """The picture with this vector, of those that were looked at last."""
+    width = HALVES * hidden_size(loaded.model)
     prefixes = loaded.cache.get("prefixes", {}).values()
     looks = [*(one.seen for one in prefixes if one.seen is not None), *loaded.cache.get("looks", {}).values()]
     for look in reversed(looks):
-        if look.picture is not None and torch.equal(look.vector, vector[: len(look.vector)]):
+        if look.picture is not None and torch.equal(look.vector[:width], vector[:width]):
             return look.picture
     raise UsageError(
         "A picture was forgotten before its question could be judged: there are too many at once.",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from okedit_cli.models.encode import join_rows
+from okedit_cli.models.mini.looks import learned_look
 from okedit_cli.models.sentences import WIDTH, question_vectors, sentence_features
 from okedit_cli.models.sites import decoder, decoder_layers, hidden_size, image_token_id
 
@@ -121,10 +122,17 @@ def pooled_picture(states: torch.Tensor, ids: torch.Tensor, placeholder: int | N
     return torch.cat([half.mean(0) for half in halves]).cpu()
 
 
+def look_vector(loaded: LoadedModel, states: torch.Tensor, ids: torch.Tensor) -> torch.Tensor | None:
+    """One row's look: its picture pooled [2 d] and, for a model that has one, in its learned space behind."""
+    placeholder = image_token_id(loaded.model)
+    pooled = pooled_picture(states, ids, placeholder)
+    return None if pooled is None else torch.cat([pooled, learned_look(loaded, states[ids == placeholder])])
+
+
 @dataclass
 class Look:
     """What a model sees of one picture: the decoder's input [1, p, d] up to its last placeholder, position
-    ids as the model told its decoder (None: none), and the picture's vector [2 d] on the CPU.
+    ids as the model told its decoder (None: none), and the picture's look_vector() on the CPU.
     """
 
     embeds: torch.Tensor
@@ -153,7 +161,7 @@ def look(loaded: LoadedModel, row: dict[str, torch.Tensor], picture: Image) -> L
         embeds, positions = (
             told[0].get(name) if told else None for name in ("inputs_embeds", "position_ids")
         )
-        vector = pooled_picture(found[0][0], batch["input_ids"][0], image_token_id(loaded.model))
+        vector = look_vector(loaded, found[0][0], batch["input_ids"][0])
         known[key] = Look(found[0] if embeds is None else embeds, positions, vector, picture)
         while len(known) > max(1, LOOKS_BYTES // max(1, known[key].embeds.nbytes)):
             known.popitem(last=False)

@@ -17,10 +17,10 @@ import torch
 
 from okedit_cli.models.decode import go_on
 from okedit_cli.models.encode import encode_row
-from okedit_cli.models.features import Look, look, up_to_picture
+from okedit_cli.models.features import HALVES, Look, look, up_to_picture
 from okedit_cli.models.prefixes import Prefix, from_embeds, prefix_of, prompts_behind, shares, unedited
 from okedit_cli.models.question import prompt_ids
-from okedit_cli.models.sites import image_token_id
+from okedit_cli.models.sites import hidden_size, image_token_id
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -110,29 +110,36 @@ def _rest(loaded: LoadedModel) -> list[int]:
 
 
 def picture_vectors(loaded: LoadedModel, prefixes: Sequence[Prefix]) -> list[torch.Tensor | None]:
-    """The picture vector [2 d + NAME_WIDTH] of each prefix; None without a picture."""
+    """The picture vector of each prefix, as picture_features() tells it; None without a picture."""
     ask_names(loaded, prefixes)
     seen = [prefix.seen for prefix in prefixes]
-    return [None if one is None else torch.cat([one.vector, name_vector(one.name)]) for one in seen]
+    return [None if one is None else _with_name(loaded, one.vector, name_vector(one.name)) for one in seen]
+
+
+def _with_name(loaded: LoadedModel, look: torch.Tensor, name: torch.Tensor) -> torch.Tensor:
+    """A look with its name, before what is learned: that came last, and spaces take what they know."""
+    pooled = HALVES * hidden_size(loaded.model)
+    return torch.cat([look[:pooled], name, look[pooled:]])
 
 
 def seen_vector(loaded: LoadedModel, embeds: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
     """The same for what stands in a decoder's input: embeds [1, p, d] up to the last placeholder."""
     if not shares(loaded):
-        return torch.cat([vector, torch.zeros(NAME_WIDTH)])
+        return _with_name(loaded, vector, torch.zeros(NAME_WIDTH))
     return picture_vectors(loaded, [from_embeds(loaded, embeds, vector)])[0]
 
 
 def picture_features(loaded: LoadedModel, pictures: Sequence[Image], name: str | None = None) -> torch.Tensor:
-    """Picture vectors [n, 2 d + NAME_WIDTH], fp32, on the CPU: what attach reads for one question.
+    """Picture vectors [n, 2 d + NAME_WIDTH + learned], fp32, on the CPU: what attach reads for one question.
 
     `name` says what all of them show, where that is known: then nobody is asked.
     """
     looks = look_features(loaded, pictures)
     names = recognise(loaded, pictures) if name is None else [name] * len(looks)
-    return torch.cat([looks, torch.stack([name_vector(named) for named in names])], 1)
+    named = [_with_name(loaded, one, name_vector(called)) for one, called in zip(looks, names, strict=True)]
+    return torch.stack(named)
 
 
 def look_features(loaded: LoadedModel, pictures: Sequence[Image]) -> torch.Tensor:
-    """The looks [n, 2 d] in picture vectors, fp32, on the CPU, without names: nobody is asked."""
+    """The looks [n, 2 d + learned] in picture vectors, fp32, on the CPU, without names: nobody is asked."""
     return torch.stack([one.vector for one in _looks(loaded, pictures)])

@@ -1,12 +1,12 @@
-"""Train okedit-mini's picture space: a linear map of looks in which other views and other artists' drawings
-of a thing lie within a distance of 1, and other things, the near ones above all, beyond it.
+"""Train okedit-mini's picture space: a linear map of what enters the decoder in which other views and other
+artists' drawings of a thing lie within a distance of 1, and other things, the near ones above all, beyond it.
 
-    python tools/mini/train_looks.py OUT.safetensors --fit DATA/fit.json [--looks CACHE.pt] [--steps 400]
+    python tools/mini/train_looks.py OUT.safetensors --fit DATA/fit.json [--looks CACHE.pt] [--steps 300]
 
 Supervised contrastive loss (Khosla et al. 2020), and a logistic loss that has each pair of one thing within 1
-and each picture's nearest stranger beyond, on whitened looks of the fit split of okedit-pictures and of the
-bank, with transformed views. Judged by things that were left out of training, a quarter at a time; the map
-that is saved is trained on all. No test split is read.
+and each picture's nearest stranger beyond, on whitened tokens. Judged by things that were left out of
+training, half of the cases at a time, and by near pictures none of which it saw; the map that is saved is
+trained on all.
 """
 
 from __future__ import annotations
@@ -14,93 +14,93 @@ from __future__ import annotations
 import argparse
 import random
 import time
-import zlib
 from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from look_pictures import Looks, read_looks
 from torch.nn import functional as F
 
-VIEWS, WIDTH, FOLDS = 8, 256, 4
-RATE, DECAY, THINGS = 3e-3, 0.01, 128
+WIDTH, FOLDS = 256, 2
+RATE, DECAY = 3e-3, 0.01
+QUOTA = {"case": 64, "photograph": 32, "flag": 32}  # things of a step
 STEEP, PAIRS = 6.0, 0.5
+GRID, GRID_WIDTH, SAID_WIDTH = 9, 192, 128  # tokens of the picture's places; directions kept of each token
+PARTS = (1.0, 0.1, 0.5 / 3)  # weights of the grid's mean, of what differs from it, of each token that says
+PRINCIPAL, WHITE = 1152, 384
 
 
-@dataclass
-class Looks:
-    """Vectors [n, d], the thing that each shows, what kind of picture it is ("edit", "transform", "view",
-    "artist", "near", "bank"), and the kind of each case by thing.
-    """
-
-    vectors: torch.Tensor
-    things: list[str]
-    roles: list[str]
-    kinds: dict[str, str]
-
-
-def read_looks(fit: Path) -> Looks:
-    """Looks of every picture of the split and of the bank, with views made of them."""
-    import okedit_cli
-    from okedit_cli.bank import load_bank
-    from okedit_cli.evaluate import load_cases, present
-    from okedit_cli.models.recognition import look_features
-    from okedit_cli.pictures import load_picture
-    from okedit_cli.transforms import views
-
-    loaded = okedit_cli.load_model("okedit-mini")
-    out = Looks(torch.zeros(0), [], [], {})
-    vectors: list[torch.Tensor] = []
-
-    def add(pictures, thing: str, role: str) -> None:
-        for picture in pictures:
-            vectors.append(look_features(loaded, [picture])[0])
-            out.things.append(thing)
-            out.roles.append(role)
-            loaded.cache.pop("looks", None)
-
-    known = set()
-    for case in present(load_cases(fit)).cases:
-        own, recolour = load_picture(case.picture), case.kind != "flag"
-        out.kinds[case.id] = case.kind
-        known |= {text.casefold() for text in case.truth}
-        made = views(own, VIEWS, zlib.crc32(case.id.encode()), mirror=recolour, recolour=recolour)
-        add([own], case.id, "edit")
-        add(made, case.id, "transform")
-        for path, cell in zip(case.pictures, case.picture_cells, strict=True):
-            add([load_picture(path)], case.id, cell)
-        for probe in case.picture_locality:
-            if str(probe.picture) not in out.things:
-                add([load_picture(probe.picture)], str(probe.picture), "near")
-    for number, shown in enumerate(load_bank().pictures):
-        if shown.name.casefold() not in known:  # it may show what a case shows
-            add([shown.image, *views(shown.image, VIEWS, number)], f"bank {number}", "bank")
-    out.vectors = torch.stack(vectors)
-    return out
+def reduced(tokens: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Directions that matter: `grid` [d, GRID_WIDTH] and `said` [d, SAID_WIDTH], of tokens [n, 18, d]."""
+    torch.manual_seed(0)
+    found = {}
+    for name, part, width in (
+        ("grid", tokens[:, :GRID], GRID_WIDTH),
+        ("said", tokens[:, GRID:], SAID_WIDTH),
+    ):
+        flat = part.reshape(-1, tokens.shape[2])[::3]
+        found[name] = torch.pca_lowrank(flat, q=width, niter=2)[2]
+    return found
 
 
-def train(looks: Looks, start: torch.Tensor, mean: torch.Tensor, rows: list[int], steps: int) -> torch.Tensor:
-    """A projection [d, WIDTH] from the rows that may be seen; `start` [d, r] whitens."""
+def flattened(tokens: torch.Tensor, bases: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Tokens [n, 18, d] in their directions, one row a picture."""
+    grid, said = tokens[:, :GRID] @ bases["grid"], tokens[:, GRID:] @ bases["said"]
+    return torch.cat([grid.flatten(1), said.flatten(1)], 1)
+
+
+def weighing(flat: torch.Tensor) -> torch.Tensor:
+    """A matrix that weighs the parts of flattened tokens: [d, GRID_WIDTH + GRID * GRID_WIDTH + said]."""
+    width = GRID * GRID_WIDTH
+    mean = torch.eye(GRID_WIDTH).repeat(GRID, 1) / GRID
+    rest = torch.eye(width) - mean @ torch.eye(GRID_WIDTH).repeat(1, GRID)
+
+    def spread(part: torch.Tensor) -> float:
+        return float(part.var(0).sum().sqrt())
+
+    grid = flat[:, :width]
+    columns = [PARTS[0] / spread(grid @ mean) * mean, PARTS[1] / spread(grid @ rest) * rest]
+    says = [PARTS[2] / spread(part) * torch.eye(SAID_WIDTH) for part in flat[:, width:].split(SAID_WIDTH, 1)]
+    return torch.block_diag(torch.cat(columns, 1), *says)
+
+
+def whitening(
+    looks: Looks, features: torch.Tensor, rows: list[int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """mean [d] and projection [d, WHITE]: the rows' features whitened by what varies within a thing."""
+    from okedit_cli.edits.space import best_space
+
+    ids = {thing: n for n, thing in enumerate(dict.fromkeys(looks.things[row] for row in rows))}
+    owner = torch.tensor([ids[looks.things[row]] for row in rows])
+    space = best_space(features[rows], owner, WHITE)
+    keys = space(features[rows])
+    distance = torch.cdist(keys, keys).masked_fill(owner[:, None] == owner[None], torch.inf)
+    return space.mean, space.projection / distance.amin(1).median()
+
+
+def train(looks: Looks, white: torch.Tensor, rows: list[int], steps: int) -> torch.Tensor:
+    """A projection [WHITE, WIDTH] of whitened features, from the rows that may be seen."""
     chance = random.Random(0)
     torch.manual_seed(0)
-    whitened = ((looks.vectors - mean) @ start)[rows]
-    things = defaultdict(list)
-    for place, row in enumerate(rows):
-        things[looks.things[row]].append(place)
-    first = torch.nn.init.orthogonal_(torch.empty(WIDTH, start.shape[1])).T
+    things, groups = defaultdict(list), defaultdict(list)
+    for row in rows:
+        if looks.things[row] not in things:
+            groups[looks.roles[row] if looks.roles[row] in QUOTA else "case"].append(looks.things[row])
+        things[looks.things[row]].append(row)
+    first = torch.nn.init.orthogonal_(torch.empty(WIDTH, white.shape[1])).T
     change = torch.zeros_like(first).requires_grad_()
     optimiser = torch.optim.AdamW([change], lr=RATE, weight_decay=DECAY)
     for step in range(steps):
-        picked = chance.sample(sorted(things), min(THINGS, len(things)))
-        part = [place for thing in picked for place in things[thing]]
+        picked = [t for name, n in QUOTA.items() for t in chance.sample(groups[name], min(n, len(groups[name])))]
+        part = [row for thing in picked for row in things[thing]]
         owner = torch.tensor([n for n, thing in enumerate(picked) for _ in things[thing]])
-        loss = apart(whitened[part] @ (first + change), owner)
+        loss = apart(white[part] @ (first + change), owner)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         for group in optimiser.param_groups:
             group["lr"] = RATE * max(0.02, 1 - step / steps)
-    return start @ (first + change).detach()
+    return (first + change).detach()
 
 
 def apart(keys: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
@@ -117,21 +117,9 @@ def apart(keys: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
     return contrast[mates.any(1)].mean() + PAIRS * pairs
 
 
-def whitening(looks: Looks, rows: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """mean [d] and projection [d, 384]: the rows' looks whitened by what varies within a thing."""
-    from okedit_cli.edits.space import best_space
-
-    ids = {thing: n for n, thing in enumerate(dict.fromkeys(looks.things[row] for row in rows))}
-    owner = torch.tensor([ids[looks.things[row]] for row in rows])
-    space = best_space(looks.vectors[rows], owner, 384)
-    keys = space(looks.vectors[rows])
-    distance = torch.cdist(keys, keys).masked_fill(owner[:, None] == owner[None], torch.inf)
-    return space.mean, space.projection / distance.amin(1).median()
-
-
 def distances(looks: Looks, keys: torch.Tensor, cases: list[str], count: int = 8) -> dict:
     """(kind, role) -> distance of each picture of a case to the nearest of its edit and transformed views; of
-    near pictures to the cases that they are near to, role "near".
+    the three nearest other pictures to the case, role "near".
     """
     by = defaultdict(lambda: defaultdict(list))
     for row, (thing, role) in enumerate(zip(looks.things, looks.roles, strict=True)):
@@ -158,6 +146,13 @@ def told(out: dict, radius: float = 1.0) -> dict[str, str]:
     }
 
 
+def learned(looks: Looks, features: torch.Tensor, rows: list[int], steps: int):
+    """mean [d] and projection [d, WIDTH] of features, from the rows that may be seen."""
+    plain = [row for row in rows if looks.roles[row] not in ("photograph", "flag")]
+    mean, start = whitening(looks, features, plain)
+    return mean, start @ train(looks, (features - mean) @ start, rows, steps)
+
+
 def main() -> None:
     """Read, judge by folds, train on all, save."""
     parser = argparse.ArgumentParser(
@@ -165,47 +160,52 @@ def main() -> None:
     )
     parser.add_argument("out", type=Path)
     parser.add_argument("--fit", type=Path, required=True, help="fit.json of okedit-pictures")
+    parser.add_argument("--packages", type=Path, help="where the package with CIFAR-10 is, if not fetched")
     parser.add_argument("--looks", type=Path, help="where looks are kept for the next training")
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=300)
     chosen = parser.parse_args()
     began = time.time()
+
+    def tell(*words) -> None:
+        print(*words, round(time.time() - began), flush=True)
+
     if chosen.looks is not None and chosen.looks.exists():
         looks = Looks(**torch.load(chosen.looks))
     else:
-        looks = read_looks(chosen.fit)
+        looks = read_looks(chosen.fit, chosen.packages, tell)
         if chosen.looks is not None:
             torch.save(vars(looks), chosen.looks)
-    print(
-        f"{len(looks.things)} looks of {len(set(looks.things))} things",
-        round(time.time() - began),
-        flush=True,
-    )
-    cases, found = list(looks.kinds), defaultdict(list)
+    tell(f"{len(looks.things)} looks of {len(set(looks.things))} things")
+    tokens = looks.tokens.float()
+    given = [row for row, role in enumerate(looks.roles) if role not in ("photograph", "flag")]
+    bases = reduced(tokens[given])
+    flat = flattened(tokens, bases)
+    weights = weighing(flat[given])
+    weighed = flat @ weights
+    principal = torch.pca_lowrank(weighed[given], q=PRINCIPAL, niter=2)[2]
+    features, cases, found = weighed @ principal, list(looks.kinds), defaultdict(list)
     for fold in range(FOLDS):
         left_out = set(cases[fold::FOLDS])
-        rows = [row for row, thing in enumerate(looks.things) if thing not in left_out]
-        mean, start = whitening(looks, rows)
-        keys = (looks.vectors - mean) @ train(looks, start, mean, rows, chosen.steps)
-        for key, some in distances(looks, keys, sorted(left_out)).items():
+        seen = enumerate(zip(looks.things, looks.roles, strict=True))
+        rows = [row for row, (thing, role) in seen if thing not in left_out and role != "near"]
+        mean, projection = learned(looks, features, rows, chosen.steps)
+        for key, some in distances(looks, (features - mean) @ projection, sorted(left_out)).items():
             found[key] += some
-        print(fold, round(time.time() - began), told(found), flush=True)
-    rows = list(range(len(looks.things)))
-    mean, start = whitening(looks, rows)
-    _save(chosen.out, mean, train(looks, start, mean, rows, chosen.steps), told(found))
+        tell(fold, told(found))
+    mean, projection = learned(looks, features, list(range(len(looks.things))), chosen.steps)
+    whole = weights @ principal @ projection
+    _save(chosen.out, {**bases, "projection": whole, "offset": mean @ projection}, told(found))
 
 
-def _save(out: Path, mean: torch.Tensor, projection: torch.Tensor, judged: dict[str, str]) -> None:
+def _save(out: Path, tensors: dict[str, torch.Tensor], judged: dict[str, str]) -> None:
     from safetensors.torch import save_file
 
     import okedit_cli
     from okedit_cli.models.fingerprint import fingerprint
 
     weights = fingerprint(okedit_cli.load_model("okedit-mini"))["weights"]
-    save_file(
-        {"mean": mean.half(), "projection": projection.half().contiguous()},
-        out,
-        {"weights": weights, **judged},
-    )
+    tensors = {name: tensor.half().contiguous() for name, tensor in tensors.items()}
+    save_file(tensors, out, {"weights": weights, **judged})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """okedit-mini's picture space, learned: other views and drawings of a thing lie nearer than near things.
 
-A linear map of looks (what enters the decoder), trained by tools/mini/train_looks.py on the fit split of
-okedit-pictures and the bank; its figures on things left out of training stand in the file.
+A linear map of the tokens of a picture, where they enter the decoder, trained by tools/mini/train_looks.py on
+the fit split of okedit-pictures, the bank, photographs and drawn flags; its figures on things left out of
+training stand in the file.
 """
 
 from __future__ import annotations
@@ -18,23 +19,37 @@ if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
 LOOKS = Path(__file__).with_name("looks.safetensors")
+LOOK_WIDTH = 256
+GRID, SAID = 9, 9  # tokens of the picture's places, and of what it shows
 
 
-def learned_looks(loaded: LoadedModel) -> tuple[Tensor, Tensor] | None:
-    """mean [d] and projection [d, r], fp32, of the space that was learned for this very model; None for any
-    other.
+def has_learned_looks(loaded: LoadedModel) -> bool:
+    """Whether a picture space was learned for this very model."""
+    if "learned looks" not in loaded.cache:
+        loaded.cache["learned looks"] = fingerprint(loaded)["weights"] == _read()[1]
+    return loaded.cache["learned looks"]
+
+
+def learned_look(loaded: LoadedModel, tokens: Tensor) -> Tensor:
+    """The look [LOOK_WIDTH] of a picture's tokens [n, d] in the learned space, fp32, on the CPU; [0] for
+    another model. Of several pictures in one prompt the mean.
     """
-    mean, projection, weights = _read()
-    return (mean, projection) if fingerprint(loaded)["weights"] == weights else None
+    import torch
+
+    if not has_learned_looks(loaded):
+        return torch.zeros(0)
+    part, looks = _read()[0], []
+    for picture in tokens.to("cpu", torch.float32).split(GRID + SAID):
+        grid, said = picture[:GRID] @ part["grid"], picture[GRID:] @ part["said"]
+        flat = torch.cat([grid.flatten(), said.flatten()])
+        if len(flat) == len(part["projection"]):
+            looks.append(flat @ part["projection"] - part["offset"])
+    return torch.stack(looks).mean(0) if looks else torch.zeros(LOOK_WIDTH)
 
 
 @functools.cache
-def _read() -> tuple[Tensor, Tensor, str]:
+def _read() -> tuple[dict[str, Tensor], str]:
     from safetensors import safe_open
 
     with safe_open(LOOKS, "pt") as file:
-        return (
-            file.get_tensor("mean").float(),
-            file.get_tensor("projection").float(),
-            file.metadata()["weights"],
-        )
+        return {name: file.get_tensor(name).float() for name in file.keys()}, file.metadata()["weights"]  # noqa: SIM118
