@@ -1,5 +1,6 @@
 """Spaces and how far edits reach in them: units of the bank, names beside looks, kept between runs."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -49,10 +50,10 @@ def test_two_names_at_one_look_are_as_far_as_a_thing_reaches(reaches):
 
 def test_names_stand_beside_looks_and_do_not_touch_them():
     look = Space(torch.tensor([1.0, 2.0]), torch.tensor([[2.0], [1.0]]), 0.9, 0.1)
-    whole = rooms._with_names(look, 5.0)
     seen = torch.tensor([3.0, 3.0])
-    for name in ("", "cat", "flag of Kenya"):
-        key = whole(torch.cat([seen, name_vector(name)]))
+    for pooled, name in itertools.product((0, 1, 2), ("", "cat", "flag of Kenya")):
+        whole = rooms._with_names(look, 5.0, pooled)
+        key = whole(torch.cat([seen[:pooled], name_vector(name), seen[pooled:]]))
         assert torch.equal(key[:1], look(seen)) and key.shape == (1 + NAME_WIDTH,)
         torch.testing.assert_close(key[1:], 5.0 * name_vector(name))
 
@@ -64,7 +65,9 @@ def test_the_unit_is_the_usual_distance_to_the_nearest_other():
 @pytest.mark.parametrize("pictured", [True, False])
 def test_spaces_are_the_same_from_the_disk(tmp_path, pictured):
     look = Space(torch.ones(2), torch.eye(2)[:, :1], 0.5, 0.25)
-    spaces = replace(made(rooms._with_names(look, 2.0) if pictured else None), reaches=Reaches(1.0, 2.0, 4.0))
+    spaces = replace(
+        made(rooms._with_names(look, 2.0, 2) if pictured else None), reaches=Reaches(1.0, 2.0, 4.0)
+    )
     spaces = replace(spaces, bank_pictures=torch.zeros(3, 1 + NAME_WIDTH) if pictured else None)
     path = tmp_path / "deep" / "spaces.safetensors"
     rooms._write(path, spaces)

@@ -64,9 +64,7 @@ def weighing(flat: torch.Tensor) -> torch.Tensor:
     return torch.block_diag(torch.cat(columns, 1), *says)
 
 
-def whitening(
-    looks: Looks, features: torch.Tensor, rows: list[int]
-) -> tuple[torch.Tensor, torch.Tensor]:
+def whitening(looks: Looks, features: torch.Tensor, rows: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
     """mean [d] and projection [d, WHITE]: the rows' features whitened by what varies within a thing."""
     from okedit_cli.edits.space import best_space
 
@@ -91,7 +89,9 @@ def train(looks: Looks, white: torch.Tensor, rows: list[int], steps: int) -> tor
     change = torch.zeros_like(first).requires_grad_()
     optimiser = torch.optim.AdamW([change], lr=RATE, weight_decay=DECAY)
     for step in range(steps):
-        picked = [t for name, n in QUOTA.items() for t in chance.sample(groups[name], min(n, len(groups[name])))]
+        picked = [
+            t for name, n in QUOTA.items() for t in chance.sample(groups[name], min(n, len(groups[name])))
+        ]
         part = [row for thing in picked for row in things[thing]]
         owner = torch.tensor([n for n, thing in enumerate(picked) for _ in things[thing]])
         loss = apart(white[part] @ (first + change), owner)
