@@ -23,11 +23,11 @@ from torch.nn import functional as F
 
 WIDTH, FOLDS = 256, 2
 RATE, DECAY = 3e-3, 0.01
-QUOTA = {"case": 64, "photograph": 32, "flag": 32}  # things of a step
+QUOTA = {"case": 64, "photograph": 64, "flag": 32}  # things of a step
 STEEP, PAIRS = 6.0, 0.5
 GRID, GRID_WIDTH, SAID_WIDTH = 9, 192, 128  # tokens of the picture's places; directions kept of each token
-PARTS = (1.0, 0.1, 0.5 / 3)  # weights of the grid's mean, of what differs from it, of each token that says
-PRINCIPAL, WHITE = 1152, 384
+PARTS = (1.5, 0.3, 0.5 / 3)  # weights of the grid's mean, of what differs from it, of each token that says
+PRINCIPAL, WHITE = 1152, 384  # directions whitened; for so many the scale is right
 
 
 def reduced(tokens: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -65,19 +65,19 @@ def weighing(flat: torch.Tensor) -> torch.Tensor:
 
 
 def whitening(looks: Looks, features: torch.Tensor, rows: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """mean [d] and projection [d, WHITE]: the rows' features whitened by what varies within a thing."""
+    """mean [d] and projection [d, d]: the rows' features whitened by what varies within a thing."""
     from okedit_cli.edits.space import best_space
 
     ids = {thing: n for n, thing in enumerate(dict.fromkeys(looks.things[row] for row in rows))}
     owner = torch.tensor([ids[looks.things[row]] for row in rows])
-    space = best_space(features[rows], owner, WHITE)
+    space = best_space(features[rows], owner, features.shape[1])
     keys = space(features[rows])
     distance = torch.cdist(keys, keys).masked_fill(owner[:, None] == owner[None], torch.inf)
     return space.mean, space.projection / distance.amin(1).median()
 
 
 def train(looks: Looks, white: torch.Tensor, rows: list[int], steps: int) -> torch.Tensor:
-    """A projection [WHITE, WIDTH] of whitened features, from the rows that may be seen."""
+    """A projection [d, WIDTH] of whitened features, from the rows that may be seen."""
     chance = random.Random(0)
     torch.manual_seed(0)
     things, groups = defaultdict(list), defaultdict(list)
@@ -85,7 +85,8 @@ def train(looks: Looks, white: torch.Tensor, rows: list[int], steps: int) -> tor
         if looks.things[row] not in things:
             groups[looks.roles[row] if looks.roles[row] in QUOTA else "case"].append(looks.things[row])
         things[looks.things[row]].append(row)
-    first = torch.nn.init.orthogonal_(torch.empty(WIDTH, white.shape[1])).T
+    # a random choice of directions, as long as all together: distances stay about what they were
+    first = torch.nn.init.orthogonal_(torch.empty(WIDTH, white.shape[1])).T * (white.shape[1] / WHITE) ** 0.5
     change = torch.zeros_like(first).requires_grad_()
     optimiser = torch.optim.AdamW([change], lr=RATE, weight_decay=DECAY)
     for step in range(steps):
