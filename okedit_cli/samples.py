@@ -134,7 +134,7 @@ def _positives(fact: Fact, read: Callable, seed: int) -> list[Asked]:
     # the user's own view is worth more than a transformed one, as the user's wording is more than a template
     both = [*(read(path) for path in fact.images), *reversed(seen)][:CROSSED]
     wordings = [*fact.rephrases, *templates]
-    out += [Asked(wordings[i], view, "view/rephrase", "transform") for i, view in enumerate(both)]
+    out += [Asked(wordings[-1 - i], view, "view/rephrase", "transform") for i, view in enumerate(both)]
     return out
 
 

@@ -31,6 +31,7 @@ ENOUGH, LEAST = 0.001, 15  # mean cross-entropy at which a fact needs no more st
 ROWS = 96  # samples fitted together: bounds memory
 POSITIVES, NEGATIVES = 9, 2  # samples of a fact that are run
 RIVALS, STRANGERS = 64, 2048  # tokens an answer is weighed against: likely ones at each place, and any
+CHECKS, RISEN = (6, 14, 22, 30), 8  # steps at which all tokens are looked at: the likeliest join those
 
 
 @dataclass
@@ -84,6 +85,8 @@ def _chosen(samples: Sequence[Sample]) -> list[Sample]:
             if sample.role == role:
                 groups.setdefault((sample.cell, sample.origin), []).append(sample)
         turn = [g for g in groups.values()]
+        # what is asked varies more than what is shown, and a wording costs no second look: two in each turn
+        turn += [g for (cell, _), g in groups.items() if cell in ("edit/rephrase", "none/rephrase")]
         picked: list[Sample] = []
         while len(picked) < count and any(turn):
             for group in turn:
@@ -142,13 +145,14 @@ def _optimise(loaded: LoadedModel, groups, count: int, layer: int, seed: int, ra
         bias.detach().clone(),
     ]
     vocabulary = _vocabulary([suffix for suffix, _, _ in groups], noise).to(device)
-    targets = [_places(suffix.targets, vocabulary) for suffix, _, _ in groups]
-    bases = [
-        suffix.logits[..., vocabulary].float().log_softmax(-1) if negative else None
-        for suffix, _, negative in groups
-    ]
+    bases, targets = _against(vocabulary, groups)
     running = torch.ones(count, dtype=torch.bool, device=device)  # facts that need more steps
     for step in range(STEPS + 1):
+        if step in CHECKS:  # what nobody weighed the answer against may have come to the top
+            changes = [_change(owner, down, up * unit, bias * unit) for _, owner, _ in groups]
+            vocabulary = _with_risen(loaded, vocabulary, groups, changes, layer)
+            bases, targets = _against(vocabulary, groups)
+            best[0][running] = torch.inf
         optimiser.zero_grad()
         said, kept = torch.zeros(2, count, device=device)
         total = torch.zeros((), device=device)
@@ -180,6 +184,26 @@ def _optimise(loaded: LoadedModel, groups, count: int, layer: int, seed: int, ra
         for group in optimiser.param_groups:
             group["lr"] *= 0.97
     return Values(best[1].cpu(), (best[2] * unit).cpu(), (best[3] * unit).cpu())
+
+
+def _against(vocabulary: torch.Tensor, groups) -> tuple[list, list]:
+    """Of each group the unedited model's log-probabilities (None for positives), and the targets' places."""
+    bases = [
+        suffix.logits[..., vocabulary].float().log_softmax(-1) if negative else None
+        for suffix, _, negative in groups
+    ]
+    return bases, [_places(suffix.targets, vocabulary) for suffix, _, _ in groups]
+
+
+@torch.no_grad()
+def _with_risen(loaded: LoadedModel, vocabulary: torch.Tensor, groups, changes, layer: int) -> torch.Tensor:
+    """The vocabulary, and the tokens that the changes, as they are, make likeliest of all."""
+    parts = [vocabulary]
+    for (suffix, _, _), change in zip(groups, changes, strict=True):
+        logits = run_suffix(loaded, suffix, layer, change)
+        there = logits[suffix.targets >= 0]
+        parts.append(there.topk(min(RISEN, there.shape[-1]), dim=-1).indices.flatten())
+    return torch.cat(parts).unique()
 
 
 def _of_those(running: torch.Tensor, groups, bases, targets):

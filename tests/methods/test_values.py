@@ -187,3 +187,32 @@ def test_a_fact_that_is_done_leaves_and_the_others_go_on(monkeypatch):
         monkeypatch.setattr(values, "ENOUGH", enough)
         fit_values(loaded, facts, LAYER)
     assert [True, False] in left or [False, True] in left
+
+
+def test_tokens_that_nobody_weighed_the_answer_against_are_found(loaded):
+    """With the fewest rivals, a change that lifts another token is told, and that token joins them."""
+    [(questions, answers, suffix), *_] = suffixes(loaded)
+    owner, few = torch.zeros(len(questions), dtype=torch.int64), suffix.targets[suffix.targets >= 0].unique()
+    lifting = [lambda x: 40.0 * torch.ones_like(x)]
+    found = values._with_risen(loaded, few, [(suffix, owner, False)], lifting, LAYER)
+    with torch.no_grad():
+        said = run_suffix(loaded, suffix, LAYER, lifting[0])[suffix.targets >= 0].argmax(-1)
+    assert set(few.tolist()) | set(said.tolist()) <= set(found.tolist())
+    assert torch.equal(found, found.sort().values)
+    bases, targets = values._against(found, [(suffix, owner, True), (suffix, owner, False)])
+    there = suffix.targets >= 0
+    assert torch.equal(found[targets[0][there]], suffix.targets[there]) and bases[1] is None
+    assert bases[0].shape[-1] == len(found)
+
+
+def test_wordings_come_before_views(loaded):
+    """Of nine positives five are wordings about the edit's own picture, each another one."""
+    own, other = object(), object()
+    rows = [Sample("a", "edit", "?", own, "x", "edit/edit", "user")]
+    rows += [Sample("a", "positive", f"wording {n}", own, "x", "edit/rephrase", "template") for n in range(6)]
+    rows += [Sample("a", "positive", "?", other, "x", "view/edit", "transform") for _ in range(4)]
+    rows += [Sample("a", "positive", f"both {n}", other, "x", "view/rephrase", "transform") for n in range(2)]
+    chosen = values._chosen(rows)
+    assert len(chosen) == values.POSITIVES and chosen[0] is rows[0]
+    assert len({s.prompt for s in chosen}) >= 7
+    assert {s.cell for s in chosen} == {"edit/edit", "edit/rephrase", "view/edit", "view/rephrase"}
