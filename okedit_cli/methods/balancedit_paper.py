@@ -39,7 +39,7 @@ from okedit_cli.methods.base import Computed, Options, Scope
 from okedit_cli.methods.layer_copy import STEPS, fit_copies, rate_for
 from okedit_cli.methods.values import Values
 from okedit_cli.methods.whole_prompt import WHOLE, prompt_feature
-from okedit_cli.models.features import HALVES
+from okedit_cli.models.features import pooled_width
 from okedit_cli.models.recognition import NAME_WIDTH
 from okedit_cli.models.sites import decoder_layers, hidden_size
 
@@ -131,7 +131,7 @@ def stack(loaded: LoadedModel, keys: torch.Tensor, radii: Sequence[float], value
     but as wide as the model's pictures.
     """
     width, count = hidden_size(loaded.model), len(keys)
-    seen = HALVES * width + NAME_WIDTH if loaded.processor is not None else 1
+    seen = pooled_width(loaded) + NAME_WIDTH if loaded.processor is not None else 1
     return Codebook(
         torch.zeros(seen),
         torch.zeros(seen, 1),

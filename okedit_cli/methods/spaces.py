@@ -20,14 +20,14 @@ import torch
 from okedit_cli.bank import load_bank
 from okedit_cli.edits.space import Space, best_space
 from okedit_cli.methods.base import Options
-from okedit_cli.models.features import HALVES, QUESTIONS, SENTENCES, question_layers
+from okedit_cli.models.features import QUESTIONS, SENTENCES, pooled_width, question_layers
 from okedit_cli.models.fingerprint import fingerprint
 from okedit_cli.models.mini.looks import LOOK_WIDTH, has_learned_looks
 from okedit_cli.models.packages import okedit_home
 from okedit_cli.models.question import question_ids
 from okedit_cli.models.recognition import NAME_WIDTH, look_features, picture_features
 from okedit_cli.models.sentences import question_radius
-from okedit_cli.models.sites import decoder_layers, hidden_size
+from okedit_cli.models.sites import decoder_layers
 from okedit_cli.transforms import views
 
 if TYPE_CHECKING:
@@ -138,14 +138,14 @@ def _measure(loaded: LoadedModel, options: Options) -> Spaces:
     look, unit, reaches = _looks(loaded, options)
     if "names" in options.without:
         reaches = Reaches(reaches.own, reaches.own, reaches.own)  # whatever it is called
-    picture = _with_names(look, reaches.name * unit, HALVES * hidden_size(loaded.model))
+    picture = _with_names(look, reaches.name * unit, pooled_width(loaded))
     shown = picture(picture_features(loaded, [p.image for p in bank.pictures]))
     return Spaces(question, layer, picture, bank_questions, shown, reach, unit, reaches)
 
 
 def _looks(loaded: LoadedModel, options: Options) -> tuple[Space, float, Reaches]:
     """The space of looks, its unit, and how far edits reach in it."""
-    pooled = HALVES * hidden_size(loaded.model)
+    pooled = pooled_width(loaded)
     if has_learned_looks(loaded) and not options.without & {"learned-looks", "whitening"}:
         behind = torch.cat([torch.zeros(pooled, LOOK_WIDTH), torch.eye(LOOK_WIDTH)])
         return Space(torch.zeros(len(behind)), behind, 1.0, 0.0), 1.0, LEARNED

@@ -13,8 +13,8 @@ import torch
 
 from okedit_cli.errors import UsageError
 from okedit_cli.models.encode import encode_row, join_rows
-from okedit_cli.models.features import HALVES, question_feature, reading
-from okedit_cli.models.sites import decoder_layers, hidden_size, mlp_of
+from okedit_cli.models.features import pooled_width, question_feature, reading
+from okedit_cli.models.sites import decoder_layers, mlp_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -70,7 +70,7 @@ def whole_prompt(
 
 def _picture_of(loaded: LoadedModel, vector: torch.Tensor) -> Image:
     """The picture with this vector, of those that were looked at last."""
-    width = HALVES * hidden_size(loaded.model)
+    width = pooled_width(loaded)
     prefixes = loaded.cache.get("prefixes", {}).values()
     looks = [*(one.seen for one in prefixes if one.seen is not None), *loaded.cache.get("looks", {}).values()]
     for look in reversed(looks):

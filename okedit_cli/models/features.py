@@ -122,6 +122,11 @@ def pooled_picture(states: torch.Tensor, ids: torch.Tensor, placeholder: int | N
     return torch.cat([half.mean(0) for half in halves]).cpu()
 
 
+def pooled_width(loaded: LoadedModel) -> int:
+    """Numbers of a pooled picture."""
+    return HALVES * hidden_size(loaded.model)
+
+
 def look_vector(loaded: LoadedModel, states: torch.Tensor, ids: torch.Tensor) -> torch.Tensor | None:
     """One row's look: its picture pooled [2 d] and, for a model that has one, in its learned space behind."""
     placeholder = image_token_id(loaded.model)

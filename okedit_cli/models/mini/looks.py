@@ -8,19 +8,22 @@ training stand in the file.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+from torch import Tensor
+
 from okedit_cli.models.fingerprint import fingerprint
+from okedit_cli.models.mini import tokens
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from okedit_cli.models.load import LoadedModel
 
 LOOKS = Path(__file__).with_name("looks.safetensors")
 LOOK_WIDTH = 256
-GRID, SAID = 9, 9  # tokens of the picture's places, and of what it shows
+GRID = tokens.GRID**2  # of the picture's tokens those of its places; the others say what it shows
 
 
 def has_learned_looks(loaded: LoadedModel) -> bool:
@@ -30,21 +33,23 @@ def has_learned_looks(loaded: LoadedModel) -> bool:
     return loaded.cache["learned looks"]
 
 
-def learned_look(loaded: LoadedModel, tokens: Tensor) -> Tensor:
-    """The look [LOOK_WIDTH] of a picture's tokens [n, d] in the learned space, fp32, on the CPU; [0] for
+def learned_look(loaded: LoadedModel, seen: Tensor) -> Tensor:
+    """The look [LOOK_WIDTH] of a picture's tokens, `seen` [n, d], in the learned space, on the CPU; [0] for
     another model. Of several pictures in one prompt the mean.
     """
-    import torch
-
     if not has_learned_looks(loaded):
         return torch.zeros(0)
     part, looks = _read()[0], []
-    for picture in tokens.to("cpu", torch.float32).split(GRID + SAID):
-        grid, said = picture[:GRID] @ part["grid"], picture[GRID:] @ part["said"]
-        flat = torch.cat([grid.flatten(), said.flatten()])
-        if len(flat) == len(part["projection"]):
-            looks.append(flat @ part["projection"] - part["offset"])
+    for picture in seen.to("cpu", torch.float32).split(tokens.IMAGE_TOKENS):
+        if len(picture) == tokens.IMAGE_TOKENS:
+            looks.append(flattened(picture[None], part)[0] @ part["projection"] - part["offset"])
     return torch.stack(looks).mean(0) if looks else torch.zeros(LOOK_WIDTH)
+
+
+def flattened(rows: Tensor, bases: Mapping[str, Tensor]) -> Tensor:
+    """Tokens [n, IMAGE_TOKENS, d] in the directions that are kept of them, one row a picture."""
+    grid, said = rows[:, :GRID] @ bases["grid"], rows[:, GRID:] @ bases["said"]
+    return torch.cat([grid.flatten(1), said.flatten(1)], 1)
 
 
 @functools.cache
