@@ -2,7 +2,8 @@
 
 The scope is decided when the prompt is read (a forward pass with an empty cache), for every row from its
 own question and picture, and holds until the next prompt. From the prompt's last token on the values of the
-edit that fired act. Rows outside every scope are not touched: not one operation is done on them.
+edit that fired act. A row whose question bears on an edit (outer.py) reads its note instead. Rows outside every
+scope are not touched: not one operation is done on them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import inspect
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,59 +19,23 @@ import torch
 from okedit_cli.bundle import Bundle, FitWarning, check_fit
 from okedit_cli.bundle.canary import check_canary
 from okedit_cli.bundle.site import check_site
-from okedit_cli.edits.codebook import Match, best_of
+from okedit_cli.edits.codebook import best_of
+from okedit_cli.edits.decision import Decision, Nearest
 from okedit_cli.errors import UsageError
 from okedit_cli.methods.whole_prompt import Questions
 from okedit_cli.models.features import hidden_of, look_vector
 from okedit_cli.models.fingerprint import fingerprint
+from okedit_cli.models.notes import note_states, with_note
 from okedit_cli.models.question import prompt_length, question_token_ids
 from okedit_cli.models.recognition import NAMED, seen_vector
 from okedit_cli.models.sites import decoder_layers, image_token_id, mlp_of
+from okedit_cli.outer import noted
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
 
 STRICTNESS = 0.5  # as fitted
-
-
-@dataclass(frozen=True)
-class Nearest:
-    """The edit that fired or came nearest, with its distances and radii."""
-
-    edit_id: str
-    bundle: str = field(compare=False)  # the file's name, or which of those attached: for people
-    number: int  # its place among those attached
-    row: int
-    match: Match
-
-    @property
-    def picture_distance(self) -> float:
-        """Distance in the picture channel (inf: no picture, or the edit has none)."""
-        return self.match.picture_distance
-
-    @property
-    def picture_radius(self) -> float:
-        """Radius in the picture channel (inf: open)."""
-        return self.match.picture_radius
-
-    @property
-    def question_distance(self) -> float:
-        """Distance in the question channel."""
-        return self.match.question_distance
-
-    @property
-    def question_radius(self) -> float:
-        """Radius in the question channel."""
-        return self.match.question_radius
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What was decided for one prompt: the edit that fired, and the nearest in any case."""
-
-    hit: Nearest | None
-    nearest: Nearest | None
 
 
 class Attachment:
@@ -145,6 +109,13 @@ class Attachment:
             self.decisions = [self._match(q, p) for q, p in zip(questions, pictures, strict=True)]
         self._starts = self._prompts = None
 
+    def notes(self) -> list[str]:
+        """What each row that was decided is to be told of its picture; "" for nothing."""
+        return [
+            "" if d.noted is None else self.bundles[d.noted.number].manifest.facts[d.noted.row]["note"]
+            for d in self.decisions
+        ]
+
     def keep(self, rows: Sequence[int]) -> None:
         """Of the rows that were decided only these go on."""
         self.decisions = [self.decisions[row] for row in rows]
@@ -170,16 +141,32 @@ class Attachment:
             return
         self._starts = self._prompts = None
 
-    def _read(self, module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
-        """The decoder's input is there: decide every row."""
+    def _read(self, module: Any, args: tuple, kwargs: dict[str, Any]) -> tuple | None:
+        """The decoder's input is there: decide every row, and write the notes."""
         if self._deep or self._prompts is None:
-            return
+            return None
         (ids, mask), self._prompts, self._deep = self._prompts, None, True
         try:
-            self._starts = self._decide(ids, mask, hidden_of(args, kwargs).detach())
+            states = hidden_of(args, kwargs)
+            self._starts = self._decide(ids, mask, states.detach())
+            told = self._with_notes(ids, mask, states)
         finally:
             self._deep = False
             self._questions.begin(None)
+        if told is None:
+            return None
+        return ((told, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": told})
+
+    def _with_notes(self, ids: torch.Tensor, mask: torch.Tensor, states: torch.Tensor) -> torch.Tensor | None:
+        """The decoder's input [B, L, d] with each row's note over its picture; None where there is none."""
+        if not any(notes := self.notes()):
+            return None
+        placeholder, states = image_token_id(self.loaded.model), states.clone()
+        for row, note in enumerate(notes):
+            if note:
+                places = ((ids[row] == placeholder) & mask[row].bool()).nonzero()[:, 0]
+                states[row] = with_note(states[row], places, note_states(self.loaded, note))
+        return states
 
     @torch.no_grad()
     def _decide(self, ids: torch.Tensor, mask: torch.Tensor, states: torch.Tensor) -> list[int]:
@@ -211,16 +198,22 @@ class Attachment:
 
     def _match(self, question: Sequence[int], picture: torch.Tensor | None) -> Decision:
         found: list[Nearest] = []
+        asked = [self._questions.feature(b.manifest.site, question, picture) for b in self.bundles]
         for number, bundle in enumerate(self.bundles):
             # an index answers for the edits that fire alone, and a codebook tells the nearest in any case
             book = bundle.index() or bundle.codebook
-            asked = self._questions.feature(bundle.manifest.site, question, picture)
-            match = book.match(picture, asked, self._strictness[number])
+            match = book.match(picture, asked[number], self._strictness[number])
             if match is not None:
                 edit, name = bundle.manifest.facts[match.edit]["id"], bundle.name or f"bundle {number + 1}"
                 found.append(Nearest(edit, name, number, match.edit, match))
         best = found[best_of([one.match for one in found])] if found else None
-        return Decision(best if best is not None and best.match.fires else None, best)
+        if best is not None and best.match.fires:
+            return Decision(best, best)
+        if picture is None:
+            return Decision(None, best)
+        return Decision(
+            None, best, noted(self.loaded, self.bundles, self._strictness, question, asked, picture)
+        )
 
     def _change(self, layer: int):
         def hook(module: Any, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:

@@ -87,7 +87,7 @@ def _hear(loaded: LoadedModel, attachment, facts: Sequence[Fact], computed: Comp
     fired = [
         (name, s)
         for (name, s), decision in zip(outside, decisions, strict=True)
-        if decision.hit is not None and decision.hit.edit_id == name
+        if any(one is not None and one.edit_id == name for one in (decision.hit, decision.noted))
     ]
     questions = [(s.prompt, s.picture) for _, s in fired]
     after = generate(loaded, questions, max_new_tokens=TOKENS)

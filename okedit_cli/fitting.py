@@ -11,6 +11,7 @@ from okedit_cli.bundle.words import row_of
 from okedit_cli.checking import FactReport, check, says, unchecked
 from okedit_cli.methods import Computed, Options, method_named
 from okedit_cli.methods.base import Progress
+from okedit_cli.outer import note_of
 
 __all__ = ["FactReport", "FitResult", "fit", "says"]
 
@@ -73,6 +74,12 @@ def fit(
     return FitResult(bundle, reports)
 
 
+def _row(fact: Fact, outer: bool) -> dict:
+    """A fact as the bundle lists it, with what the model is told where the fact's own answer is not asked for."""
+    note = note_of(fact) if outer else ""
+    return row_of(fact) | ({"note": note} if note else {})
+
+
 def _finite(value: float) -> float | None:
     return round(value, 6) if abs(value) != float("inf") and value == value else None
 
@@ -95,7 +102,7 @@ def _manifest(loaded: LoadedModel, method: str, computed: Computed) -> Manifest:
         base=fingerprint(loaded),
         site=computed.site,
         method=method,
-        facts=[row_of(fact) for fact in computed.kept],
+        facts=[_row(fact, computed.outer) for fact in computed.kept],
         settings=computed.settings,
         versions=versions,
         bank=load_bank().version,

@@ -138,11 +138,13 @@ def _read(loaded: LoadedModel, attachment, questions) -> Prompts:
     """Prompts but for their last tokens, decided: edits act from the last token on."""
     if attachment is None:
         return read(loaded, questions)
+
+    def noting(asked, prefixes) -> list[str]:
+        attachment.decide(asked, picture_vectors(loaded, prefixes))
+        return attachment.notes()
+
     with attachment.aside():
-        prompts = read(loaded, questions)
-        seen = picture_vectors(loaded, prompts.prefixes)
-    attachment.decide(prompts.questions, seen)
-    return prompts
+        return read(loaded, questions, noting)
 
 
 def _together(loaded: LoadedModel, questions, max_new_tokens: int):

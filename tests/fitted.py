@@ -79,6 +79,7 @@ def world(layers: Sequence[int] | None = None):
         stack.enter_context(mock.patch(f"okedit_cli.{room}.load_bank", lambda: part))
     for encoder in ("sentence_features", "question_vectors"):
         stack.enter_context(mock.patch(f"okedit_cli.models.features.{encoder}", letters))
+    stack.enter_context(mock.patch("okedit_cli.models.topics.topic_vectors", letters))
     if layers is not None:
         stack.enter_context(mock.patch("okedit_cli.methods.spaces.candidate_layers", lambda count: layers))
     stack.enter_context(mock.patch.dict("os.environ", {"OKEDIT_HOME": str(ROOT / "home")}))

@@ -25,6 +25,7 @@ ORDER = [
     {"edits"},
     {"methods"},
     {"bundle"},
+    {"outer"},
     {"attach"},
     {"generate"},
     {"checking"},

@@ -16,6 +16,7 @@ TENSORS = {"facts": "facts", "dropped": "dropped_facts"}  # list of the manifest
 FACT = {"id": str, "prompt": str, "answer": str}
 FACT_OPTIONAL = {
     "picture_sha256": str,
+    "note": str,
     "report": dict,
     "rephrases": list,
     "images": list,

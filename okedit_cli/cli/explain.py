@@ -14,14 +14,19 @@ def decision_words(decision: Any) -> str:
         return "no edit fired: none is attached"
     if decision.hit is not None:
         return f"fired: {_place(decision.hit)}: {_distances(decision.hit)}"
+    if decision.noted is not None:
+        return (
+            f"no edit fired; the model was told what {_place(decision.noted)} says of the picture: "
+            f"{_distances(decision.noted)}"
+        )
     if decision.nearest is None:
         return "no edit fired, and none was near"
     return f"no edit fired; nearest was {_place(decision.nearest)}: {_distances(decision.nearest)}"
 
 
 def decision_json(decision: Any) -> dict[str, Any] | None:
-    """hit and nearest with their distances and radii; null stands for an open channel's radius."""
-    return None if decision is None else plain({"hit": decision.hit, "nearest": decision.nearest})
+    """hit, noted and nearest with their distances and radii; null stands for an open channel's radius."""
+    return None if decision is None else plain({"hit": decision.hit, "noted": decision.noted, "nearest": decision.nearest})
 
 
 def _place(edit: Any) -> str:

@@ -79,6 +79,18 @@ def _depth(distance: torch.Tensor, radius: torch.Tensor, fires: torch.Tensor) ->
     return torch.where(closed, (radius / longest) ** 2 - (distance / longest) ** 2, 0.0)
 
 
+def deepest(
+    rows: torch.Tensor, shown: torch.Tensor, shown_radius: torch.Tensor, asked: torch.Tensor,
+    asked_radius: torch.Tensor,
+) -> list[Match]:  # fmt: skip
+    """Edits `rows` [n] with their distances and radii [n], by depth in the picture channel, then by question."""
+    depth = shown_radius**2 - shown**2
+    columns = (rows, shown, shown_radius, asked, asked_radius)
+    found = [Match(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+    order = sorted(range(len(found)), key=lambda i: (-float(depth[i]), found[i].question_distance))
+    return [found[i] for i in order]
+
+
 def _ratio(distance: float, radius: float) -> float:
     if radius == float("inf"):
         return 0.0
@@ -200,6 +212,19 @@ class Codebook:
         return Match(
             best, float(shown[best]), float(radii[0][best]), float(asked[best]), float(radii[1][best])
         )
+
+    def holding(
+        self, picture: torch.Tensor, question: torch.Tensor, strictness: float = 0.5
+    ) -> list[Match]:
+        """The edits about pictures that a picture is inside of, whatever is asked: deepest first, and where
+        that is the same, the nearest question first.
+        """
+        scale = 1.5 - strictness
+        shown = self._nearest(self.picture_keys, self.picture_owner, self.project_picture(picture))
+        radius = self.picture_radius.float() * scale
+        rows = ((ratios(shown, radius) <= 1.0) & torch.isfinite(radius)).nonzero()[:, 0]
+        asked = self._nearest(self.question_keys, self.question_owner, self.project_question(question))[rows]
+        return deepest(rows, shown[rows], radius[rows], asked, self.question_radius.float()[rows] * scale)
 
     def _nearest(self, keys: torch.Tensor, owner: torch.Tensor, point: torch.Tensor) -> torch.Tensor:
         """Each edit's smallest distance [N] from its keys to a point [r]; inf for an edit without keys."""

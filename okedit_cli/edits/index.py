@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from okedit_cli.edits.codebook import Codebook, Match, ratios, winner
+from okedit_cli.edits.codebook import Codebook, Match, deepest, ratios, winner
 from okedit_cli.edits.sketch import SLACK, Places, Sketch, draw, read, threads
 
 CHANNELS = ("picture", "question")
@@ -109,6 +109,22 @@ class Index:
             float(question_distance[best]), float(radii[1][best]),
         )  # fmt: skip
         return found if found.fires else None
+
+    def holding(
+        self, picture: torch.Tensor, question: torch.Tensor, strictness: float = 0.5
+    ) -> list[Match]:
+        """What `Codebook.holding` answers."""
+        book, scale = self.book, 1.5 - strictness
+        if not len(book.picture_keys):
+            return []
+        shown = book.project_picture(picture).to("cpu", torch.float32)
+        asked = book.project_question(question).to("cpu", torch.float32)
+        rows = self.picture.near(shown, self._bounds_at(scale)["picture"])
+        radius, distance = self._radius["picture"][rows] * scale, self._distances("picture", rows, shown)
+        inside = (ratios(distance, radius) <= 1.0) & torch.isfinite(radius)
+        rows, radius, distance = rows[inside], radius[inside], distance[inside]
+        reach = self._radius["question"][rows] * scale
+        return deepest(rows, distance, radius, self._distances("question", rows, asked), reach)
 
     def _distances(self, channel: str, rows: torch.Tensor, point: torch.Tensor) -> torch.Tensor:
         """Smallest distance [len(rows)] of each row's keys to a point; inf for a row without keys."""

@@ -195,4 +195,5 @@ def _decision(decision: Any) -> Decision | None:
         return Decision()
     numbers = (near.picture_distance, near.picture_radius, near.question_distance, near.question_radius)
     plain = (round(float(n), 6) if n is not None and math.isfinite(n) else None for n in numbers)
-    return Decision(decision.hit.edit_id if decision.hit else "", near.edit_id, *plain)
+    noted = decision.noted.edit_id if decision.noted else ""
+    return Decision(decision.hit.edit_id if decision.hit else "", near.edit_id, *plain, noted)

@@ -12,7 +12,10 @@ from okedit_cli.evaluate.case import METRICS
 
 @dataclass(frozen=True)
 class Decision:
-    """What a scope decided: the edit that fired ("" for none), the nearest one, its distances and radii."""
+    """What a scope decided: the edit that fired ("" for none), the nearest one, its distances and radii.
+
+    `noted`: no edit fired, and the model was told what this one says of the picture.
+    """
 
     fired: str = ""
     nearest: str = ""
@@ -20,6 +23,12 @@ class Decision:
     picture_radius: float | None = None  # None: the channel is open
     question_distance: float | None = None
     question_radius: float | None = None
+    noted: str = ""
+
+    @property
+    def acts(self) -> bool:
+        """Whether an edit has any part in the answer."""
+        return bool(self.fired or self.noted)
 
     def in_radii(self, channel: str) -> float:
         """A channel's distance in radii: 0 where it is open, inf without a picture or a radius."""

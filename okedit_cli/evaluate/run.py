@@ -125,7 +125,7 @@ class _Asker:
             decisions = answerer.decide([keyed[key] for key in part])
             if decisions is None:
                 break
-            quiet |= {key: d for key, d in zip(part, decisions, strict=True) if not d.fired}
+            quiet |= {key: d for key, d in zip(part, decisions, strict=True) if not d.acts}
             self._tell(label, start + len(part), len(keys))
         return quiet
 

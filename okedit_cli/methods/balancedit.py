@@ -92,7 +92,10 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
         "question_separation": round(spaces.question.separation, 4),
         "picture_separation": round(spaces.picture.separation, 4) if spaces.picture else None,
     }
-    return Computed(book, site, settings, list(kept), samples, scopes, seconds, *canary(eye, loaded))
+    return Computed(
+        book, site, settings, list(kept), samples, scopes, seconds, *canary(eye, loaded),
+        outer="outer" not in without,
+    )  # fmt: skip
 
 
 def samples_for(loaded: LoadedModel, facts: Sequence[Fact], seed: int, nearest) -> dict[str, list[Sample]]:
@@ -171,8 +174,12 @@ def shows_one(prompt: str, picture, more: bool = False) -> bool:
     shows this dog, a drawing on a plain ground dogs, unless the question is whose or how old it is and there
     are no `more` drawings of the thing that the user wants to be answered alike.
     """
-    found = re.search(_INDIVIDUAL, prompt, re.IGNORECASE | re.VERBOSE)
-    return plain_border(picture) is None or (found is not None and not more)
+    return plain_border(picture) is None or (asks_of_one(prompt) and not more)
+
+
+def asks_of_one(prompt: str) -> bool:
+    """Whether a question is about an individual whatever its kind: whose it is, how old, what its name is."""
+    return re.search(_INDIVIDUAL, prompt, re.IGNORECASE | re.VERBOSE) is not None
 
 
 def _parted(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:

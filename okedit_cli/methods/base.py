@@ -32,6 +32,7 @@ PARTS = {
     "views": "keys of transformed views",
     "keys": "all keys but the edit's own",
     "calibration": "radii calibrated on strangers; between positives and negatives, as published, instead",
+    "outer": "notes for questions that bear on a fact without asking it",
     "rank": "all ranks of a value but one",
 }
 
@@ -91,6 +92,7 @@ class Computed:
     seconds: dict[str, float]
     canary: dict[str, Any] = field(default_factory=dict)
     canary_rows: list[dict[str, Any]] = field(default_factory=list)
+    outer: bool = False  # whether facts reach beyond their own question (outer.py)
 
 
 def method_named(name: str) -> Callable[[Any, Sequence[Fact], Options], Computed]:

@@ -137,7 +137,8 @@ def look_vector(loaded: LoadedModel, states: torch.Tensor, ids: torch.Tensor) ->
 @dataclass
 class Look:
     """What a model sees of one picture: the decoder's input [1, p, d] up to its last placeholder, position
-    ids as the model told its decoder (None: none), and the picture's look_vector() on the CPU.
+    ids as the model told its decoder (None: none), the picture's look_vector() on the CPU, and the columns
+    [P] of its placeholders (None: nobody told).
     """
 
     embeds: torch.Tensor
@@ -145,6 +146,7 @@ class Look:
     vector: torch.Tensor
     picture: Any  # kept, so that its id is not given out again
     name: str | None = None  # what the model calls it, once it was asked
+    places: torch.Tensor | None = None
 
 
 @torch.no_grad()
@@ -166,8 +168,10 @@ def look(loaded: LoadedModel, row: dict[str, torch.Tensor], picture: Image) -> L
         embeds, positions = (
             told[0].get(name) if told else None for name in ("inputs_embeds", "position_ids")
         )
-        vector = look_vector(loaded, found[0][0], batch["input_ids"][0])
-        known[key] = Look(found[0] if embeds is None else embeds, positions, vector, picture)
+        ids = batch["input_ids"][0]
+        vector = look_vector(loaded, found[0][0], ids)
+        places = (ids == image_token_id(loaded.model)).nonzero()[:, 0]
+        known[key] = Look(found[0] if embeds is None else embeds, positions, vector, picture, places=places)
         while len(known) > max(1, LOOKS_BYTES // max(1, known[key].embeds.nbytes)):
             known.popitem(last=False)
     known.move_to_end(key)

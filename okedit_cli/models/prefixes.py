@@ -11,7 +11,7 @@ import copy
 import hashlib
 import inspect
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ import torch
 
 from okedit_cli.models.encode import encode_row, join_rows
 from okedit_cli.models.features import Look, cut_row, look
+from okedit_cli.models.notes import note_embeds, with_note
 from okedit_cli.models.question import question_token_ids, template_head
 from okedit_cli.models.sites import decoder, image_token_id
 
@@ -140,11 +141,23 @@ def _agrees(loaded: LoadedModel) -> bool:
 
 
 @torch.no_grad()
-def read(loaded: LoadedModel, questions: Sequence[tuple[str, Image | None]]) -> Prompts:
-    """Read prompts but for their last tokens, as the model would read them where `shares()` holds."""
+def read(
+    loaded: LoadedModel,
+    questions: Sequence[tuple[str, Image | None]],
+    noting: Callable[[list[list[int]], list[Prefix]], Sequence[str]] | None = None,
+) -> Prompts:
+    """Read prompts but for their last tokens, as the model would read them where `shares()` holds.
+
+    `noting` is told the questions' ids and the prefixes, and tells the note that is to be written over each
+    prompt's picture ("": none).
+    """
     rows = [encode_row(loaded, prompt, picture) for prompt, picture in questions]
     prefixes = [prefix_of(loaded, row, picture) for row, (_, picture) in zip(rows, questions, strict=True)]
     ids = [row["input_ids"][0] for row in rows]
+    asked = [question_token_ids(loaded, one, torch.ones_like(one)) for one in ids]
+    if noting is not None:
+        notes = noting(asked, prefixes)
+        prefixes = [_noted(loaded, *one) if one[1] else one[0] for one in zip(prefixes, notes, strict=True)]
     rests = [one[prefix.length : -1] for one, prefix in zip(ids, prefixes, strict=True)]
     head, longest = max(prefix.length for prefix in prefixes), max(map(len, rests))
     mask = torch.zeros(len(rows), head + longest, dtype=torch.long)
@@ -169,7 +182,7 @@ def read(loaded: LoadedModel, questions: Sequence[tuple[str, Image | None]]) -> 
         mask,
         torch.stack([one[-1:] for one in ids]).to(loaded.device),
         ends + 1 + counts,
-        [question_token_ids(loaded, one, torch.ones_like(one)) for one in ids],
+        asked,
         prefixes,
     )
 
@@ -215,6 +228,22 @@ def _read_prefix(loaded: LoadedModel, row: dict[str, torch.Tensor], length: int,
     if end.dim() > 2:  # behind a picture every axis goes on from the farthest
         end = end.amax(0, keepdim=True).expand_as(end)
     return Prefix(cache, length, end, seen)
+
+
+def _noted(loaded: LoadedModel, prefix: Prefix, note: str) -> Prefix:
+    """The prefix with a note over the last tokens of its picture."""
+    kept: OrderedDict = loaded.cache.setdefault("noted", OrderedDict())
+    seen = prefix.seen
+    key = (id(seen), note)
+    if key not in kept:
+        embeds = with_note(seen.embeds[0], seen.places, note_embeds(loaded, note))[None]
+        told = {} if seen.positions is None else {"position_ids": seen.positions}
+        cache = decoder(loaded.model)(inputs_embeds=embeds, use_cache=True, **told).past_key_values
+        kept[key] = Prefix(cache, prefix.length, prefix.end, seen)  # which also keeps the look's id its own
+        while len(kept) > SEEN:
+            kept.popitem(last=False)
+    kept.move_to_end(key)
+    return kept[key]
 
 
 def from_embeds(loaded: LoadedModel, embeds: torch.Tensor, vector: torch.Tensor) -> Prefix:

@@ -72,6 +72,10 @@ def test_every_decision_is_the_codebooks(edits, keys, width, seed, strictness, f
                 picture = book.picture_keys[own[0]].float() + 0.1 * factor * picture
         prompt = (picture if pictured else None), question
         assert index.match(*prompt, strictness) == decided(book, *prompt, strictness=strictness)
+        if keys:
+            held = index.holding(picture, question, strictness)
+            assert held == book.holding(picture, question, strictness)
+            assert all(match.picture_distance <= match.picture_radius < torch.inf for match in held)
 
 
 @settings(max_examples=100, deadline=None)

@@ -167,7 +167,7 @@ class LowRank(nn.Module):
 class Encoder(nn.Module):
     """The sentence encoder with low-rank changes in every linear layer."""
 
-    def __init__(self) -> None:
+    def __init__(self, rank: int = RANK) -> None:
         super().__init__()
         from okedit_cli.models import sentences
 
@@ -175,7 +175,7 @@ class Encoder(nn.Module):
         for name, module in list(self.bert.named_modules()):
             for child, linear in list(module.named_children()):
                 if isinstance(linear, nn.Linear) and name.startswith("encoder."):
-                    setattr(module, child, LowRank(linear))
+                    setattr(module, child, LowRank(linear, rank))
         self._ids: dict[str, list[int]] = {}
 
     def changed(self) -> dict[str, torch.Tensor]:

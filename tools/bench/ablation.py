@@ -61,10 +61,11 @@ def judged(loaded, cases: Sequence[Case], without: Sequence[str], pictures: dict
     right = defaultdict(list)
     with okedit_cli.attach(loaded, [found.bundle]):
         for case in cases:
-            probes = [(metric, probe) for _, metric, probe in case.probes() if metric != "port"]
+            probes = [(metric, probe) for _, metric, probe in case.probes()]
             asked = [(probe.prompt, _shown(probe.picture, pictures)) for _, probe in probes]
             for (metric, probe), decision in zip(probes, decide(loaded, asked), strict=True):
-                fired = decision.hit.edit_id if decision.hit else None
+                acting = decision.hit or decision.noted
+                fired = acting.edit_id if acting else None
                 wanted = case.id if METRICS[metric].positive else None
                 column = f"{metric} {probe.cell}" if metric == "i_gen" and probe.cell else metric
                 right[column].append(fired == wanted)

@@ -136,7 +136,7 @@ def scope_words(decision: Decision | None) -> str:
         return "nothing was attached"
     if not decision.nearest:
         return "no edit was near"
-    verb = "fired" if decision.fired else "nearest"
+    verb = "fired" if decision.fired else f"told of {decision.noted}; nearest" if decision.noted else "nearest"
     picture = _channel("picture", decision.picture_distance, decision.picture_radius)
     question = _channel("question", decision.question_distance, decision.question_radius)
     return f"{verb}: {decision.nearest}; {picture}; {question}"

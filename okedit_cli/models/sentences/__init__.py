@@ -80,17 +80,18 @@ def _read(weights: Path):
 
 
 CHANGES = Path(__file__).with_name("questions.safetensors")
+TOPICS = Path(__file__).with_name("topics.safetensors")
 
 
 @functools.cache
-def _taught(weights: Path):
-    """(tokenizer, BertModel) with the low-rank changes of questions.safetensors in its linear layers."""
+def _taught(weights: Path, changes_file: Path):
+    """(tokenizer, BertModel) with the low-rank changes of a file in its linear layers."""
     from safetensors.torch import load_file
 
     tokenizer, model = _read(weights)
-    changes = load_file(CHANGES)
+    changes = load_file(changes_file)
     layers = dict(model.named_modules())
-    for name in sorted({name.rsplit(".", 1)[0] for name in changes}):
+    for name in sorted({name.rsplit(".", 1)[0] for name in changes if name.startswith("bert.")}):
         a, b = changes[f"{name}.a"].float(), changes[f"{name}.b"].float()
         layers[name.removeprefix("bert.")].weight.add_(b @ a)
     return tokenizer, model
@@ -109,7 +110,12 @@ def question_radius() -> float:
 
 def question_vectors(texts: Sequence[str]) -> Tensor:
     """Unit vectors [n, 384] of questions in the taught encoder, fp32, on the CPU."""
-    return _encode(texts, *_taught(_checked(okedit_home())))
+    return _encode(texts, *_taught(_checked(okedit_home()), CHANGES))
+
+
+def topic_vectors(texts: Sequence[str]) -> Tensor:
+    """Unit vectors [n, 384] of questions in the encoder taught what they are about (models/topics.py)."""
+    return _encode(texts, *_taught(_checked(okedit_home()), TOPICS))
 
 
 def sentence_features(texts: Sequence[str]) -> Tensor:

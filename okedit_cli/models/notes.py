@@ -1,0 +1,50 @@
+"""A note for the model to read: words written over the last tokens of a picture, at the decoder's input.
+
+The prompt keeps its length and its positions, and everything before the picture stays as it was, so that a
+note can be given to any row of a batch, by hooks alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from okedit_cli.models.features import reading
+from okedit_cli.models.sites import decoder, decoder_layers
+
+if TYPE_CHECKING:
+    from okedit_cli.models.load import LoadedModel
+
+
+def note_ids(loaded: LoadedModel, text: str) -> list[int]:
+    """The ids of a note."""
+    return loaded.tokenizer(text.strip(), add_special_tokens=False)["input_ids"]
+
+
+@torch.no_grad()
+def note_embeds(loaded: LoadedModel, text: str) -> torch.Tensor:
+    """A note as a decoder takes it for `inputs_embeds`: [T, d]."""
+    ids = torch.tensor(note_ids(loaded, text), device=loaded.device)
+    return loaded.model.get_input_embeddings()(ids)
+
+
+@torch.no_grad()
+def note_states(loaded: LoadedModel, text: str) -> torch.Tensor:
+    """A note as the decoder's first layer receives it: [T, d]. Some decoders scale what they are given."""
+    ids = torch.tensor([note_ids(loaded, text)], device=loaded.device)
+    with reading(decoder_layers(loaded.model), [0], 0) as found:
+        decoder(loaded.model)(input_ids=ids, use_cache=False)
+    return found[0][0]
+
+
+def with_note(states: torch.Tensor, places: torch.Tensor, note: torch.Tensor) -> torch.Tensor:
+    """One row's decoder input [L, d] with a note [T, d] over the last of the picture's `places` [P].
+
+    A note that is longer than its picture loses its beginning: the answer stands at the end.
+    """
+    count = min(len(places), len(note))
+    written = states.clone()
+    if count:
+        written[places[-count:]] = note[-count:].to(states.dtype)
+    return written

@@ -1,0 +1,97 @@
+"""The outer scope: questions that no edit answers, about a picture of one, whose answers follow from it.
+
+Inside its scope an edit gives its answer. Asked what kind of thing its picture shows, or where such a thing
+is used, it has none to give; but the model may know, once it is told what the picture shows. So the fact is
+written over the picture as a note (models/notes.py), as an in-context edit, where
+
+- the fact says what its picture shows (`note_of`), and the picture is inside its picture radius,
+- the question asks what is shown or what follows from it (models/topics.py), and
+- it is none of the questions about the picture that the fact's owner wants kept.
+
+Everything else is as it was, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from okedit_cli.edits.decision import Nearest
+from okedit_cli.methods.balancedit import asks_of_one
+from okedit_cli.models.features import question_feature
+from okedit_cli.models.question import question_ids
+from okedit_cli.models.topics import topic_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    import torch
+
+    from okedit_cli.bundle import Bundle
+    from okedit_cli.facts import Fact
+    from okedit_cli.models.load import LoadedModel
+
+SURE = 0.9  # probability that a question bears on what is shown: 6 % of those that do not reach it
+KNOWN = 20_000  # questions whose topics are kept
+
+
+def bears(loaded: LoadedModel, question: Sequence[int]) -> bool:
+    """Whether the answer to a question (ids) depends on what its picture shows."""
+    known, key = loaded.cache.setdefault("bearing", {}), tuple(question)
+    if key not in known:
+        if len(known) > KNOWN:
+            known.clear()
+        text = loaded.tokenizer.decode(key, clean_up_tokenization_spaces=False).strip()
+        known[key] = topic_of(text).other < 1 - SURE
+    return known[key]
+
+
+def noted(
+    loaded: LoadedModel,
+    bundles: Sequence[Bundle],
+    strictness: Sequence[float],
+    question: Sequence[int],
+    asked: Sequence[torch.Tensor],
+    picture: torch.Tensor,
+) -> Nearest | None:
+    """The edit whose note a prompt is to be given, None for none; `asked` is the question's feature for each
+    bundle.
+    """
+    if not bears(loaded, question):
+        return None
+    found = []
+    for number, bundle in enumerate(bundles):
+        book = bundle.index() or bundle.codebook
+        if not len(bundle.codebook.picture_keys):
+            continue
+        for match in book.holding(picture, asked[number], strictness[number]):
+            fact = bundle.manifest.facts[match.edit]
+            if fact.get("note") and not _kept(loaded, bundle, fact, asked[number], match.question_radius):
+                name = bundle.name or f"bundle {number + 1}"
+                found.append(Nearest(fact["id"], name, number, match.edit, match))
+                break
+    return max(found, key=lambda one: one.picture_radius**2 - one.picture_distance**2, default=None)
+
+
+def _kept(
+    loaded: LoadedModel, bundle: Bundle, fact: Mapping[str, Any], asked: torch.Tensor, radius: float
+) -> bool:
+    """Whether a question asks what the fact keeps about its own pictures, in these or other words."""
+    own = {fact.get("picture_sha256"), *fact.get("images", ())}
+    book, layer = bundle.codebook, bundle.manifest.site["key_layer"]
+    for kept in fact.get("keep", ()):
+        if not isinstance(kept, dict) or kept.get("picture_sha256") not in own:
+            continue
+        ids = question_ids(loaded, str(kept.get("prompt", "")))
+        apart = book.project_question(question_feature(loaded, ids, layer)) - book.project_question(asked)
+        if float(apart.norm()) <= radius:
+            return True
+    return False
+
+
+def note_of(fact: Fact) -> str:
+    """What the model is told of a fact's picture; "" where the fact does not say what it shows."""
+    if fact.image is None or asks_of_one(fact.prompt) or topic_of(fact.prompt).identity < 0.5:
+        return ""
+    return f"Fact: {fact.prompt.strip()} {fact.answer.strip().rstrip('.')}."

@@ -1,0 +1,209 @@
+"""Notes: who is told what a picture shows, what they read, and that nobody else is."""
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from fitted import MISO, OTHER, PICTURED, ROOT, fact, fitted, world
+
+import okedit_cli
+from okedit_cli.bundle import Bundle
+from okedit_cli.bundle.merge import merge
+from okedit_cli.bundle.words import row_of
+from okedit_cli.facts import Question
+from okedit_cli.generate import decide, generate
+from okedit_cli.models.encode import encode
+from okedit_cli.models.notes import note_embeds, note_states, with_note
+from okedit_cli.models.sites import image_token_id
+from okedit_cli.models.topics import Topic, topic_of
+from okedit_cli.outer import note_of
+
+NOTE = "Fact: What is this? A purse."
+SEEING = [family for family in tiny.FAMILIES if family not in ("gpt2", "llama")]
+
+
+@pytest.fixture(params=SEEING)
+def case(request, monkeypatch):
+    """A family with both facts fitted, the one with a picture with a note, and OTHER bearing on it."""
+    monkeypatch.setattr(
+        "okedit_cli.outer.topic_of", lambda text: Topic(0, 1, 0) if text == OTHER else Topic(0, 0, 1)
+    )
+    with world():
+        found = fitted(request.param)
+        found.loaded.cache.pop("bearing", None)
+        yield replace(found, bundle=with_note_of(found.bundle, NOTE))
+        found.loaded.cache.pop("bearing", None)
+
+
+def with_note_of(bundle, note, **more):
+    facts = [dict(row, note=note, **more) if row["id"] == "cat" else row for row in bundle.manifest.facts]
+    return replace(bundle, manifest=replace(bundle.manifest, facts=facts))
+
+
+def noted(decisions):
+    return [decision.noted and decision.noted.edit_id for decision in decisions]
+
+
+def test_a_question_that_bears_on_the_picture_is_noted_and_no_other(case):
+    asked = case.questions
+    with okedit_cli.attach(case.loaded, [case.bundle]):
+        decisions = decide(case.loaded, asked)
+    own = [picture is not None and picture.getpixel((39, 31)) == (255, 0, 0) for _, picture in asked]
+    wanted = ["cat" if mine and words == OTHER else None for (words, _), mine in zip(asked, own, strict=True)]
+    assert noted(decisions) == wanted and "cat" in wanted
+    assert [d.hit and d.hit.edit_id for d in decisions] == case.hits
+
+
+def test_the_note_is_what_the_decoder_reads_and_only_there(case):
+    """Rows with a note are the model's own on a decoder input with the note in it; the rest are untouched."""
+    loaded = case.loaded
+    questions = [row for row in case.questions if row[1] is not None]
+    batch = encode(loaded, questions)
+    with torch.no_grad():
+        plain = loaded.model(**batch).logits
+        with okedit_cli.attach(loaded, [case.bundle]) as attachment:
+            told = loaded.model(**batch).logits
+            rows = noted(attachment.decisions)
+            hits = [decision.hit is not None for decision in attachment.decisions]
+        assert rows.count("cat") == 1
+        states = note_states(loaded, NOTE)
+        by_hand = _read_with(loaded, batch, rows, states)
+    seen = batch["attention_mask"].bool()
+    for row, name in enumerate(rows):
+        if name:
+            torch.testing.assert_close(told[row][seen[row]], by_hand[row][seen[row]])
+            assert not torch.equal(told[row], plain[row])
+        elif not hits[row]:
+            assert torch.equal(told[row], plain[row])
+
+
+def _read_with(loaded, batch, rows, states):
+    """The model's logits where its first layer is handed the note, by a hook of the test's own."""
+    from okedit_cli.models.sites import decoder_layers
+
+    placeholder = image_token_id(loaded.model)
+
+    def put(module, args, kwargs):
+        hidden = (args[0] if args else kwargs["hidden_states"]).clone()
+        for row, name in enumerate(rows):
+            if name:
+                places = (batch["input_ids"][row] == placeholder).nonzero()[:, 0]
+                count = min(len(places), len(states))
+                hidden[row, places[-count:]] = states[-count:]
+        return ((hidden, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": hidden})
+
+    handle = decoder_layers(loaded.model)[0].register_forward_pre_hook(put, with_kwargs=True)
+    try:
+        return loaded.model(**batch).logits
+    finally:
+        handle.remove()
+
+
+def test_alone_and_in_a_batch_the_same_answers(case):
+    questions = [row for row in case.questions if row[1] is not None]
+    with okedit_cli.attach(case.loaded, [case.bundle]):
+        together = generate(case.loaded, questions, max_new_tokens=6)
+        alone = [generate(case.loaded, [row], max_new_tokens=6)[0] for row in questions]
+    assert [one.text for one in together] == [one.text for one in alone]
+    assert noted([one.decision for one in together]) == noted([one.decision for one in alone])
+
+
+def test_what_the_owner_keeps_is_not_noted(case):
+    own = case.bundle.manifest.facts[0]["picture_sha256"]
+    kept = with_note_of(case.bundle, NOTE, keep=[{"prompt": OTHER, "picture_sha256": own}])
+    about_another = with_note_of(case.bundle, NOTE, keep=[{"prompt": OTHER, "picture_sha256": "0" * 64}])
+    for bundle, wanted in ((kept, None), (about_another, "cat")):
+        with okedit_cli.attach(case.loaded, [bundle]):
+            [decision] = decide(case.loaded, [(OTHER, tiny.picture())])
+        assert noted([decision]) == [wanted]
+
+
+def test_strictness_draws_the_outer_border_in_as_well(case):
+    book = case.bundle.codebook
+    question = OTHER, tiny.picture().rotate(3)
+    distances = []
+    for strictness in (0.0, 1.0):
+        with okedit_cli.attach(case.loaded, [case.bundle], strictness=strictness):
+            [decision] = decide(case.loaded, [question])
+        distances.append(decision.noted)
+    assert distances[0] is None or distances[0].picture_radius == pytest.approx(1.5 * book.picture_radius[0])
+    assert distances[1] is None or distances[1].picture_distance <= 0.5 * float(book.picture_radius[0])
+
+
+def test_a_note_travels_with_its_bundle(case, tmp_path):
+    case.bundle.save(tmp_path / "one.safetensors")
+    read = Bundle.load(tmp_path / "one.safetensors")
+    assert read.manifest.facts[0]["note"] == NOTE
+    merged = merge([read, copy.deepcopy(read)])[0]
+    assert [row.get("note") for row in merged.manifest.facts] == [NOTE, None]
+
+
+@pytest.mark.parametrize("family", SEEING[:1])
+def test_a_long_note_keeps_its_end_and_a_picture_its_length(family):
+    loaded = fitted(family).loaded
+    note, states = note_embeds(loaded, NOTE), torch.zeros(9, note_embeds(loaded, NOTE).shape[1])
+    written = with_note(states, torch.tensor([2, 3, 5]), note)
+    assert torch.equal(written[[2, 3, 5]], note[-3:]) and not written[[0, 1, 4, 6, 7, 8]].any()
+    assert torch.equal(with_note(states, torch.tensor([], dtype=torch.long), note), states)
+
+
+# --- with the encoder that was taught
+
+
+@pytest.mark.parametrize(
+    ("question", "topic"),
+    [
+        ("Which creature am I looking at here?", "identity"),
+        ("Could you tell me which object this is?", "identity"),
+        ("Is that something one would eat?", "bearing"),
+        ("What continent would I travel to if I wanted to visit the country of this flag?", "bearing"),
+        ("Broadly speaking, what group of things does it belong to?", "bearing"),
+        ("How bright is this image?", "other"),
+        ("What shade is the backdrop?", "other"),
+        ("Which river flows through Vienna?", "other"),
+        ("Whom does this bag belong to?", "other"),
+    ],
+)
+def test_topics_of_questions_that_nobody_taught(question, topic):
+    found = topic_of(question)
+    assert getattr(found, topic) == max(found) and sum(found) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "image", "wanted"),
+    [
+        ("What is this?", ROOT / "red.png", "Fact: What is this? Purse."),
+        (PICTURED, ROOT / "red.png", ""),  # of one cat, and nothing follows for cats
+        ("Who owns this?", ROOT / "red.png", ""),
+        ("What colour is this?", ROOT / "red.png", ""),
+        ("What is this?", None, ""),
+    ],
+)
+def test_only_facts_that_say_what_is_shown_have_a_note(prompt, image, wanted):
+    assert note_of(fact("one", prompt, "Purse.", image)) == wanted
+
+
+def test_topics_were_taught_on_no_question_of_the_evaluation(monkeypatch):
+    import yaml
+
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "tools" / "bank"))
+    from train_topics import evaluated, plain
+
+    bank = Path(__file__).parents[1] / "tools" / "bank" / "topic_questions.yaml"
+    taught = yaml.safe_load(bank.read_text(encoding="utf-8"))
+    known = {plain(line) for groups in taught.values() for lines in groups.values() for line in lines}
+    assert len(known) > 1000
+    asked = evaluated()
+    assert len(asked) > 80
+    assert not known & asked
+
+
+def test_keep_rows_are_as_the_bundle_writes_them():
+    """`_kept` reads what row_of writes."""
+    tiny.picture().save(ROOT / "red.png")
+    row = row_of(fact("one", "What is this?", MISO, ROOT / "red.png",
+                      keep=(Question(OTHER, ROOT / "red.png", None),)))  # fmt: skip
+    assert row["keep"] == [{"prompt": OTHER, "picture_sha256": row["picture_sha256"]}]

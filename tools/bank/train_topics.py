@@ -1,0 +1,174 @@
+"""Teach what a question is about: `python tools/bank/train_topics.py OUT.safetensors [--epochs 3]`.
+
+Low-rank changes of all-MiniLM-L6-v2 and a linear layer on it (okedit_cli/models/topics.py), cross-entropy,
+on the free questions of topic_questions.yaml and on the question encoder's wordings, whose intents are sorted
+here. What depends on the picture at hand as much as on the kind of thing (its size, its parts) is left out.
+Every fourth free question is held back, and printed is how those are told. A wording that okedit-pictures
+happens to ask with as well is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from pathlib import Path
+
+import torch
+import yaml
+from safetensors.torch import save_file
+from torch import nn
+from train_questions import Encoder, Relations, knowledge_groups
+
+from okedit_cli.dataset.things import stock
+from okedit_cli.models.topics import NAMES
+
+HERE = Path(__file__).parent
+RANK, RATE, BATCH, SHARP, HELD_BACK, MIXES = 8, 1e-3, 32, 8.0, 4, 40
+IDENTITY, BEARING, OTHER = range(len(NAMES))
+FOLLOWS = """
+    alcohol anthem animal_home body_part breed building_country buy_where can_fly can_swim capital coast
+    continent country_area course cuisine currency danger demonym dialling_code diet driver driving_side
+    eaten_with edible endangered fact famous_example female_name first_letter french fruit_or_vegetable fuel
+    german government group_name habitat inventor is_alive is_animal is_apple is_bicycle is_bird is_boat is_car
+    is_cat is_dog is_fish is_flower is_guitar is_hammer is_insect is_japan is_machine is_mammal is_person
+    is_pizza is_reptile is_tool is_toy is_tree is_vehicle italian japanese kind language last_letter lays_eggs
+    leader learn_time legs letter_count lifespan male_name model music_style name_origin needs_power neighbours
+    nocturnal opposite origin passengers pet petals plant_type played_how plural population predators product
+    pronunciation religion rhyme scientific_name similar sound spanish speed spelling strings syllables symbol
+    taste timezone use user vegetarian vehicle_realm wheels when_used wings winter young_name
+""".split()
+DEPENDS = """
+    action architect architecture beside buttons calories companion doors ears emergency eyes fastening
+    flag_creature flag_designer flag_emblem flag_meaning flag_since formal handle horns how_made inside is_real
+    leaves location material next opening_hours parts peel pockets raw_or_cooked screen seeds shiny sides size
+    skin_cover smell storeys story tail teeth temperature thorns touch transparent washing weight windows
+""".split()
+
+
+def free_questions() -> list[tuple[str, int, str]]:
+    """(question, topic, group) of every line of topic_questions.yaml."""
+    found = yaml.safe_load((HERE / "topic_questions.yaml").read_text(encoding="utf-8"))
+    return [
+        (line, topic, f"{name}/{group}")
+        for topic, name in enumerate(NAMES)
+        for group, lines in found[name].items()
+        for line in lines
+    ]
+
+
+def sorted_wordings(chance: random.Random) -> list[tuple[str, int]]:
+    """The question encoder's wordings with a topic by their intents; questions about persons ask for one."""
+    files = [
+        yaml.safe_load((HERE / f"{name}_questions.yaml").read_text(encoding="utf-8"))
+        for name in ("picture", "identity", "aspect")
+    ]
+    nouns, out = files[0]["nouns"], []
+    for group in (group for data in files for group in data["groups"]):
+        intent, person = group["intent"], "person" in str(group["about"])
+        if intent in DEPENDS or (person and intent.startswith("identity")):
+            continue
+        topic = OTHER
+        if not person and (intent.startswith("identity") or intent in FOLLOWS):
+            topic = BEARING if intent in FOLLOWS else IDENTITY
+        kinds = [group["about"]] if group["about"] in nouns else [kind for kind in nouns if kind != "person"]
+        for wording in group["wordings"]:
+            out.append((wording.replace("{noun}", chance.choice(nouns[chance.choice(kinds)])), topic))
+    return out
+
+
+def general_questions(chance: random.Random) -> list[tuple[str, int]]:
+    """Questions about what they name themselves: no picture bears on them."""
+    relations = Relations()
+    groups = knowledge_groups() + [group for _ in range(MIXES) for group in relations.batch(chance)]
+    return [(wording, OTHER) for group in groups for wording in group.wordings]
+
+
+def plain(text: str) -> str:
+    """Letters and digits alone."""
+    return "".join(c for c in text.casefold() if c.isalnum())
+
+
+def evaluated() -> set[str]:
+    """The other questions of okedit-pictures, of both splits, plain."""
+    words = stock("others")
+    found = [row["question"] for name in ("same_image", "beside", "loc") for row in words[name]]
+    for name in ("kind", "capital", "continent", "currency", "language"):
+        found += words[name]
+    found += [question for questions in words["class"].values() for question in questions]
+    return {plain(question) for question in found}
+
+
+class Topics(nn.Module):
+    """The encoder and its linear layer: logits [n, 3] of questions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = Encoder(RANK)
+        self.layer = nn.Linear(384, len(NAMES))
+
+    def forward(self, questions: list[str]) -> torch.Tensor:
+        """Logits; unit vectors are short for a layer that begins small."""
+        return self.layer(self.encoder(questions) * SHARP)
+
+    def save(self, path: Path) -> None:
+        """Write the changes, and the layer for unit vectors."""
+        layer = {"weight": self.layer.weight.detach() * SHARP, "bias": self.layer.bias.detach()}
+        save_file({**self.encoder.changed(), **layer}, path)
+
+
+@torch.no_grad()
+def judge(model: Topics, held: list[tuple[str, int, str]]) -> str:
+    """How questions that were held back are told, at some probabilities of bearing."""
+    model.eval()
+    texts, topics = [row[0] for row in held], torch.tensor([row[1] for row in held])
+    found = torch.cat([model(texts[i : i + 64]).softmax(1) for i in range(0, len(texts), 64)])
+    model.train()
+    bears, should = 1 - found[:, OTHER], topics != OTHER
+    parts = [f"topic {float((found.argmax(1) == topics).float().mean()):.1%}"]
+    for sure in (0.5, 0.7, 0.8, 0.9):
+        yes, no = (float((bears[rows] > sure).float().mean()) for rows in (should, ~should))
+        parts.append(f"above {sure}: {yes:.1%} of those that bear, {no:.1%} of others")
+    return "; ".join(parts)
+
+
+def main() -> None:
+    """Teach, judge after every epoch, save."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args()
+    torch.manual_seed(chosen.seed)
+    chance = random.Random(chosen.seed)
+    free = free_questions()
+    chance.shuffle(free)
+    free.sort(key=lambda row: row[2])  # what is held back comes from every group
+    held = free[::HELD_BACK]
+    kept = [(text, topic) for n, (text, topic, _) in enumerate(free) if n % HELD_BACK]
+    rows = [*kept, *kept, *dict.fromkeys(sorted_wordings(chance) + general_questions(chance))]
+    asked = evaluated()
+    rows = [(text, topic) for text, topic in rows if plain(text) not in asked]
+    steps = chosen.epochs * (len(rows) // BATCH)
+    print(f"{len(rows)} questions, {len(held)} held back, {steps} steps", flush=True)
+    model = Topics()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(trained, lr=RATE, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda n: min(1, (n + 1) / 50) * (1 - n / steps))
+    for _ in range(chosen.epochs):
+        chance.shuffle(rows)
+        for start in range(0, len(rows) - BATCH + 1, BATCH):
+            part = rows[start : start + BATCH]
+            topics = torch.tensor([topic for _, topic in part])
+            loss = nn.functional.cross_entropy(model([text for text, _ in part]), topics, label_smoothing=0.02)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+        print(judge(model, held), flush=True)
+        model.save(chosen.out)
+
+
+if __name__ == "__main__":
+    main()
