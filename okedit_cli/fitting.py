@@ -75,7 +75,7 @@ def fit(
 
 
 def _row(fact: Fact, outer: bool) -> dict:
-    """A fact as the bundle lists it, with what the model is told where the fact's own answer is not asked for."""
+    """A fact as the bundle lists it, with its note where it has one (outer.py)."""
     note = note_of(fact) if outer else ""
     return row_of(fact) | ({"note": note} if note else {})
 

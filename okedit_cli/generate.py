@@ -11,8 +11,8 @@ import torch
 from okedit_cli.attach import Decision
 from okedit_cli.models.decode import go_on, greedy
 from okedit_cli.models.encode import encode
-from okedit_cli.models.prefixes import Prompts, read, shares
 from okedit_cli.models.question import question_ids
+from okedit_cli.models.reading import Prompts, read, shares
 from okedit_cli.models.recognition import picture_features, picture_vectors, recognise
 
 if TYPE_CHECKING:

@@ -48,15 +48,21 @@ class Sample:
 
 
 def build_samples(
-    facts: Sequence[Fact], *, seed: int = 0, nearest: Nearest | None = None
+    facts: Sequence[Fact],
+    *,
+    seed: int = 0,
+    nearest: Nearest | None = None,
+    meet: Callable[[Sequence], None] = lambda pictures: None,
 ) -> dict[str, list[Sample]]:
     """Fact id -> its samples: edit, positives, negatives, holdouts. Deterministic by facts and seed.
 
     `nearest` ranks the bank's pictures (indices, near first) for a picture, in the caller's space; without it
-    the words of the question choose. InvalidFacts: a picture cannot be read, or a fact contradicts itself.
+    the words of the question choose. `meet` is shown the facts' own pictures before. InvalidFacts: a picture
+    cannot be read, or a fact contradicts itself.
     """
     read = _cached_reader()
     around = Surroundings(facts, read, nearest)
+    meet([read(fact.image) for fact in facts if fact.image is not None])
     return {fact.id: _samples_of(fact, around, read, seed) for fact in facts}
 
 

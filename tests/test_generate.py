@@ -10,7 +10,7 @@ from fitted import MISO, OTHER, PARIS, WORDS, fitted, load, with_radius, world
 import okedit_cli
 from okedit_cli.generate import decide, follow
 from okedit_cli.models.encode import answer_ids, encode
-from okedit_cli.models.prefixes import shares
+from okedit_cli.models.reading import shares
 
 
 @pytest.fixture(autouse=True)

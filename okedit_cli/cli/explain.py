@@ -26,7 +26,9 @@ def decision_words(decision: Any) -> str:
 
 def decision_json(decision: Any) -> dict[str, Any] | None:
     """hit, noted and nearest with their distances and radii; null stands for an open channel's radius."""
-    return None if decision is None else plain({"hit": decision.hit, "noted": decision.noted, "nearest": decision.nearest})
+    if decision is None:
+        return None
+    return plain({"hit": decision.hit, "noted": decision.noted, "nearest": decision.nearest})
 
 
 def _place(edit: Any) -> str:

@@ -83,7 +83,7 @@ def deepest(
     rows: torch.Tensor, shown: torch.Tensor, shown_radius: torch.Tensor, asked: torch.Tensor,
     asked_radius: torch.Tensor,
 ) -> list[Match]:  # fmt: skip
-    """Edits `rows` [n] with their distances and radii [n], by depth in the picture channel, then by question."""
+    """Edits `rows` [n] with distances and radii [n], by depth in the picture channel, then by question."""
     depth = shown_radius**2 - shown**2
     columns = (rows, shown, shown_radius, asked, asked_radius)
     found = [Match(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
@@ -213,9 +213,7 @@ class Codebook:
             best, float(shown[best]), float(radii[0][best]), float(asked[best]), float(radii[1][best])
         )
 
-    def holding(
-        self, picture: torch.Tensor, question: torch.Tensor, strictness: float = 0.5
-    ) -> list[Match]:
+    def holding(self, picture: torch.Tensor, question: torch.Tensor, strictness: float = 0.5) -> list[Match]:
         """The edits about pictures that a picture is inside of, whatever is asked: deepest first, and where
         that is the same, the nearest question first.
         """

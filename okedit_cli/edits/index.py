@@ -110,9 +110,7 @@ class Index:
         )  # fmt: skip
         return found if found.fires else None
 
-    def holding(
-        self, picture: torch.Tensor, question: torch.Tensor, strictness: float = 0.5
-    ) -> list[Match]:
+    def holding(self, picture: torch.Tensor, question: torch.Tensor, strictness: float = 0.5) -> list[Match]:
         """What `Codebook.holding` answers."""
         book, scale = self.book, 1.5 - strictness
         if not len(book.picture_keys):

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
 _POINTS = {QUESTIONS: "question encoder", SENTENCES: "sentence encoder"}
-DEPTH = 0.87  # of the decoder: where values act unless told
+DEPTH = 0.93  # of the decoder: where values act unless told
 # what is asked of one individual, whatever its kind; a flag is nobody's own
 _INDIVIDUAL = r"""
     \b(?:who|whom|whose(?!.*flag)|owners?|owns?|owned|how\sold|age|price|costs?|how\smuch|my|our|when|year
@@ -47,7 +47,7 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
     spaces = spaces_of(loaded, options)
     layer = value_layer(loaded, options.layer, spaces.layer)
     eye = Eye(loaded, spaces)
-    samples = samples_for(loaded, facts, options.seed, eye.nearest if spaces.picture else None)
+    samples = samples_for(loaded, facts, options.seed, eye if spaces.picture else None)
     if spaces.picture is not None:
         eye.recognise(samples)
     reaches, scopes, seconds = {}, {}, {}
@@ -98,9 +98,12 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
     )  # fmt: skip
 
 
-def samples_for(loaded: LoadedModel, facts: Sequence[Fact], seed: int, nearest) -> dict[str, list[Sample]]:
+def samples_for(
+    loaded: LoadedModel, facts: Sequence[Fact], seed: int, eye: Eye | None = None
+) -> dict[str, list[Sample]]:
     """The facts' samples; for a text-only model none with a picture, and UsageError for a fact with one."""
-    samples = build_samples(facts, seed=seed, nearest=nearest)
+    looking = {} if eye is None else {"nearest": eye.nearest, "meet": eye.meet}
+    samples = build_samples(facts, seed=seed, **looking)
     if loaded.processor is not None:
         return samples
     blind = next((fact for fact in facts if fact.image is not None), None)

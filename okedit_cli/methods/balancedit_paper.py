@@ -55,7 +55,7 @@ NOTHING = "?"  # the question that says nothing
 def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Computed:
     """Keys and radii, then values; every fact is kept, as published."""
     layer, width = site_layer(loaded, options.layer), hidden_size(loaded.model)
-    samples = samples_for(loaded, facts, options.seed, None)
+    samples = samples_for(loaded, facts, options.seed)
     keys, scopes, seconds = [torch.zeros(0, width)], {}, {}
     for number, fact in enumerate(facts):
         began = time.perf_counter()

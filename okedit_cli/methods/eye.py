@@ -41,7 +41,11 @@ class Eye:
         """Ask for the names of all pictures that need one, many at a time."""
         shown = [s for rows in samples.values() for s in rows if s.picture is not None]
         wanted = [s.picture for s in shown if s.role != "positive" or s.origin == "user"]
-        recognise(self.loaded, unique(wanted))
+        self.meet(unique(wanted))
+
+    def meet(self, pictures: Sequence) -> None:
+        """Ask for the names of pictures, many at a time."""
+        recognise(self.loaded, pictures, fitting=True)
 
     def own_pictures(self, samples: Sequence[Sample], individual: bool) -> list[torch.Tensor]:
         """Keys of an edit's pictures, the edit's own first. Transformed views show what it shows and bear its

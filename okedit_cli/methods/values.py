@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,8 @@ from torch.nn import functional as F
 
 from okedit_cli.models.decode import go_on, greedy
 from okedit_cli.models.encode import answer_ids, encode
-from okedit_cli.models.prefixes import read, shares
+from okedit_cli.models.prefixes import together
+from okedit_cli.models.reading import read, shares
 from okedit_cli.models.sites import hidden_size
 from okedit_cli.models.suffix import Suffix, read_prompts, run_suffix
 
@@ -32,7 +34,7 @@ ROWS = 96  # samples fitted together: bounds memory
 POSITIVES, NEGATIVES = 9, 2  # samples of a fact that are run
 RIVALS, STRANGERS = 64, 2048  # tokens an answer is weighed against: likely ones at each place, and any
 CHECKS, RISEN = (6, 14, 22, 30), 8  # steps at which all tokens are looked at: the likeliest join those
-TURNS = 2  # steps that go once over a fact's samples
+TURNS, FEW = 2, 4  # steps that go once over a fact's samples; so few of them all take part in each
 
 
 @dataclass
@@ -101,13 +103,20 @@ def _fit_part(
     loaded: LoadedModel, facts: Sequence[Sequence[Sample]], layer: int, seed: int, rank: int
 ) -> Values:
     chosen = [(number, sample) for number, samples in enumerate(facts) for sample in _chosen(samples)]
-    groups: list[tuple[Suffix, torch.Tensor, bool]] = []
+    pictures = [sample.picture for _, sample in chosen if sample.picture is not None]
+    with together(loaded, pictures) if pictures and shares(loaded) else nullcontext():
+        groups = _groups(loaded, chosen, layer)
+    return _optimise(loaded, groups, len(facts), layer, seed, rank)
+
+
+def _groups(
+    loaded: LoadedModel, chosen: Sequence[tuple[int, Sample]], layer: int
+) -> list[tuple[Suffix, torch.Tensor, bool]]:
+    """Samples with the numbers of their facts, read up to the site: positives and negatives, apart."""
+    groups = []
     for negative in (False, True):
         rows = [(n, s) for n, s in chosen if (s.role == "negative") == negative]
-        for pictured in (
-            False,
-            True,
-        ):  # rows with and without a picture are read apart: every family takes that
+        for pictured in (False, True):  # are read apart: every family takes that
             part = [(n, s) for n, s in rows if (s.picture is not None) == pictured]
             if not part:
                 continue
@@ -119,7 +128,7 @@ def _fit_part(
             suffix = read_prompts(loaded, questions, answers, layer)
             owner = torch.tensor([n for n, _ in part], device=loaded.device)
             groups.append((suffix, owner, negative))
-    return _optimise(loaded, groups, len(facts), layer, seed, rank)
+    return groups
 
 
 def _own_words(loaded: LoadedModel, questions: Sequence, count: int = 3) -> list[list[int]]:
@@ -199,8 +208,8 @@ def _turn(groups, turn: int) -> list:
     out = []
     for suffix, owner, negative in groups:
         place = torch.arange(len(owner), device=owner.device) - torch.searchsorted(owner, owner)
-        alone = torch.bincount(owner)[owner] < TURNS
-        mine = (place % TURNS == turn) | alone | ((place == 0) & (not negative))
+        few = torch.bincount(owner)[owner] <= (1 if negative else FEW)
+        mine = (place % TURNS == turn) | few | ((place == 0) & (not negative))
         out.append((suffix.rows(mine.nonzero()[:, 0]), owner[mine], negative))
     return out
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from okedit_cli.models.encode import end_ids
-from okedit_cli.models.prefixes import Prompts, fork
+from okedit_cli.models.prefixes import fork
+from okedit_cli.models.reading import Prompts
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,8 +19,9 @@ import torch
 from okedit_cli.models.decode import go_on
 from okedit_cli.models.encode import encode_row
 from okedit_cli.models.features import Look, look, pooled_width, up_to_picture
-from okedit_cli.models.prefixes import Prefix, from_embeds, prefix_of, prompts_behind, shares, unedited
+from okedit_cli.models.prefixes import Prefix, from_embeds, prefix_of, together, unedited
 from okedit_cli.models.question import prompt_ids
+from okedit_cli.models.reading import prompts_behind, shares
 from okedit_cli.models.sites import image_token_id
 
 if TYPE_CHECKING:
@@ -75,9 +77,9 @@ def ask_names(loaded: LoadedModel, prefixes: Sequence[Prefix]) -> None:
             prefix.seen.name = name if chance >= SURE else ""
 
 
-def recognise(loaded: LoadedModel, pictures: Sequence[Image]) -> list[str]:
+def recognise(loaded: LoadedModel, pictures: Sequence[Image], *, fitting: bool = False) -> list[str]:
     """What the unedited model calls each picture; "" where it is not sure, or its prompts cannot be read in
-    parts.
+    parts. With `fitting` pictures are read many at a time.
     """
     if not shares(loaded):
         return [""] * len(pictures)
@@ -86,8 +88,9 @@ def recognise(loaded: LoadedModel, pictures: Sequence[Image]) -> list[str]:
         part = pictures[start : start + BATCH]
         looks = _looks(loaded, part)
         new = [(p, seen) for p, seen in zip(part, looks, strict=True) if seen.name is None]
-        with unedited(loaded):
-            prefixes = [prefix_of(loaded, encode_row(loaded, "?", p), p) for p, _ in new]
+        shown = [p for p, _ in new]
+        with unedited(loaded), together(loaded, shown) if fitting else nullcontext():
+            prefixes = [prefix_of(loaded, encode_row(loaded, "?", p), p) for p in shown]
             ask_names(loaded, prefixes)
         for (_, seen), prefix in zip(new, prefixes, strict=True):
             seen.name = prefix.seen.name  # another look where memory is short

@@ -16,7 +16,8 @@ import torch
 
 from okedit_cli.models.encode import encode
 from okedit_cli.models.features import cut_row, hidden_of
-from okedit_cli.models.prefixes import Prompts, fork, read, shares
+from okedit_cli.models.prefixes import fork
+from okedit_cli.models.reading import Prompts, read, shares
 from okedit_cli.models.sites import decoder, decoder_layers, mlp_of
 
 if TYPE_CHECKING:

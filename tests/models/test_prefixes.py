@@ -8,7 +8,8 @@ from okedit_cli.models import prefixes
 from okedit_cli.models.decode import go_on, greedy
 from okedit_cli.models.encode import encode, end_ids
 from okedit_cli.models.load import load_model
-from okedit_cli.models.prefixes import fork, prompts_behind, read, shares
+from okedit_cli.models.prefixes import fork
+from okedit_cli.models.reading import prompts_behind, read, shares
 
 SHARING = ("llava", "qwen2_vl", "idefics3", "llama")  # GPT-2 has no template: nothing comes before a question
 WORDS = (

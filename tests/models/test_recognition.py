@@ -11,7 +11,7 @@ from okedit_cli.models.decode import go_on
 from okedit_cli.models.encode import encode, end_ids
 from okedit_cli.models.features import pooled_picture, reading
 from okedit_cli.models.load import load_model
-from okedit_cli.models.prefixes import read
+from okedit_cli.models.reading import read
 from okedit_cli.models.recognition import (
     ASKED,
     LONGEST,

@@ -28,20 +28,22 @@ IDENTITY, BEARING, OTHER = range(len(NAMES))
 FOLLOWS = """
     alcohol anthem animal_home body_part breed building_country buy_where can_fly can_swim capital coast
     continent country_area course cuisine currency danger demonym dialling_code diet driver driving_side
-    eaten_with edible endangered fact famous_example female_name first_letter french fruit_or_vegetable fuel
-    german government group_name habitat inventor is_alive is_animal is_apple is_bicycle is_bird is_boat is_car
-    is_cat is_dog is_fish is_flower is_guitar is_hammer is_insect is_japan is_machine is_mammal is_person
-    is_pizza is_reptile is_tool is_toy is_tree is_vehicle italian japanese kind language last_letter lays_eggs
-    leader learn_time legs letter_count lifespan male_name model music_style name_origin needs_power neighbours
-    nocturnal opposite origin passengers pet petals plant_type played_how plural population predators product
-    pronunciation religion rhyme scientific_name similar sound spanish speed spelling strings syllables symbol
-    taste timezone use user vegetarian vehicle_realm wheels when_used wings winter young_name
+    eaten_with edible endangered fact famous_example female_name first_letter french fruit_or_vegetable
+    fuel german government group_name habitat inventor is_alive is_animal is_apple is_bicycle is_bird
+    is_boat is_car is_cat is_dog is_fish is_flower is_guitar is_hammer is_insect is_japan is_machine
+    is_mammal is_person is_pizza is_reptile is_tool is_toy is_tree is_vehicle italian japanese kind
+    language last_letter lays_eggs leader learn_time legs letter_count lifespan male_name model
+    music_style name_origin needs_power neighbours nocturnal opposite origin passengers pet petals
+    plant_type played_how plural population predators product pronunciation religion rhyme
+    scientific_name similar sound spanish speed spelling strings syllables symbol taste timezone use
+    user vegetarian vehicle_realm wheels when_used wings winter young_name
 """.split()
 DEPENDS = """
     action architect architecture beside buttons calories companion doors ears emergency eyes fastening
-    flag_creature flag_designer flag_emblem flag_meaning flag_since formal handle horns how_made inside is_real
-    leaves location material next opening_hours parts peel pockets raw_or_cooked screen seeds shiny sides size
-    skin_cover smell storeys story tail teeth temperature thorns touch transparent washing weight windows
+    flag_creature flag_designer flag_emblem flag_meaning flag_since formal handle horns how_made inside
+    is_real leaves location material next opening_hours parts peel pockets raw_or_cooked screen seeds
+    shiny sides size skin_cover smell storeys story tail teeth temperature thorns touch transparent
+    washing weight windows
 """.split()
 
 
@@ -161,7 +163,9 @@ def main() -> None:
         for start in range(0, len(rows) - BATCH + 1, BATCH):
             part = rows[start : start + BATCH]
             topics = torch.tensor([topic for _, topic in part])
-            loss = nn.functional.cross_entropy(model([text for text, _ in part]), topics, label_smoothing=0.02)
+            loss = nn.functional.cross_entropy(
+                model([text for text, _ in part]), topics, label_smoothing=0.02
+            )
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

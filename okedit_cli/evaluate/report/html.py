@@ -136,7 +136,9 @@ def scope_words(decision: Decision | None) -> str:
         return "nothing was attached"
     if not decision.nearest:
         return "no edit was near"
-    verb = "fired" if decision.fired else f"told of {decision.noted}; nearest" if decision.noted else "nearest"
+    verb = "fired" if decision.fired else "nearest"
+    if decision.noted:
+        verb = f"told what {decision.noted} says; nearest"
     picture = _channel("picture", decision.picture_distance, decision.picture_radius)
     question = _channel("question", decision.question_distance, decision.question_radius)
     return f"{verb}: {decision.nearest}; {picture}; {question}"
