@@ -19,6 +19,7 @@ from .output import Output
 EXAMPLES = """
   okedit eval facts.yaml                              each edit by itself, on the built-in model
   okedit eval vlkeb-eval.json --images VLKEB/images --limit 100 --html report.html
+  okedit eval data.json --sequential --edits 1000 --sample 100
   okedit eval data.json --sequential --edits 10 --edits 100 --gap 10,20,50
   okedit eval facts.yaml -b bundles/facts.safetensors --min-rel 90 --min-near 95
   okedit eval --from results/a.json --from results/b.json --html both.html
@@ -65,6 +66,12 @@ def evaluate(
     ] = None,
     gap: Annotated[
         Many, typer.Option("--gap", metavar="N", help="Score case i after i + N edits; repeatable or 10,20.")
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            "--sample", metavar="N", min=1, help="Of many at once score so many, by the seed."
+        ),
     ] = None,
     images: Annotated[
         str | None, typer.Option("--images", metavar="DIR", help="The folder that pictures start from.")
@@ -151,8 +158,8 @@ def evaluate(
     else:
         mode = "bundle" if bundle else "sequential" if sequential else "single"
         counts, gaps = _numbers("edits", edits), _numbers("gap", gap)
-        if (counts or gaps) and mode != "sequential":
-            raise UsageError("--edits and --gap go with --sequential.", hint="Add --sequential.")
+        if (counts or gaps or sample) and mode != "sequential":
+            raise UsageError("--edits, --gap and --sample go with --sequential.", hint="Add --sequential.")
         bundles = readable(bundle or ())
         from ..evaluate import Plan, load_cases, present
 
@@ -160,7 +167,7 @@ def evaluate(
         for row, why in found.left_out[:20]:
             out.say(f"left out: row {row}: {why}")
         out.say(f"data: {len(found.cases)} cases ({found.format}), {len(found.left_out)} left out")
-        plan = Plan(mode, tuple(counts), tuple(gaps), seed, forced)
+        plan = Plan(mode, tuple(counts), tuple(gaps), seed, forced, sample)
         name, stem = "bundle" if bundle else method, "facts" if data == "-" else Path(data).stem
         target = Path(output) if output else FOLDER / f"{stem}-{name}-{mode}.json"
         opening = {"device": device or "auto", "dtype": dtype or "auto", "revision": revision}

@@ -22,10 +22,12 @@ class Plan:
     gaps: tuple[int, ...] = ()  # sequential: case i is scored again after i + gap edits
     seed: int = 0
     forced: bool = True  # teacher forcing beside generation
+    sample: int | None = None  # of many edits at once so many are scored; None: all
 
     def to_json(self) -> dict[str, Any]:
-        """The plan as JSON has it."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        """The plan as JSON has it; what was not asked for is left out."""
+        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return {k: v for k, v in plain.items() if k != "sample" or v is not None}
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,10 @@ def stages(cases: Sequence[Case], plan: Plan) -> list[Stage]:
             f"--edits {counts[-1] if counts[0] > 0 else counts[0]}: there are {len(order)} cases."
         )
     whole = order[: counts[-1]]
-    found = [Stage(f"sequential {count}", whole[:count], whole[:count], whole[:count]) for count in counts]
+    found = [
+        Stage(f"sequential {count}", whole[:count], whole[:count][: plan.sample], whole[:count])
+        for count in counts
+    ]
     for gap in sorted(set(plan.gaps)):
         if not 0 < gap < len(whole):
             raise UsageError(f"--gap {gap}: expected 1 to {len(whole) - 1} with {len(whole)} edits.")

@@ -82,6 +82,7 @@ def test_sequential_with_edits_and_gaps(okedit, bench):
         [], ["facts.yaml", "--from", "r.json"], ["facts.yaml", "--edits", "3"],
         ["facts.yaml", "--layer", "x"],
         ["facts.yaml", "--sequential", "--edits", "9"], ["facts.yaml", "--sequential", "--gap", "many"],
+        ["facts.yaml", "--sample", "5"], ["facts.yaml", "--sequential", "--sample", "0"],
         ["facts.yaml", "--format", "csv"], ["facts.yaml", "--limit", "0"],
     ],
 )  # fmt: skip

@@ -109,6 +109,19 @@ def test_gaps_score_case_i_after_i_plus_gap_edits():
     assert figures(ran(FakeBench(), cases(5), plan))["gap 2 of 5", "rel", "exact"] == 1
 
 
+def test_a_sample_scores_so_many_with_all_edits_there():
+    plan = Plan("sequential", edits=(3, 6), sample=2)
+    for some in (cases(6), cases(6)[::-1]):
+        found = stages(some, plan)
+        assert [(len(stage.edits), len(stage.scored)) for stage in found] == [(3, 2), (6, 2)]
+        assert all(stage.scored == stage.edits[:2] for stage in found)
+    assert {case.id for case in found[0].scored} == {case.id for case in stages(cases(6), plan)[0].scored}
+    bench = FakeBench()
+    records = ran(bench, cases(6), plan)
+    assert [len(fit) for fit in bench.fits] == [3, 6] and len({record.case for record in records}) == 2
+    assert "sample" not in Plan("sequential").to_json() and plan.to_json()["sample"] == 2
+
+
 @pytest.mark.parametrize(
     "plan",
     [Plan("sequential", edits=(7,)), Plan("sequential", edits=(0,)), Plan("sequential", gaps=(6,))],

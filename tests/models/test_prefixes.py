@@ -8,7 +8,7 @@ from okedit_cli.models import prefixes
 from okedit_cli.models.decode import go_on, greedy
 from okedit_cli.models.encode import encode, end_ids
 from okedit_cli.models.load import load_model
-from okedit_cli.models.prefixes import fork
+from okedit_cli.models.prefixes import fork, together
 from okedit_cli.models.reading import prompts_behind, read, shares
 
 SHARING = ("llava", "qwen2_vl", "idefics3", "llama")  # GPT-2 has no template: nothing comes before a question
@@ -185,3 +185,16 @@ def test_a_reading_that_does_not_agree_is_not_used(folders, monkeypatch):
 
     monkeypatch.setattr(prefixes, "_read_prefix", shifted)
     assert not shares(loaded)
+
+
+def test_prefixes_read_together_are_those_read_one_by_one_but_for_rounding(sharing):
+    if sharing.processor is None:
+        return
+    sizes = ((40, 32), (32, 90), (120, 33), (40, 32))
+    questions = [(text, tiny.picture("green", size)) for text, size in zip(WORDS, sizes, strict=True)]
+    with together(sharing, [picture for _, picture in questions]):
+        at_once = last_logits(sharing, questions)
+        assert not any(key[0] == id(questions[0][1]) for key in sharing.cache.get("prefixes", {}))
+    assert not sharing.cache["drafts"]
+    torch.testing.assert_close(at_once, last_logits(sharing, questions), atol=1e-4, rtol=1e-4)
+    assert any(key[0] == id(questions[0][1]) for key in sharing.cache["prefixes"])
