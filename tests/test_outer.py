@@ -16,7 +16,7 @@ from okedit_cli.bundle.words import row_of
 from okedit_cli.facts import Question
 from okedit_cli.generate import decide, generate
 from okedit_cli.models.encode import encode
-from okedit_cli.models.notes import note_embeds, note_states, with_note
+from okedit_cli.models.notes import note_embeds, note_ids, note_states, with_note
 from okedit_cli.models.sites import image_token_id
 from okedit_cli.models.topics import Topic, topic_of
 from okedit_cli.outer import note_of
@@ -148,6 +148,18 @@ def test_a_long_note_keeps_its_end_and_a_picture_its_length(family):
     written = with_note(states, torch.tensor([2, 3, 5]), note)
     assert torch.equal(written[[2, 3, 5]], note[-3:]) and not written[[0, 1, 4, 6, 7, 8]].any()
     assert torch.equal(with_note(states, torch.tensor([], dtype=torch.long), note), states)
+
+
+@pytest.mark.parametrize("note", ["", "   ", "<s> </s>" * 3, "word " * 5000])
+def test_notes_of_strangers_are_words_or_nothing(case, note):
+    loaded, question = case.loaded, (OTHER, tiny.picture())
+    special = {*loaded.tokenizer.all_special_ids, image_token_id(loaded.model)}
+    ids = note_ids(loaded, note)
+    assert len(ids) <= 256 and not special & set(ids)
+    with okedit_cli.attach(loaded, [with_note_of(case.bundle, note)]):
+        alone = generate(loaded, [question], max_new_tokens=3)
+        both = generate(loaded, [question, question], max_new_tokens=3)
+    assert alone[0].text == both[0].text == both[1].text
 
 
 # --- with the encoder that was taught

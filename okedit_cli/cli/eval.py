@@ -69,9 +69,7 @@ def evaluate(
     ] = None,
     sample: Annotated[
         int | None,
-        typer.Option(
-            "--sample", metavar="N", min=1, help="Of many at once score so many, by the seed."
-        ),
+        typer.Option("--sample", metavar="N", min=1, help="Of many at once score so many, by the seed."),
     ] = None,
     images: Annotated[
         str | None, typer.Option("--images", metavar="DIR", help="The folder that pictures start from.")

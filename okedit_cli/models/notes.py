@@ -11,28 +11,34 @@ from typing import TYPE_CHECKING
 import torch
 
 from okedit_cli.models.features import reading
-from okedit_cli.models.sites import decoder, decoder_layers
+from okedit_cli.models.sites import decoder, decoder_layers, hidden_size, image_token_id
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
+LONGEST = 256  # tokens of a note that are looked at
+
 
 def note_ids(loaded: LoadedModel, text: str) -> list[int]:
-    """The ids of a note."""
-    return loaded.tokenizer(text.strip(), add_special_tokens=False)["input_ids"]
+    """The ids of a note's end: words alone, whatever a bundle's author wrote."""
+    ids = loaded.tokenizer(text.strip(), add_special_tokens=False)["input_ids"]
+    special = {*loaded.tokenizer.all_special_ids, image_token_id(loaded.model)}
+    return [i for i in ids if i not in special][-LONGEST:]
 
 
 @torch.no_grad()
 def note_embeds(loaded: LoadedModel, text: str) -> torch.Tensor:
     """A note as a decoder takes it for `inputs_embeds`: [T, d]."""
-    ids = torch.tensor(note_ids(loaded, text), device=loaded.device)
+    ids = torch.tensor(note_ids(loaded, text), dtype=torch.long, device=loaded.device)
     return loaded.model.get_input_embeddings()(ids)
 
 
 @torch.no_grad()
 def note_states(loaded: LoadedModel, text: str) -> torch.Tensor:
     """A note as the decoder's first layer receives it: [T, d]. Some decoders scale what they are given."""
-    ids = torch.tensor([note_ids(loaded, text)], device=loaded.device)
+    ids = torch.tensor([note_ids(loaded, text)], dtype=torch.long, device=loaded.device)
+    if not ids.shape[1]:
+        return torch.zeros(0, hidden_size(loaded.model), device=loaded.device)
     with reading(decoder_layers(loaded.model), [0], 0) as found:
         decoder(loaded.model)(input_ids=ids, use_cache=False)
     return found[0][0]
