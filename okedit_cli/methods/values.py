@@ -34,7 +34,6 @@ ROWS = 96  # samples fitted together: bounds memory
 POSITIVES, NEGATIVES = 9, 2  # samples of a fact that are run
 RIVALS, STRANGERS = 64, 2048  # tokens an answer is weighed against: likely ones at each place, and any
 CHECKS, RISEN = (6, 14, 22, 30), 8  # steps at which all tokens are looked at: the likeliest join those
-TURNS, FEW = 2, 4  # steps that go once over a fact's samples; so few of them all take part in each
 
 
 @dataclass
@@ -155,23 +154,18 @@ def _optimise(loaded: LoadedModel, groups, count: int, layer: int, seed: int, ra
         bias.detach().clone(),
     ]
     vocabulary = _vocabulary([suffix for suffix, _, _ in groups], noise).to(device)
-    turns = [_turn(groups, turn) for turn in range(TURNS)]
-    against = [_against(vocabulary, part) for part in turns]
-    heard = torch.full((2, TURNS, count), torch.inf, device=device)  # what each turn lost last: said, kept
+    bases, targets = _against(vocabulary, groups)
     running = torch.ones(count, dtype=torch.bool, device=device)  # facts that need more steps
     for step in range(STEPS + 1):
         if step in CHECKS:  # what nobody weighed the answer against may have come to the top
-            for part in turns:
-                changes = [_change(owner, down, up * unit, bias * unit) for _, owner, _ in part]
-                vocabulary = _with_risen(loaded, vocabulary, part, changes, layer)
-            against = [_against(vocabulary, part) for part in turns]
-            best[0][running], heard[:, :, running] = torch.inf, torch.inf
-        turn = step % TURNS
+            changes = [_change(owner, down, up * unit, bias * unit) for _, owner, _ in groups]
+            vocabulary = _with_risen(loaded, vocabulary, groups, changes, layer)
+            bases, targets = _against(vocabulary, groups)
+            best[0][running] = torch.inf
         optimiser.zero_grad()
-        heard[:, turn, running] = 0.0
-        said, kept = heard[:, turn]
+        said, kept = torch.zeros(2, count, device=device)
         total = torch.zeros((), device=device)
-        for (suffix, owner, negative), base, target in zip(turns[turn], *against[turn], strict=True):
+        for (suffix, owner, negative), base, target in zip(groups, bases, targets, strict=True):
             change = _change(owner, down, up * unit, bias * unit)
             logits = run_suffix(loaded, suffix, layer, change, vocabulary).float()
             there = target != -100
@@ -183,7 +177,6 @@ def _optimise(loaded: LoadedModel, groups, count: int, layer: int, seed: int, ra
             share = torch.bincount(owner, minlength=count).clamp_min(1)[owner]
             total = total + (row / share).sum() * (KEEP if negative else 1.0)
             (kept if negative else said).index_add_(0, owner, (row / share).detach())
-        said, kept = heard.mean(1)
         score = torch.where(running, said + KEEP * kept, torch.inf)
         better = score < best[0]
         for saved, now in zip(best[1:], (down, up, bias), strict=True):
@@ -196,22 +189,10 @@ def _optimise(loaded: LoadedModel, groups, count: int, layer: int, seed: int, ra
         optimiser.step()
         if bool(done.any()):
             running = running & ~done
-            for number, part in enumerate(turns):
-                turns[number], *against[number] = _of_those(running, part, *against[number])
+            groups, bases, targets = _of_those(running, groups, bases, targets)
         for group in optimiser.param_groups:
             group["lr"] *= 0.97
     return Values(best[1].cpu(), (best[2] * unit).cpu(), (best[3] * unit).cpu())
-
-
-def _turn(groups, turn: int) -> list:
-    """The groups' rows that have their turn: every so many of each fact's, its edit in each."""
-    out = []
-    for suffix, owner, negative in groups:
-        place = torch.arange(len(owner), device=owner.device) - torch.searchsorted(owner, owner)
-        few = torch.bincount(owner)[owner] <= (1 if negative else FEW)
-        mine = (place % TURNS == turn) | few | ((place == 0) & (not negative))
-        out.append((suffix.rows(mine.nonzero()[:, 0]), owner[mine], negative))
-    return out
 
 
 def _against(vocabulary: torch.Tensor, groups) -> tuple[list, list]:
