@@ -54,7 +54,7 @@ class World:
     asked: list = field(default_factory=list)
     attached: list = field(default_factory=list)
     strictness: float | None = None
-    hits: bool = True
+    hits: bool | str = True  # "noted": none fires, and the model is told
     failure: BaseException | None = None
 
     def load_model(self, name, **options):
@@ -86,7 +86,8 @@ class World:
             on_text(piece + "|")
         decision = None
         if self.attached:
-            decision = SimpleNamespace(hit=Nearest() if self.hits else None, nearest=Nearest())
+            hit, noted = (Nearest() if self.hits is name else None for name in (True, "noted"))
+            decision = SimpleNamespace(hit=hit, nearest=Nearest(), noted=noted)
         return [SimpleNamespace(text=text, decision=decision)]
 
 

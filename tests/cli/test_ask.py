@@ -72,6 +72,11 @@ def test_compare(okedit, bundles):
     [
         (True, "fired: cat of facts: picture 0.25 within 0.5, any question\n"),
         (False, "no edit fired; nearest was cat of facts: picture 0.25 within 0.5, any question\n"),
+        (
+            "noted",
+            "no edit fired; the model was told what cat of facts says of the picture: "
+            "picture 0.25 within 0.5, any question\n",
+        ),
     ],
 )
 def test_explain_is_said_even_when_quiet(okedit, bundles, world, hits, words):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -129,6 +130,9 @@ def test_scope_in_words():
     assert scope_words(None) == "nothing was attached" and scope_words(Decision()) == "no edit was near"
     near = Decision("", "cat", 0.75, 0.5, 0.1, None)
     assert scope_words(near) == "nearest: cat; picture 0.75 beyond 0.5; any question"
+    told = replace(near, noted="dog")
+    assert scope_words(told) == "told what dog says; nearest: cat; picture 0.75 beyond 0.5; any question"
+    assert told.acts and not near.acts
     assert scope_words(Decision("cat", "cat", None, 0.5, 0.1, 0.2)) == (
         "fired: cat; no picture to compare; question 0.1 within 0.2"
     )
