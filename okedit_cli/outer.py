@@ -81,9 +81,9 @@ def _kept(
     loaded: LoadedModel, bundle: Bundle, fact: Mapping[str, Any], asked: torch.Tensor, radius: float
 ) -> bool:
     """Whether a question asks what the fact keeps about its own pictures, in these or other words."""
-    own = {fact.get("picture_sha256"), *fact.get("images", ())}
+    own = [fact.get("picture_sha256"), *(fact.get("images") or ())]  # strangers may write anything in it
     book, layer = bundle.codebook, bundle.manifest.site["key_layer"]
-    for kept in fact.get("keep", ()):
+    for kept in fact.get("keep") or ():
         if not isinstance(kept, dict) or kept.get("picture_sha256") not in own:
             continue
         ids = question_ids(loaded, str(kept.get("prompt", "")))

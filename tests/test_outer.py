@@ -121,6 +121,19 @@ def test_what_the_owner_keeps_is_not_noted(case):
         assert noted([decision]) == [wanted]
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        {"keep": None, "images": None},
+        {"keep": ["x", {"prompt": 5}, {"picture_sha256": []}], "images": [{}, [], None]},
+    ],
+)
+def test_rows_of_strangers_keep_nothing_and_break_nothing(case, rows):
+    with okedit_cli.attach(case.loaded, [with_note_of(case.bundle, NOTE, **rows)]):
+        [decision] = decide(case.loaded, [(OTHER, tiny.picture())])
+    assert noted([decision]) == ["cat"]
+
+
 def test_strictness_draws_the_outer_border_in_as_well(case):
     book = case.bundle.codebook
     question = OTHER, tiny.picture().rotate(3)

@@ -70,9 +70,11 @@ def reach(
     radius = min(calibrated, CLEAR * d_drawn)
     if d_given < float("inf"):
         # keys are positives: what the user keeps may lie between them and the farthest wording
-        reached = min(d_pos, radius)
-        radius = min(radius, reached + balance * (d_given - reached)) if reached < d_given else 0.0
-        d_pos = reached if reached < d_given else d_pos
+        reached = min(d_pos, calibrated)
+        if reached < d_given:
+            d_pos, radius = min(reached, radius), min(radius, reached + balance * (d_given - reached))
+        else:  # whatever was drawn: one more negative must not make room for an edit
+            radius = 0.0
     return Reach(keys, d_pos, min(d_given, d_drawn), radius)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from okedit_cli.methods.balancedit import judged
@@ -45,6 +45,7 @@ def test_no_radius_passes_a_drawn_negative_unless_it_may_be_a_positive(inside, d
 
 
 @given(st.integers(2, 12), counts, st.integers(0, 6), seeds, radii)
+@example(2, 5, 0, 854, 1.0)
 def test_more_negatives_never_widen_a_scope(inside, outside, drawn, seed, calibrated):
     positives, negatives, others = (
         points(inside, seed, 0.2),
