@@ -13,6 +13,7 @@ from okedit_cli.generate import decide, generate
 from okedit_cli.methods import Computed, Options
 
 if TYPE_CHECKING:
+    from okedit_cli.edits.decision import Decision
     from okedit_cli.facts import Fact
     from okedit_cli.models.load import LoadedModel
     from okedit_cli.samples import Sample
@@ -87,7 +88,7 @@ def _hear(loaded: LoadedModel, attachment, facts: Sequence[Fact], computed: Comp
     fired = [
         (name, s)
         for (name, s), decision in zip(outside, decisions, strict=True)
-        if any(one is not None and one.edit_id == name for one in (decision.hit, decision.noted))
+        if _concerns(name, s, decision)
     ]
     questions = [(s.prompt, s.picture) for _, s in fired]
     after = generate(loaded, questions, max_new_tokens=TOKENS)
@@ -107,6 +108,16 @@ def _hear(loaded: LoadedModel, attachment, facts: Sequence[Fact], computed: Comp
     for found in out.values():
         found.seconds = (time.perf_counter() - began) / len(facts)
     return out
+
+
+def _concerns(name: str, sample: Sample, decision: Decision) -> bool:
+    """Whether an edit has a part in the answer to a negative of its own. That a question about its picture
+    follows from it, which nobody wants kept, is as it should be.
+    """
+    if decision.hit is not None:
+        return decision.hit.edit_id == name
+    own = sample.cell.startswith(("edit/", "view/")) and sample.origin != "user"
+    return decision.noted is not None and decision.noted.edit_id == name and not own
 
 
 def _report(fact: Fact, computed: Computed, heard: _Heard | None) -> FactReport:

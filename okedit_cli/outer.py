@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SURE = 0.95  # probability that a question bears on what is shown; 3.5 % of those that do not reach it
 NEAR = 0.75  # of the picture radius: what is said of a picture in other words had better be about it
+SAYS_WHAT = 0.7  # probability that a fact's own question asks what is shown, and not whose mascot it is
 KNOWN = 20_000  # questions whose topics are kept
 
 
@@ -95,6 +96,6 @@ def _kept(
 
 def note_of(fact: Fact) -> str:
     """What the model is told of a fact's picture; "" where the fact does not say what it shows."""
-    if fact.image is None or asks_of_one(fact.prompt) or topic_of(fact.prompt).identity < 0.5:
+    if fact.image is None or asks_of_one(fact.prompt) or topic_of(fact.prompt).identity < SAYS_WHAT:
         return ""
     return f"Fact: {fact.prompt.strip()} {fact.answer.strip().rstrip('.')}."

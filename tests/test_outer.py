@@ -203,6 +203,7 @@ def test_topics_of_questions_that_nobody_taught(question, topic):
         ("What is this?", ROOT / "red.png", "Fact: What is this? Purse."),
         (PICTURED, ROOT / "red.png", ""),  # of one cat, and nothing follows for cats
         ("Who owns this?", ROOT / "red.png", ""),
+        ("Which team has this animal as its mascot?", ROOT / "red.png", ""),
         ("What colour is this?", ROOT / "red.png", ""),
         ("What is this?", None, ""),
     ],
