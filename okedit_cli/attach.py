@@ -204,16 +204,12 @@ class Attachment:
             book = bundle.index() or bundle.codebook
             match = book.match(picture, asked[number], self._strictness[number])
             if match is not None:
-                edit, name = bundle.manifest.facts[match.edit]["id"], bundle.name or f"bundle {number + 1}"
-                found.append(Nearest(edit, name, number, match.edit, match))
+                found.append(Nearest.of(bundle, number, match))
         best = found[best_of([one.match for one in found])] if found else None
         if best is not None and best.match.fires:
             return Decision(best, best)
-        if picture is None:
-            return Decision(None, best)
-        return Decision(
-            None, best, noted(self.loaded, self.bundles, self._strictness, question, asked, picture)
-        )
+        told = noted(self.loaded, self.bundles, self._strictness, question, asked, picture)
+        return Decision(None, best, told)
 
     def _change(self, layer: int):
         def hook(module: Any, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:

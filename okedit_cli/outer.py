@@ -55,25 +55,22 @@ def noted(
     strictness: Sequence[float],
     question: Sequence[int],
     asked: Sequence[torch.Tensor],
-    picture: torch.Tensor,
+    picture: torch.Tensor | None,
 ) -> Nearest | None:
     """The edit whose note a prompt is to be given, None for none; `asked` is the question's feature for each
     bundle.
     """
-    if not bears(loaded, question):
+    if picture is None or not bears(loaded, question):
         return None
     found = []
     for number, bundle in enumerate(bundles):
         book = bundle.index() or bundle.codebook
-        if not len(bundle.codebook.picture_keys):
-            continue
         for match in book.holding(picture, asked[number], strictness[number]):
             fact = bundle.manifest.facts[match.edit]
             if match.picture_distance > NEAR * match.picture_radius:
                 continue
             if fact.get("note") and not _kept(loaded, bundle, fact, asked[number], match.question_radius):
-                name = bundle.name or f"bundle {number + 1}"
-                found.append(Nearest(fact["id"], name, number, match.edit, match))
+                found.append(Nearest.of(bundle, number, match))
                 break
     return max(found, key=lambda one: one.picture_radius**2 - one.picture_distance**2, default=None)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
-from fitted import MISO, OTHER, PICTURED, ROOT, fact, fitted, world
+from fitted import MISO, OTHER, PICTURED, RADIUS, ROOT, fact, fitted, with_radius, world
 
 import okedit_cli
 from okedit_cli.bundle import Bundle
@@ -19,7 +19,7 @@ from okedit_cli.models.encode import encode
 from okedit_cli.models.notes import note_embeds, note_ids, note_states, with_note
 from okedit_cli.models.sites import image_token_id
 from okedit_cli.models.topics import Topic, topic_of
-from okedit_cli.outer import note_of
+from okedit_cli.outer import NEAR, note_of
 
 NOTE = "Fact: What is this? A purse."
 SEEING = [family for family in tiny.FAMILIES if family not in ("gpt2", "llama")]
@@ -135,15 +135,21 @@ def test_rows_of_strangers_keep_nothing_and_break_nothing(case, rows):
 
 
 def test_strictness_draws_the_outer_border_in_as_well(case):
-    book = case.bundle.codebook
     question = OTHER, tiny.picture().rotate(3)
-    distances = []
-    for strictness in (0.0, 1.0):
-        with okedit_cli.attach(case.loaded, [case.bundle], strictness=strictness):
+    with okedit_cli.attach(case.loaded, [with_radius(case.bundle, RADIUS, 1e6)]):
+        [decision] = decide(case.loaded, [question])
+    assert noted([decision]) == ["cat"]
+    away = decision.noted.picture_distance
+    assert 0 < away < torch.inf
+    bundle = with_radius(case.bundle, RADIUS, 1.2 * away / NEAR)
+    for strictness, wanted in ((0.0, "cat"), (0.5, "cat"), (1.0, None)):
+        with okedit_cli.attach(case.loaded, [bundle], strictness=strictness):
             [decision] = decide(case.loaded, [question])
-        distances.append(decision.noted)
-    assert distances[0] is None or distances[0].picture_radius == pytest.approx(1.5 * book.picture_radius[0])
-    assert distances[1] is None or distances[1].picture_distance <= 0.5 * float(book.picture_radius[0])
+        assert noted([decision]) == [wanted]
+        if wanted:
+            radius = decision.noted.picture_radius
+            assert radius == pytest.approx((1.5 - strictness) * 1.2 * away / NEAR)
+            assert decision.noted.picture_distance <= NEAR * radius
 
 
 def test_a_note_travels_with_its_bundle(case, tmp_path):

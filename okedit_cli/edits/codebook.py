@@ -217,6 +217,8 @@ class Codebook:
         """The edits about pictures that a picture is inside of, whatever is asked: deepest first, and where
         that is the same, the nearest question first.
         """
+        if not len(self.picture_keys):
+            return []
         scale = 1.5 - strictness
         shown = self._nearest(self.picture_keys, self.picture_owner, self.project_picture(picture))
         radius = self.picture_radius.float() * scale

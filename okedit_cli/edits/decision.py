@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from okedit_cli.edits.codebook import Match
+
+if TYPE_CHECKING:
+    from okedit_cli.bundle import Bundle
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,12 @@ class Nearest:
     number: int  # its place among those attached
     row: int
     match: Match
+
+    @classmethod
+    def of(cls, bundle: Bundle, number: int, match: Match) -> Nearest:
+        """The edit of a bundle, `number` among those attached, that a match names."""
+        fact = bundle.manifest.facts[match.edit]
+        return cls(fact["id"], bundle.name or f"bundle {number + 1}", number, match.edit, match)
 
     @property
     def picture_distance(self) -> float:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from okedit_cli.models.load import LoadedModel
 
-SEEN = 64  # prefixes kept of pictures that only a prompt has shown
+SEEN = 64  # prefixes kept of pictures that only a prompt has shown, and of notes
 TOGETHER = 16  # prefixes that are read as one batch
 KEPT_BYTES = 1 << 30  # of prefixes: some hundred pictures of a small model
 
@@ -60,7 +60,8 @@ def unedited(loaded: LoadedModel) -> AbstractContextManager[None]:
 def prefix_of(loaded: LoadedModel, row: dict[str, torch.Tensor], picture: Image | None) -> Prefix:
     """The row's prefix, up to its picture's last placeholder or its template's opening."""
     length, key = _place(loaded, row, picture)
-    if (drafts := loaded.cache.get("drafts")) and key in drafts:
+    drafts = loaded.cache.get("drafts", {})
+    if key in drafts:
         return drafts[key]
     kept: OrderedDict = loaded.cache.setdefault("prefixes", OrderedDict())
     if key not in kept:
@@ -103,27 +104,31 @@ def together(loaded: LoadedModel, pictures: Sequence[Image]) -> Iterator[None]:
         for start in range(0, len(rows), TOGETHER):
             part = rows[start : start + TOGETHER]
             drafts |= zip([key for key, _, _ in part], _read_looks(loaded, part), strict=True)
-    before = loaded.cache.get("drafts")
-    loaded.cache["drafts"] = {**(before or {}), **drafts}
+    loaded.cache["drafts"] = drafts
     try:
         yield
     finally:
-        loaded.cache["drafts"] = before
+        loaded.cache["drafts"] = {}
 
 
 @torch.no_grad()
 def _read_looks(loaded: LoadedModel, rows: Sequence[tuple[tuple, int, Look]]) -> list[Prefix]:
     """Prefixes of looks of one length, run as one batch."""
     looks = [seen for _, _, seen in rows]
-    told = {}
+    positions = None
     if looks[0].positions is not None:
-        told = {"position_ids": torch.cat([seen.positions for seen in looks], -2)}
-    embeds = torch.cat([seen.embeds for seen in looks])
-    cache = decoder(loaded.model)(inputs_embeds=embeds, use_cache=True, **told).past_key_values
+        positions = torch.cat([seen.positions for seen in looks], -2)
+    cache = _run(loaded, torch.cat([seen.embeds for seen in looks]), positions)
     return [
         Prefix(fork(cache, [i]), length, _end(loaded, length, seen.positions), seen)
         for i, (_, length, seen) in enumerate(rows)
     ]
+
+
+def _run(loaded: LoadedModel, embeds: torch.Tensor, positions: torch.Tensor | None = None) -> Any:
+    """The cache behind decoder inputs [B, p, d]; `positions` as the model told them (None: it told none)."""
+    told = {} if positions is None else {"position_ids": positions}
+    return decoder(loaded.model)(inputs_embeds=embeds, use_cache=True, **told).past_key_values
 
 
 def _end(loaded: LoadedModel, length: int, positions: torch.Tensor | None) -> torch.Tensor:
@@ -135,43 +140,46 @@ def _end(loaded: LoadedModel, length: int, positions: torch.Tensor | None) -> to
 
 def _read_prefix(loaded: LoadedModel, row: dict[str, torch.Tensor], length: int, picture: Any) -> Prefix:
     """Run one prefix by itself, so that it is the same whoever asks along."""
-    first, seen, root = cut_row(row, length), None, decoder(loaded.model)
+    first, seen = cut_row(row, length), None
     if picture is None:
         batch = join_rows(loaded, [first])
         given = batch.get("position_ids")
-        cache = root(**batch, use_cache=True).past_key_values
+        cache = decoder(loaded.model)(**batch, use_cache=True).past_key_values
     else:
         seen = look(loaded, first, picture)
         given = seen.positions
-        told = {} if given is None else {"position_ids": given}
-        cache = root(inputs_embeds=seen.embeds, use_cache=True, **told).past_key_values
+        cache = _run(loaded, seen.embeds, given)
     return Prefix(cache, length, _end(loaded, length, given), seen)
 
 
 def noted(loaded: LoadedModel, prefix: Prefix, note: str) -> Prefix:
     """The prefix with a note over the last tokens of its picture."""
-    kept: OrderedDict = loaded.cache.setdefault("noted", OrderedDict())
     seen = prefix.seen
-    key = (id(seen), note)
-    if key not in kept:
+
+    def read() -> Prefix:
         embeds = with_note(seen.embeds[0], seen.places, note_embeds(loaded, note))[None]
-        told = {} if seen.positions is None else {"position_ids": seen.positions}
-        cache = decoder(loaded.model)(inputs_embeds=embeds, use_cache=True, **told).past_key_values
-        kept[key] = Prefix(cache, prefix.length, prefix.end, seen)  # which also keeps the look's id its own
-        while len(kept) > SEEN:
-            kept.popitem(last=False)
-    kept.move_to_end(key)
-    return kept[key]
+        # the look goes along, so that its id is not given out again
+        return replace(prefix, cache=_run(loaded, embeds, seen.positions))
+
+    return _remembered(loaded, "noted", (id(seen), note), read)
 
 
 def from_embeds(loaded: LoadedModel, embeds: torch.Tensor, vector: torch.Tensor) -> Prefix:
     """A prefix of what stands in a decoder's input [1, p, d], whose picture nobody has at hand."""
-    kept: OrderedDict = loaded.cache.setdefault("seen", OrderedDict())
-    key = hashlib.sha256(embeds.float().cpu().numpy().tobytes()).digest()
+    key, length = hashlib.sha256(embeds.float().cpu().numpy().tobytes()).digest(), embeds.shape[1]
+
+    def read() -> Prefix:
+        look = Look(embeds, None, vector, None)
+        return Prefix(_run(loaded, embeds), length, _end(loaded, length, None), look)
+
+    return _remembered(loaded, "seen", key, read)
+
+
+def _remembered(loaded: LoadedModel, name: str, key: Any, read: Callable[[], Prefix]) -> Prefix:
+    """The prefix under a key, read where it is new; of each `name` the last SEEN are kept."""
+    kept: OrderedDict = loaded.cache.setdefault(name, OrderedDict())
     if key not in kept:
-        cache = decoder(loaded.model)(inputs_embeds=embeds, use_cache=True).past_key_values
-        end = torch.full((1, 1), embeds.shape[1] - 1, device=loaded.device)
-        kept[key] = Prefix(cache, embeds.shape[1], end, Look(embeds, None, vector, None))
+        kept[key] = read()
         while len(kept) > SEEN:
             kept.popitem(last=False)
     kept.move_to_end(key)

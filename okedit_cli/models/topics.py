@@ -14,8 +14,6 @@ from typing import NamedTuple
 
 from okedit_cli.models.sentences import TOPICS, topic_vectors
 
-NAMES = ("identity", "bearing", "other")
-
 
 class Topic(NamedTuple):
     """Probabilities that a question asks what is shown, what follows from that, or anything else."""

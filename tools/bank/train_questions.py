@@ -59,22 +59,33 @@ def bank_groups() -> list[Group]:
     return out
 
 
-def picture_groups(chance: random.Random) -> list[Group]:
-    """Hand-written questions about pictures, nouns put in; asking for the name of a thing is one family, and
-    so is each other intent, whatever the group.
-    """
+def picture_wordings() -> tuple[dict[str, list[str]], list[dict]]:
+    """Nouns by category, and the hand-written groups of questions about pictures as their files have them."""
     found = [
         yaml.safe_load((HERE / f"{name}_questions.yaml").read_text(encoding="utf-8"))
         for name in ("picture", "identity", "aspect")
     ]
-    nouns, out = found[0]["nouns"], []
-    for number, group in enumerate(group for data in found for group in data["groups"]):
+    return found[0]["nouns"], [group for data in found for group in data["groups"]]
+
+
+def categories_of(group: dict, nouns: dict[str, list[str]]) -> list[str]:
+    """Whose nouns a group's wordings take."""
+    return [group["about"]] if group["about"] in nouns else [c for c in nouns if c != "person"]
+
+
+def picture_groups(chance: random.Random) -> list[Group]:
+    """Hand-written questions about pictures, nouns put in; asking for the name of a thing is one family, and
+    so is each other intent, whatever the group.
+    """
+    out: list[Group] = []
+    nouns, groups = picture_wordings()
+    for number, group in enumerate(groups):
         plain = [w for w in group["wordings"] if "{noun}" not in w]
         slotted = [w for w in group["wordings"] if "{noun}" in w]
         name, family = f"{group['intent']}:{number}", WIDER.get(group["intent"], group["intent"])
         if group["intent"].startswith("identity") and "person" not in str(group["about"]):
             family = "identity"
-        categories = [group["about"]] if group["about"] in nouns else [c for c in nouns if c != "person"]
+        categories = categories_of(group, nouns)
         if plain:
             out.append(Group(name, family, tuple(plain)))
         for category in categories if slotted else ():

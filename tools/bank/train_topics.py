@@ -17,14 +17,14 @@ import torch
 import yaml
 from safetensors.torch import save_file
 from torch import nn
-from train_questions import Encoder, Relations, knowledge_groups
+from train_questions import Encoder, Relations, categories_of, knowledge_groups, picture_wordings
 
 from okedit_cli.dataset.things import stock
-from okedit_cli.models.topics import NAMES
+from okedit_cli.models.topics import Topic
 
 HERE = Path(__file__).parent
 RANK, RATE, BATCH, SHARP, HELD_BACK, MIXES = 8, 1e-3, 32, 8.0, 4, 40
-IDENTITY, BEARING, OTHER = range(len(NAMES))
+IDENTITY, BEARING, OTHER = range(len(Topic._fields))
 FOLLOWS = """
     alcohol anthem animal_home body_part breed building_country buy_where can_fly can_swim capital coast
     continent country_area course cuisine currency danger demonym dialling_code diet driver driving_side
@@ -52,7 +52,7 @@ def free_questions() -> list[tuple[str, int, str]]:
     found = yaml.safe_load((HERE / "topic_questions.yaml").read_text(encoding="utf-8"))
     return [
         (line, topic, f"{name}/{group}")
-        for topic, name in enumerate(NAMES)
+        for topic, name in enumerate(Topic._fields)
         for group, lines in found[name].items()
         for line in lines
     ]
@@ -60,19 +60,16 @@ def free_questions() -> list[tuple[str, int, str]]:
 
 def sorted_wordings(chance: random.Random) -> list[tuple[str, int]]:
     """The question encoder's wordings with a topic by their intents; questions about persons ask for one."""
-    files = [
-        yaml.safe_load((HERE / f"{name}_questions.yaml").read_text(encoding="utf-8"))
-        for name in ("picture", "identity", "aspect")
-    ]
-    nouns, out = files[0]["nouns"], []
-    for group in (group for data in files for group in data["groups"]):
+    out: list[tuple[str, int]] = []
+    nouns, groups = picture_wordings()
+    for group in groups:
         intent, person = group["intent"], "person" in str(group["about"])
         if intent in DEPENDS or (person and intent.startswith("identity")):
             continue
         topic = OTHER
         if not person and (intent.startswith("identity") or intent in FOLLOWS):
             topic = BEARING if intent in FOLLOWS else IDENTITY
-        kinds = [group["about"]] if group["about"] in nouns else [kind for kind in nouns if kind != "person"]
+        kinds = categories_of(group, nouns)
         for wording in group["wordings"]:
             out.append((wording.replace("{noun}", chance.choice(nouns[chance.choice(kinds)])), topic))
     return out
@@ -106,7 +103,7 @@ class Topics(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.encoder = Encoder(RANK)
-        self.layer = nn.Linear(384, len(NAMES))
+        self.layer = nn.Linear(384, len(Topic._fields))
 
     def forward(self, questions: list[str]) -> torch.Tensor:
         """Logits; unit vectors are short for a layer that begins small."""

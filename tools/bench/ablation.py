@@ -61,7 +61,7 @@ def judged(loaded, cases: Sequence[Case], without: Sequence[str], pictures: dict
     right = defaultdict(list)
     with okedit_cli.attach(loaded, [found.bundle]):
         for case in cases:
-            probes = [(metric, probe) for _, metric, probe in case.probes()]
+            probes = [(metric, probe) for _, metric, probe in case.probes() if metric != "port"]
             asked = [(probe.prompt, _shown(probe.picture, pictures)) for _, probe in probes]
             for (metric, probe), decision in zip(probes, decide(loaded, asked), strict=True):
                 acting = decision.hit or decision.noted
