@@ -29,13 +29,14 @@ from okedit_cli.models.notes import note_states, with_note
 from okedit_cli.models.question import prompt_length, question_token_ids
 from okedit_cli.models.recognition import NAMED, seen_vector
 from okedit_cli.models.sites import decoder_layers, image_token_id, mlp_of
-from okedit_cli.outer import noted
+from okedit_cli.outer import noted, passes
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
 
 STRICTNESS = 0.5  # as fitted
+PASSED = 32  # edits of one picture that a question may pass, on its way to one that it asks for
 
 
 class Attachment:
@@ -197,19 +198,31 @@ class Attachment:
         return starts
 
     def _match(self, question: Sequence[int], picture: torch.Tensor | None) -> Decision:
-        found: list[Nearest] = []
         asked = [self._questions.feature(b.manifest.site, question, picture) for b in self.bundles]
+        passed: list[set[int]] = [set() for _ in self.bundles]
+        nearest = best = self._nearest(picture, asked, passed)
+        for _ in range(PASSED):
+            if best is None or not best.match.fires:
+                break
+            if not passes(self.loaded, question, self.bundles[best.number].manifest.facts[best.row]):
+                return Decision(best, best)
+            passed[best.number].add(best.row)
+            best = self._nearest(picture, asked, passed)
+        told = noted(self.loaded, self.bundles, self._strictness, question, asked, picture)
+        return Decision(None, nearest, told)
+
+    def _nearest(
+        self, picture: torch.Tensor | None, asked: Sequence[torch.Tensor], passed: Sequence[set[int]]
+    ) -> Nearest | None:
+        """The edit that fires, or comes nearest, but for those `passed` of each bundle."""
+        found: list[Nearest] = []
         for number, bundle in enumerate(self.bundles):
             # an index answers for the edits that fire alone, and a codebook tells the nearest in any case
             book = bundle.index() or bundle.codebook
-            match = book.match(picture, asked[number], self._strictness[number])
+            match = book.match(picture, asked[number], self._strictness[number], passed[number])
             if match is not None:
                 found.append(Nearest.of(bundle, number, match))
-        best = found[best_of([one.match for one in found])] if found else None
-        if best is not None and best.match.fires:
-            return Decision(best, best)
-        told = noted(self.loaded, self.bundles, self._strictness, question, asked, picture)
-        return Decision(None, best, told)
+        return found[best_of([one.match for one in found])] if found else None
 
     def _change(self, layer: int):
         def hook(module: Any, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:

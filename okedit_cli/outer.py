@@ -1,7 +1,9 @@
 """The outer scope: questions that no edit answers, about a picture of one, whose answers follow from it.
 
-Inside its scope an edit gives its answer. Asked what kind of thing its picture shows, or where such a thing
-is used, it has none to give; but the model may know, once it is told what the picture shows. So the fact is
+Inside its scope an edit gives its answer. A question can lie there by its words alone ("What might this
+picture have been made for?"): where it surely asks something else than what is shown, an edit that says what
+is shown lets it pass. Asked what kind of thing its picture shows, or where such a thing is used, it has no
+answer to give; but the model may know, once it is told what the picture shows. So the fact is
 written over the picture as a note (models/notes.py), as an in-context edit, where
 
 - the fact says what its picture shows (`note_of`), and the picture is well inside its picture radius,
@@ -17,10 +19,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from okedit_cli.edits.decision import Nearest
-from okedit_cli.methods.balancedit import asks_of_one
+from okedit_cli.methods.about import says_what
 from okedit_cli.models.features import question_feature
 from okedit_cli.models.question import question_ids
-from okedit_cli.models.topics import topic_of
+from okedit_cli.models.topics import Topic, topic_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,20 +35,41 @@ if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
 SURE = 0.95  # probability that a question bears on what is shown; 3.5 % of those that do not reach it
+ELSE = 0.01  # probability that a question asks what is shown, under which it surely asks something else
 NEAR = 0.75  # of the picture radius: what is said of a picture in other words had better be about it
-SAYS_WHAT = 0.7  # probability that a fact's own question asks what is shown, and not whose mascot it is
 KNOWN = 20_000  # questions whose topics are kept
 
 
 def bears(loaded: LoadedModel, question: Sequence[int]) -> bool:
     """Whether the answer to a question (ids) depends on what its picture shows."""
-    known, key = loaded.cache.setdefault("bearing", {}), tuple(question)
-    if key not in known:
+    return _topic(loaded, _words(loaded, question)).other < 1 - SURE
+
+
+def passes(loaded: LoadedModel, question: Sequence[int], fact: Mapping[str, Any]) -> bool:
+    """Whether a question (ids) inside the scope of a bundle's fact is let pass: the fact says what is shown,
+    and the question surely asks something else.
+    """
+    if not fact.get("note") or not _asks_else(loaded, _words(loaded, question)):
+        return False
+    # who has asked so in words of their own knows best
+    return not any(_asks_else(loaded, str(words)) for words in fact.get("rephrases") or ())
+
+
+def _asks_else(loaded: LoadedModel, words: str) -> bool:
+    return _topic(loaded, words).identity < ELSE
+
+
+def _words(loaded: LoadedModel, question: Sequence[int]) -> str:
+    return loaded.tokenizer.decode(list(question), clean_up_tokenization_spaces=False).strip()
+
+
+def _topic(loaded: LoadedModel, words: str) -> Topic:
+    known = loaded.cache.setdefault("topics", {})
+    if words not in known:
         if len(known) > KNOWN:
             known.clear()
-        text = loaded.tokenizer.decode(key, clean_up_tokenization_spaces=False).strip()
-        known[key] = topic_of(text).other < 1 - SURE
-    return known[key]
+        known[words] = topic_of(words)
+    return known[words]
 
 
 def noted(
@@ -93,6 +116,6 @@ def _kept(
 
 def note_of(fact: Fact) -> str:
     """What the model is told of a fact's picture; "" where the fact does not say what it shows."""
-    if fact.image is None or asks_of_one(fact.prompt) or topic_of(fact.prompt).identity < SAYS_WHAT:
+    if not says_what(fact):
         return ""
     return f"Fact: {fact.prompt.strip()} {fact.answer.strip().rstrip('.')}."

@@ -75,7 +75,7 @@ def world(layers: Sequence[int] | None = None):
     whole = bank.load_bank()
     part = bank.Bank(whole.questions[::6], whole.pictures[::8], "small", whole._by_wording)
     stack = ExitStack()
-    for room in ("bank", "methods.spaces", "negatives"):
+    for room in ("bank", "methods.admitted", "methods.spaces", "negatives"):
         stack.enter_context(mock.patch(f"okedit_cli.{room}.load_bank", lambda: part))
     for encoder in ("sentence_features", "question_vectors"):
         stack.enter_context(mock.patch(f"okedit_cli.models.features.{encoder}", letters))

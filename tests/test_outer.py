@@ -28,14 +28,13 @@ SEEING = [family for family in tiny.FAMILIES if family not in ("gpt2", "llama")]
 @pytest.fixture(params=SEEING)
 def case(request, monkeypatch):
     """A family with both facts fitted, the one with a picture with a note, and OTHER bearing on it."""
-    monkeypatch.setattr(
-        "okedit_cli.outer.topic_of", lambda text: Topic(0, 1, 0) if text == OTHER else Topic(0, 0, 1)
-    )
+    topics = {OTHER: Topic(0, 1, 0), PICTURED: Topic(1, 0, 0)}
+    monkeypatch.setattr("okedit_cli.outer.topic_of", lambda text: topics.get(text, Topic(0, 0, 1)))
     with world():
         found = fitted(request.param)
-        found.loaded.cache.pop("bearing", None)
+        found.loaded.cache.pop("topics", None)
         yield replace(found, bundle=with_note_of(found.bundle, NOTE))
-        found.loaded.cache.pop("bearing", None)
+        found.loaded.cache.pop("topics", None)
 
 
 def with_note_of(bundle, note, **more):
@@ -109,6 +108,41 @@ def test_alone_and_in_a_batch_the_same_answers(case):
         alone = [generate(case.loaded, [row], max_new_tokens=6)[0] for row in questions]
     assert [one.text for one in together] == [one.text for one in alone]
     assert noted([one.decision for one in together]) == noted([one.decision for one in alone])
+
+
+def test_what_surely_asks_something_else_passes_an_edit_that_says_what_is_shown(case, monkeypatch):
+    """And reaches what it asks for, or gets the note where it bears on what is shown."""
+    asked, topics = (PICTURED, tiny.picture()), {PICTURED: Topic(0, 1, 0)}
+    monkeypatch.setattr("okedit_cli.outer.topic_of", lambda text: topics.get(text, Topic(0, 0, 1)))
+
+    def of(*bundles):
+        case.loaded.cache.pop("topics", None)
+        with okedit_cli.attach(case.loaded, bundles):
+            [decision] = decide(case.loaded, [asked])
+        return decision
+
+    passed = of(case.bundle)
+    assert passed.hit is None and passed.passed and noted([passed]) == ["cat"]
+    assert passed.nearest.edit_id == "cat"
+    topics[PICTURED] = Topic(0, 0, 1)
+    assert of(case.bundle).passed and noted([of(case.bundle)]) == [None]
+    # an edit that says nothing of what is shown answers what it is asked, under or beside one that does
+    silent = with_note_of(case.bundle, "")
+    assert of(silent).hit.edit_id == "cat" and not of(silent).passed
+    for bundles in ((case.bundle, silent), (silent, case.bundle)):
+        found = of(*bundles)
+        assert found.hit.number == bundles.index(silent) and not found.passed
+    topics[PICTURED] = Topic(0.02, 0, 0.98)  # not sure enough
+    assert of(case.bundle).hit.edit_id == "cat"
+
+
+def test_the_owners_own_words_are_answered_whatever_they_seem_to_ask(case, monkeypatch):
+    monkeypatch.setattr("okedit_cli.outer.topic_of", lambda text: Topic(0, 0, 1))
+    for rephrases, hit in (([], None), (["Was ist das?"], "cat"), (None, None)):
+        case.loaded.cache.pop("topics", None)
+        with okedit_cli.attach(case.loaded, [with_note_of(case.bundle, NOTE, rephrases=rephrases)]):
+            [decision] = decide(case.loaded, [(PICTURED, tiny.picture())])
+        assert (decision.hit and decision.hit.edit_id) == hit
 
 
 def test_what_the_owner_keeps_is_not_noted(case):

@@ -21,14 +21,28 @@ def decision_words(decision: Any) -> str:
         )
     if decision.nearest is None:
         return "no edit fired, and none was near"
+    if decision.passed:
+        return (
+            f"no edit fired; {_place(decision.nearest)} says what is shown, and something else is asked: "
+            f"{_distances(decision.nearest)}"
+        )
     return f"no edit fired; nearest was {_place(decision.nearest)}: {_distances(decision.nearest)}"
 
 
 def decision_json(decision: Any) -> dict[str, Any] | None:
-    """hit, noted and nearest with their distances and radii; null stands for an open channel's radius."""
+    """hit, noted and nearest with their distances and radii, null for an open channel's radius; and whether
+    the nearest let the question pass.
+    """
     if decision is None:
         return None
-    return plain({"hit": decision.hit, "noted": decision.noted, "nearest": decision.nearest})
+    return plain(
+        {
+            "hit": decision.hit,
+            "noted": decision.noted,
+            "nearest": decision.nearest,
+            "passed": decision.passed,
+        }
+    )
 
 
 def _place(edit: Any) -> str:

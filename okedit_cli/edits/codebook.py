@@ -8,7 +8,7 @@ a low-rank affine change added to the site's output: `value_up.T @ (value_down @
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -192,10 +192,14 @@ class Codebook:
         return (feature.float() - self.question_mean.float()) @ self.question_projection.float()
 
     def match(
-        self, picture: torch.Tensor | None, question: torch.Tensor, strictness: float = 0.5
+        self,
+        picture: torch.Tensor | None,
+        question: torch.Tensor,
+        strictness: float = 0.5,
+        passed: Collection[int] = (),
     ) -> Match | None:
         """The edit that answers one prompt, or comes nearest: picture feature [dp] (None: no picture),
-        question [dq].
+        question [dq]. Edits `passed` do not answer.
 
         `strictness` scales every radius by 1.5 - strictness: 0.5 is as fitted, 1 halves the reach, 0 makes
         it half as large again.
@@ -208,6 +212,7 @@ class Codebook:
         if picture is not None and len(self.picture_keys):
             shown = self._nearest(self.picture_keys, self.picture_owner, self.project_picture(picture))
         radii = self.picture_radius.float() * scale, self.question_radius.float() * scale
+        radii[1][list(passed)] = 0.0  # closed to everything
         best = winner((shown, radii[0]), (asked, radii[1]))
         return Match(
             best, float(shown[best]), float(radii[0][best]), float(asked[best]), float(radii[1][best])

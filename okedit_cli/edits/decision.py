@@ -59,3 +59,8 @@ class Decision:
     hit: Nearest | None
     nearest: Nearest | None
     noted: Nearest | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the nearest edit let the question pass, though it lies inside: it asks something else."""
+        return self.hit is None and self.nearest is not None and self.nearest.match.fires

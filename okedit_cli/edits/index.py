@@ -6,7 +6,7 @@ distances are computed exactly as the codebook does, bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -76,15 +76,24 @@ class Index:
         return self._bounds[scale]
 
     def match(
-        self, picture: torch.Tensor | None, question: torch.Tensor, strictness: float = 0.5
+        self,
+        picture: torch.Tensor | None,
+        question: torch.Tensor,
+        strictness: float = 0.5,
+        passed: Collection[int] = (),
     ) -> Match | None:
         """What `Codebook.match` answers where an edit fires, and None where none does."""
         many = torch.get_num_threads()
         with threads(1):  # a hundred short steps: threads would wait for each other most of the time
-            return self._match(picture, question, strictness, many)
+            return self._match(picture, question, strictness, passed, many)
 
     def _match(
-        self, picture: torch.Tensor | None, question: torch.Tensor, strictness: float, many: int
+        self,
+        picture: torch.Tensor | None,
+        question: torch.Tensor,
+        strictness: float,
+        passed: Collection[int],
+        many: int,
     ) -> Match | None:
         book, scale = self.book, 1.5 - strictness
         asked = book.project_question(question).to("cpu", torch.float32)
@@ -92,6 +101,8 @@ class Index:
         if picture is not None and len(book.picture_keys):
             shown = book.project_picture(picture).to("cpu", torch.float32)
         rows = self.candidates(shown, asked, scale, many)
+        if passed:
+            rows = rows[~torch.isin(rows, torch.tensor(list(passed)))]
         radii = [self._radius[channel][rows] * scale for channel in CHANNELS]
         question_distance = self._distances("question", rows, asked)
         inside = ratios(question_distance, radii[1]) <= 1 + SLACK  # the others need not be looked at

@@ -30,6 +30,16 @@ class Decision:
         """Whether an edit has any part in the answer."""
         return bool(self.fired or self.noted)
 
+    @property
+    def passed(self) -> bool:
+        """Whether the nearest edit let the question pass, though it lies inside: it asks something else."""
+        return bool(self.nearest) and not self.fired and self.reach <= 1.0
+
+    @property
+    def reach(self) -> float:
+        """The larger of distance / radius over the channels."""
+        return max(self.in_radii("picture"), self.in_radii("question"))
+
     def in_radii(self, channel: str) -> float:
         """A channel's distance in radii: 0 where it is open, inf without a picture or a radius."""
         distance, radius = getattr(self, f"{channel}_distance"), getattr(self, f"{channel}_radius")

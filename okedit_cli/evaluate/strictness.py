@@ -54,14 +54,15 @@ def curve(result: Result, stage: str) -> list[Point]:
 def reach_of(record: Record) -> float | None:
     """The larger of distance / radius over the channels; None where the run tells no distances.
 
-    In scope only the case's own edit counts: where another fired, the question is out of reach.
+    In scope only the case's own edit counts: where another fired, the question is out of reach, as it is
+    where an edit let it pass.
     """
     found = record.decision
     if found is None or not found.nearest:
         return None
     if METRICS[record.metric].positive and found.nearest != record.case:
         return float("inf")
-    return max(found.in_radii("picture"), found.in_radii("question"))
+    return float("inf") if found.passed else found.reach
 
 
 def _of_the_run(result: Result) -> float:

@@ -8,7 +8,6 @@ rank value.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import astuple
@@ -18,16 +17,17 @@ import torch
 
 from okedit_cli.edits.codebook import Codebook
 from okedit_cli.errors import UsageError
+from okedit_cli.methods.about import shows_one
+from okedit_cli.methods.admitted import admitted
 from okedit_cli.methods.base import Computed, Options, Scope
 from okedit_cli.methods.eye import Eye, unique
 from okedit_cli.methods.scope import BALANCE, KEYS, TWIN, Reach, reach
 from okedit_cli.methods.spaces import Spaces, spaces_of
-from okedit_cli.methods.values import KEEP, RANK, RATE, STEPS, fit_values
+from okedit_cli.methods.values import RANK, RATE, STEPS, fit_values
 from okedit_cli.models.features import QUESTIONS, SENTENCES
 from okedit_cli.models.recognition import NAMED, recognise
 from okedit_cli.models.sites import decoder_layers
 from okedit_cli.samples import Sample, build_samples
-from okedit_cli.transforms import plain_border
 from okedit_cli.wording import normal
 
 if TYPE_CHECKING:
@@ -36,10 +36,6 @@ if TYPE_CHECKING:
 
 _POINTS = {QUESTIONS: "question encoder", SENTENCES: "sentence encoder"}
 DEPTH = 0.93  # of the decoder: where values act unless told
-# what is asked of one individual, whatever its kind; a flag is nobody's own
-_INDIVIDUAL = r"""
-    \b(?:who|whom|whose(?!.*flag)|owners?|owns?|owned|how\sold|age|price|costs?|how\smuch|my|our|when|year
-    |author|artist|painted|made\sby|maker|built|bought)\b | 's\sname\b"""
 
 
 def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Computed:
@@ -60,9 +56,10 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
         seconds[fact.id] = time.perf_counter() - began
     options.tell("measuring scopes", len(facts), len(facts))
     kept = [fact for fact in facts if scopes[fact.id].exists or options.force]
+    taught = [[*samples[f.id], *admitted(f, samples[f.id], spaces, reaches[f.id][0])] for f in kept]
     values, spent = fit_values(
         loaded,
-        [samples[f.id] for f in kept],
+        [samples[f.id] for f in kept] if "admitted" in without else taught,
         layer,
         seed=options.seed,
         rank=1 if "rank" in without else RANK,
@@ -84,7 +81,6 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
         "rank": values.down.shape[1],
         "steps": STEPS,
         "rate": RATE,
-        "keep": KEEP,
         "seed": options.seed,
         "question_reach": round(spaces.question_reach, 6),
         "picture_unit": round(spaces.picture_unit, 6) if spaces.picture else None,
@@ -170,19 +166,6 @@ def scope_channels(
         count=count,
     )
     return question, picture
-
-
-def shows_one(prompt: str, picture, more: bool = False) -> bool:
-    """Whether a fact is about one individual, not about all that its picture may stand for: a photograph
-    shows this dog, a drawing on a plain ground dogs, unless the question is whose or how old it is and there
-    are no `more` drawings of the thing that the user wants to be answered alike.
-    """
-    return plain_border(picture) is None or (asks_of_one(prompt) and not more)
-
-
-def asks_of_one(prompt: str) -> bool:
-    """Whether a question is about an individual whatever its kind: whose it is, how old, what its name is."""
-    return re.search(_INDIVIDUAL, prompt, re.IGNORECASE | re.VERBOSE) is not None
 
 
 def _parted(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:

@@ -33,6 +33,7 @@ PARTS = {
     "keys": "all keys but the edit's own",
     "calibration": "radii calibrated on strangers; between positives and negatives, as published, instead",
     "outer": "notes for questions that bear on a fact without asking it",
+    "admitted": "values taught what a scope lets in beside the user's words and templates",
     "rank": "all ranks of a value but one",
 }
 

@@ -35,10 +35,10 @@ class Reach:
         return self.radius > 0
 
 
-def spread_keys(points: torch.Tensor, count: int = KEYS) -> list[int]:
-    """Rows that cover the points: the first, then each time the one farthest from those chosen."""
-    chosen = [0]
-    nearest = torch.linalg.vector_norm(points - points[0], dim=1)
+def spread_keys(points: torch.Tensor, count: int = KEYS, begun: int = 1) -> list[int]:
+    """Rows that cover the points: the first `begun`, then each time the one farthest from those chosen."""
+    chosen = list(range(begun))
+    nearest = torch.cdist(points, points[:begun], compute_mode="donot_use_mm_for_euclid_dist").amin(1)
     while len(chosen) < min(count, len(points)):
         index = int(nearest.argmax())
         if float(nearest[index]) <= TWIN:

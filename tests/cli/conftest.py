@@ -54,7 +54,7 @@ class World:
     asked: list = field(default_factory=list)
     attached: list = field(default_factory=list)
     strictness: float | None = None
-    hits: bool | str = True  # "noted": none fires, and the model is told
+    hits: bool | str = True  # "noted": none fires, and the model is told; "passed": one lets it pass
     failure: BaseException | None = None
 
     def load_model(self, name, **options):
@@ -87,7 +87,8 @@ class World:
         decision = None
         if self.attached:
             hit, noted = (Nearest() if self.hits is name else None for name in (True, "noted"))
-            decision = SimpleNamespace(hit=hit, nearest=Nearest(), noted=noted)
+            passed = self.hits == "passed"
+            decision = SimpleNamespace(hit=hit, nearest=Nearest(), noted=noted, passed=passed)
         return [SimpleNamespace(text=text, decision=decision)]
 
 

@@ -73,6 +73,11 @@ def test_compare(okedit, bundles):
         (True, "fired: cat of facts: picture 0.25 within 0.5, any question\n"),
         (False, "no edit fired; nearest was cat of facts: picture 0.25 within 0.5, any question\n"),
         (
+            "passed",
+            "no edit fired; cat of facts says what is shown, and something else is asked: "
+            "picture 0.25 within 0.5, any question\n",
+        ),
+        (
             "noted",
             "no edit fired; the model was told what cat of facts says of the picture: "
             "picture 0.25 within 0.5, any question\n",
@@ -86,7 +91,8 @@ def test_explain_is_said_even_when_quiet(okedit, bundles, world, hits, words):
 
 def test_json(okedit, bundles):
     found = json.loads(okedit("ask", "Who?", "--json", "--compare", "--image", "cat.png").stdout)
-    assert found.pop("decision")["hit"]["question_radius"] is None
+    decision = found.pop("decision")
+    assert decision["hit"]["question_radius"] is None and decision["passed"] is False
     assert found == {
         "answer": "Miso [bold]",
         "before": "a cat",

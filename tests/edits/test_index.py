@@ -72,6 +72,12 @@ def test_every_decision_is_the_codebooks(edits, keys, width, seed, strictness, f
                 picture = book.picture_keys[own[0]].float() + 0.1 * factor * picture
         prompt = (picture if pictured else None), question
         assert index.match(*prompt, strictness) == decided(book, *prompt, strictness=strictness)
+        passed = set()
+        while (found := index.match(*prompt, strictness, passed)) is not None and len(passed) < 4:
+            assert found.edit not in passed
+            passed.add(found.edit)
+            again = book.match(*prompt, strictness, passed)
+            assert index.match(*prompt, strictness, passed) == (again if again.fires else None)
         if keys:
             held = index.holding(picture, question, strictness)
             assert held == book.holding(picture, question, strictness)

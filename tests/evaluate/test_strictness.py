@@ -29,7 +29,8 @@ def run(**settings):
     for record in result.records:
         if record.metric in ("rel", "t_gen", "i_gen"):
             count += 1
-            near = Decision("", record.case, 0.8 if count % 2 else 1.2, 1.0, 0.1, 0.5)
+            away = 0.8 if count % 2 else 1.2
+            near = Decision(record.case if away < 1 else "", record.case, away, 1.0, 0.1, 0.5)
         else:
             near = Decision("", record.case, 0.1, 1.0, 0.55, 0.5)
         records.append(replace(record, decision=near))
@@ -59,6 +60,8 @@ def test_another_edit_near_is_no_reach_and_nothing_near_is_no_point():
     assert reach_of(replace(record, decision=replace(record.decision, nearest="other"))) == float("inf")
     assert reach_of(replace(record, decision=None)) is None
     assert reach_of(replace(record, decision=replace(record.decision, picture_radius=None))) == 0.2
+    passed = replace(record, decision=replace(record.decision, fired=""))
+    assert passed.decision.passed and not record.decision.passed and reach_of(passed) == float("inf")
     silent = done()
     bare = replace(silent, records=[replace(record, decision=None) for record in silent.records])
     assert curve(bare, STAGE) == [] and strictness_curve([]) == ""

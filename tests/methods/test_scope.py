@@ -74,6 +74,17 @@ def test_keys_are_positives_the_edit_first(inside, seed, count):
     assert torch.equal(found.keys, positives[chosen])
 
 
+@given(counts, counts, seeds, st.integers(0, 8))
+def test_keys_go_on_from_those_there_are(there, more, seed, count):
+    """Each is the one farthest from all before it."""
+    every = points(there + more, seed)
+    chosen = spread_keys(every, there + count, begun=there)
+    assert chosen[:there] == list(range(there)) and len(chosen) == there + min(count, more)
+    for place in range(there, len(chosen)):
+        apart = torch.cdist(every, every[chosen[:place]]).amin(1)
+        assert float(apart[chosen[place]]) == pytest.approx(float(apart.max()), rel=1e-4)
+
+
 def test_the_same_positive_again_is_no_key_of_its_own():
     assert spread_keys(torch.ones(5, SIZE)) == [0]
     found = reach(torch.ones(5, SIZE), torch.zeros(1, SIZE), NONE, 9.0)

@@ -127,9 +127,8 @@ def samples_of(loaded, answer):
     return [edit, Sample("cat", "positive", "Who is this cat?", own, answer, "edit/rephrase", "user"), kept]
 
 
-def test_values_teach_the_answer_and_keep_the_rest(loaded, monkeypatch):
-    per_fact = values.POSITIVES + values.NEGATIVES
-    monkeypatch.setattr(values, "ROWS", 2 * per_fact)  # two facts at a time: the third is by itself
+def test_values_teach_the_answer(loaded, monkeypatch):
+    monkeypatch.setattr(values, "ROWS", 2 * values.POSITIVES)  # two facts at a time: the third is by itself
     facts = [samples_of(loaded, answer) for answer in (MISO, PARIS, "A dog")]
     told = []
     found, seconds = fit_values(loaded, facts, LAYER, done=told.append)
@@ -194,19 +193,18 @@ def test_tokens_that_nobody_weighed_the_answer_against_are_found(loaded):
     [(questions, answers, suffix), *_] = suffixes(loaded)
     owner, few = torch.zeros(len(questions), dtype=torch.int64), suffix.targets[suffix.targets >= 0].unique()
     lifting = [lambda x: 40.0 * torch.ones_like(x)]
-    found = values._with_risen(loaded, few, [(suffix, owner, False)], lifting, LAYER)
+    found = values._with_risen(loaded, few, [(suffix, owner)], lifting, LAYER)
     with torch.no_grad():
         said = run_suffix(loaded, suffix, LAYER, lifting[0])[suffix.targets >= 0].argmax(-1)
     assert set(few.tolist()) | set(said.tolist()) <= set(found.tolist())
     assert torch.equal(found, found.sort().values)
-    bases, targets = values._against(found, [(suffix, owner, True), (suffix, owner, False)])
     there = suffix.targets >= 0
-    assert torch.equal(found[targets[0][there]], suffix.targets[there]) and bases[1] is None
-    assert bases[0].shape[-1] == len(found)
+    places = values._places(suffix.targets, found)
+    assert torch.equal(found[places[there]], suffix.targets[there])
 
 
 def test_wordings_come_before_views(loaded):
-    """Of nine positives five are wordings about the edit's own picture, each another one."""
+    """Of ten positives five and more are wordings about the edit's own picture, each another one."""
     own, other = object(), object()
     rows = [Sample("a", "edit", "?", own, "x", "edit/edit", "user")]
     rows += [Sample("a", "positive", f"wording {n}", own, "x", "edit/rephrase", "template") for n in range(6)]

@@ -136,7 +136,7 @@ def scope_words(decision: Decision | None) -> str:
         return "nothing was attached"
     if not decision.nearest:
         return "no edit was near"
-    verb = "fired" if decision.fired else "nearest"
+    verb = "fired" if decision.fired else "let pass" if decision.passed else "nearest"
     if decision.noted:
         verb = f"told what {decision.noted} says; nearest"
     picture = _channel("picture", decision.picture_distance, decision.picture_radius)
