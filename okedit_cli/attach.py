@@ -29,7 +29,7 @@ from okedit_cli.models.notes import note_states, with_note
 from okedit_cli.models.question import prompt_length, question_token_ids
 from okedit_cli.models.recognition import NAMED, seen_vector
 from okedit_cli.models.sites import decoder_layers, image_token_id, mlp_of
-from okedit_cli.outer import noted, passes
+from okedit_cli.outer import let_pass, noted
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
@@ -201,15 +201,18 @@ class Attachment:
         asked = [self._questions.feature(b.manifest.site, question, picture) for b in self.bundles]
         passed: list[set[int]] = [set() for _ in self.bundles]
         nearest = best = self._nearest(picture, asked, passed)
+        reasons = []
         for _ in range(PASSED):
             if best is None or not best.match.fires:
                 break
-            if not passes(self.loaded, question, self.bundles[best.number].manifest.facts[best.row]):
+            reason = let_pass(self.loaded, self.bundles[best.number], best.row, question, picture)
+            if not reason:
                 return Decision(best, best)
+            reasons.append(reason)
             passed[best.number].add(best.row)
             best = self._nearest(picture, asked, passed)
         told = noted(self.loaded, self.bundles, self._strictness, question, asked, picture)
-        return Decision(None, nearest, told)
+        return Decision(None, nearest, told, reasons[0] if reasons else "")
 
     def _nearest(
         self, picture: torch.Tensor | None, asked: Sequence[torch.Tensor], passed: Sequence[set[int]]

@@ -23,6 +23,7 @@ from okedit_cli.methods.about import says_what
 from okedit_cli.models.features import question_feature
 from okedit_cli.models.question import question_ids
 from okedit_cli.models.topics import Topic, topic_of
+from okedit_cli.strangers import estranged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,10 +46,19 @@ def bears(loaded: LoadedModel, question: Sequence[int]) -> bool:
     return _topic(loaded, _words(loaded, question)).other < 1 - SURE
 
 
-def passes(loaded: LoadedModel, question: Sequence[int], fact: Mapping[str, Any]) -> bool:
-    """Whether a question (ids) inside the scope of a bundle's fact is let pass: the fact says what is shown,
-    and the question surely asks something else.
-    """
+def let_pass(
+    loaded: LoadedModel, bundle: Bundle, row: int, question: Sequence[int], picture: torch.Tensor | None
+) -> str:
+    """Why an edit does not answer a prompt that lies inside its radii; "" where it does."""
+    if _passes(loaded, question, bundle.manifest.facts[row]):
+        return "it says what is shown, and something else is asked"
+    if estranged(loaded, bundle, row, picture):
+        return "the picture looks more like another photograph"
+    return ""
+
+
+def _passes(loaded: LoadedModel, question: Sequence[int], fact: Mapping[str, Any]) -> bool:
+    """Whether a fact says what is shown, and a question (ids) surely asks something else."""
     if not fact.get("note") or not _asks_else(loaded, _words(loaded, question)):
         return False
     # who has asked so in words of their own knows best
@@ -91,6 +101,8 @@ def noted(
         for match in book.holding(picture, asked[number], strictness[number]):
             fact = bundle.manifest.facts[match.edit]
             if match.picture_distance > NEAR * match.picture_radius:
+                continue
+            if estranged(loaded, bundle, match.edit, picture):
                 continue
             if fact.get("note") and not _kept(loaded, bundle, fact, asked[number], match.question_radius):
                 found.append(Nearest.of(bundle, number, match))

@@ -25,6 +25,7 @@ ORDER = [
     {"edits"},
     {"methods"},
     {"bundle"},
+    {"strangers"},
     {"outer"},
     {"attach"},
     {"generate"},

@@ -23,15 +23,15 @@ def decision_words(decision: Any) -> str:
         return "no edit fired, and none was near"
     if decision.passed:
         return (
-            f"no edit fired; {_place(decision.nearest)} says what is shown, and something else is asked: "
+            f"no edit fired; {_place(decision.nearest)} let it pass ({decision.passed}): "
             f"{_distances(decision.nearest)}"
         )
     return f"no edit fired; nearest was {_place(decision.nearest)}: {_distances(decision.nearest)}"
 
 
 def decision_json(decision: Any) -> dict[str, Any] | None:
-    """hit, noted and nearest with their distances and radii, null for an open channel's radius; and whether
-    the nearest let the question pass.
+    """hit, noted and nearest with their distances and radii, null for an open channel's radius; and why the
+    nearest let the prompt pass, if it did.
     """
     if decision is None:
         return None

@@ -53,14 +53,10 @@ class Decision:
     """What was decided for one prompt: the edit that fired, and the nearest in any case.
 
     `noted`: no edit fires, but the question bears on what this one says of the picture, so that the model
-    is given its note (outer.py).
+    is given its note (outer.py). `passed`: why the nearest does not answer, though the prompt lies inside.
     """
 
     hit: Nearest | None
     nearest: Nearest | None
     noted: Nearest | None = None
-
-    @property
-    def passed(self) -> bool:
-        """Whether the nearest edit let the question pass, though it lies inside: it asks something else."""
-        return self.hit is None and self.nearest is not None and self.nearest.match.fires
+    passed: str = ""

@@ -32,7 +32,7 @@ class Decision:
 
     @property
     def passed(self) -> bool:
-        """Whether the nearest edit let the question pass, though it lies inside: it asks something else."""
+        """Whether the nearest edit let the prompt pass, though it lies inside (attach.py)."""
         return bool(self.nearest) and not self.fired and self.reach <= 1.0
 
     @property

@@ -87,7 +87,7 @@ class World:
         decision = None
         if self.attached:
             hit, noted = (Nearest() if self.hits is name else None for name in (True, "noted"))
-            passed = self.hits == "passed"
+            passed = "something else is asked" if self.hits == "passed" else ""
             decision = SimpleNamespace(hit=hit, nearest=Nearest(), noted=noted, passed=passed)
         return [SimpleNamespace(text=text, decision=decision)]
 

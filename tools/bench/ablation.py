@@ -27,7 +27,7 @@ from okedit_cli.methods.values import Values
 from okedit_cli.models.sites import hidden_size
 from okedit_cli.pictures import load_picture
 
-SCOPE = [part for part in PARTS if part != "rank"]  # which is a part of values
+SCOPE = [part for part in PARTS if part not in ("rank", "admitted")]  # which are parts of values
 COLUMNS = ("rel", "t_gen", "i_gen view", "i_gen artist", "t_loc", "i_loc", "specificity", "near")
 
 

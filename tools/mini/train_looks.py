@@ -192,7 +192,18 @@ def main() -> None:
         tell(fold, told(found))
     mean, projection = learned(looks, features, list(range(len(looks.things))), chosen.steps)
     whole = weights @ principal @ projection
-    _save(chosen.out, {**bases, "projection": whole, "offset": mean @ projection}, told(found))
+    keys = strangers(looks, flat @ whole - mean @ projection)
+    tensors = {**bases, "projection": whole, "offset": mean @ projection, "strangers": keys}
+    _save(chosen.out, tensors, told(found))
+
+
+def strangers(looks: Looks, keys: torch.Tensor) -> torch.Tensor:
+    """Looks of the photographs as they were taken, of every thing the first: what no edit is about."""
+    first = {}
+    for row, (thing, role) in enumerate(zip(looks.things, looks.roles, strict=True)):
+        if role == "photograph":
+            first.setdefault(thing, row)
+    return keys[list(first.values())]
 
 
 def _save(out: Path, tensors: dict[str, torch.Tensor], judged: dict[str, str]) -> None:

@@ -2,7 +2,7 @@
 
 A linear map of the tokens of a picture, where they enter the decoder, trained by tools/mini/train_looks.py on
 the fit split of okedit-pictures, the bank, photographs and drawn flags; its figures on things left out of
-training stand in the file.
+training stand in the file, and with them the looks of a thousand of the photographs (strangers.py).
 """
 
 from __future__ import annotations
@@ -44,6 +44,11 @@ def learned_look(loaded: LoadedModel, seen: Tensor) -> Tensor:
         if len(picture) == tokens.IMAGE_TOKENS:
             looks.append(flattened(picture[None], part)[0] @ part["projection"] - part["offset"])
     return torch.stack(looks).mean(0) if looks else torch.zeros(LOOK_WIDTH)
+
+
+def stranger_looks() -> Tensor:
+    """Looks [n, LOOK_WIDTH] of photographs that no edit is about, in the learned space."""
+    return _read()[0]["strangers"]
 
 
 def flattened(rows: Tensor, bases: Mapping[str, Tensor]) -> Tensor:
