@@ -48,16 +48,17 @@ def read_looks(fit: Path, packages: Path | None, tell) -> Looks:
         out.things.append(thing)
         out.roles.append(role)
         if len(waiting) == BATCH:
-            tokens.append(_tokens(loaded, waiting))
+            tokens.append(tokens_of(loaded, waiting))
             waiting = []
             tell(len(out.things))
-    tokens += [_tokens(loaded, waiting)] if waiting else []
+    tokens += [tokens_of(loaded, waiting)] if waiting else []
     out.tokens = torch.cat(tokens)
     return out
 
 
 @torch.no_grad()
-def _tokens(loaded, pictures: list[Image.Image]) -> torch.Tensor:
+def tokens_of(loaded, pictures: list[Image.Image]) -> torch.Tensor:
+    """What enters the decoder for each picture [n, 18, d], fp16."""
     pixels = loaded.processor.image_processor(images=pictures, return_tensors="pt")["pixel_values"]
     rows = loaded.model.model.vision_tower(pixels).last_hidden_state
     return loaded.model.model.multi_modal_projector(rows).half()
