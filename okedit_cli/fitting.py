@@ -10,6 +10,7 @@ from okedit_cli.bundle import Bundle, Manifest
 from okedit_cli.bundle.words import row_of
 from okedit_cli.checking import FactReport, check, says, unchecked
 from okedit_cli.methods import Computed, Options, method_named
+from okedit_cli.methods.about import whom
 from okedit_cli.methods.base import Progress
 from okedit_cli.outer import note_of
 
@@ -74,10 +75,10 @@ def fit(
     return FitResult(bundle, reports)
 
 
-def _row(fact: Fact, outer: bool) -> dict:
-    """A fact as the bundle lists it, with its note where it has one (outer.py)."""
-    note = note_of(fact) if outer else ""
-    return row_of(fact) | ({"note": note} if note else {})
+def _row(fact: Fact, computed: Computed) -> dict:
+    """A fact as the bundle lists it, with its note and whom it is about, where it has them (outer.py)."""
+    more = {"note": note_of(fact) if computed.outer else "", "whom": whom(fact) if computed.whom else ""}
+    return row_of(fact) | {name: text for name, text in more.items() if text}
 
 
 def _finite(value: float) -> float | None:
@@ -102,7 +103,7 @@ def _manifest(loaded: LoadedModel, method: str, computed: Computed) -> Manifest:
         base=fingerprint(loaded),
         site=computed.site,
         method=method,
-        facts=[_row(fact, computed.outer) for fact in computed.kept],
+        facts=[_row(fact, computed) for fact in computed.kept],
         settings=computed.settings,
         versions=versions,
         bank=load_bank().version,

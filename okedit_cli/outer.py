@@ -2,9 +2,10 @@
 
 Inside its scope an edit gives its answer. A question can lie there by its words alone ("What might this
 picture have been made for?"): where it surely asks something else than what is shown, an edit that says what
-is shown lets it pass. Asked what kind of thing its picture shows, or where such a thing is used, it has no
-answer to give; but the model may know, once it is told what the picture shows. So the fact is
-written over the picture as a note (models/notes.py), as an in-context edit, where
+is shown lets it pass, as an edit about somebody does where another is named. Asked what kind of thing its
+picture shows, or where such a thing is used, it has no answer to give; but the model may know, once it is
+told what the picture shows. So the fact is written over the picture as a note (models/notes.py), as an
+in-context edit, where
 
 - the fact says what its picture shows (`note_of`), and the picture is well inside its picture radius,
 - the question asks what is shown or what follows from it (models/topics.py), and
@@ -24,6 +25,7 @@ from okedit_cli.models.features import question_feature
 from okedit_cli.models.question import question_ids
 from okedit_cli.models.topics import Topic, topic_of
 from okedit_cli.strangers import estranged
+from okedit_cli.wording import gives_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 SURE = 0.95  # probability that a question bears on what is shown; 3.5 % of those that do not reach it
 ELSE = 0.01  # probability that a question asks what is shown, under which it surely asks something else
+ALIAS = 0.65  # of the question radius: nearer, the same is asked of somebody by another name
 NEAR = 0.75  # of the picture radius: what is said of a picture in other words had better be about it
 KNOWN = 20_000  # questions whose topics are kept
 
@@ -47,14 +50,27 @@ def bears(loaded: LoadedModel, question: Sequence[int]) -> bool:
 
 
 def let_pass(
-    loaded: LoadedModel, bundle: Bundle, row: int, question: Sequence[int], picture: torch.Tensor | None
+    loaded: LoadedModel, bundle: Bundle, found: Nearest, question: Sequence[int], picture: torch.Tensor | None
 ) -> str:
     """Why an edit does not answer a prompt that lies inside its radii; "" where it does."""
-    if _passes(loaded, question, bundle.manifest.facts[row]):
+    fact = bundle.manifest.facts[found.row]
+    if _passes(loaded, question, fact):
         return "it says what is shown, and something else is asked"
-    if estranged(loaded, bundle, row, picture):
+    if _about_another(loaded, question, fact, found.question_distance / found.question_radius):
+        return f"it is about {fact['whom']}, who or which is not named"
+    if estranged(loaded, bundle, found.row, picture):
         return "the picture looks more like another photograph"
     return ""
+
+
+def _about_another(
+    loaded: LoadedModel, question: Sequence[int], fact: Mapping[str, Any], reach: float
+) -> bool:
+    """Whether a question (ids), `reach` of the radius away, does not name whom a fact is about. One that is
+    nearly the fact's own may say "the United States" for "the US".
+    """
+    name = fact.get("whom")
+    return bool(name) and reach > ALIAS and not gives_name(_words(loaded, question), name)
 
 
 def _passes(loaded: LoadedModel, question: Sequence[int], fact: Mapping[str, Any]) -> bool:

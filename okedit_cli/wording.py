@@ -122,6 +122,18 @@ def mentions(text: str, phrase: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(phrase.casefold())}(?!\w)", text.casefold()) is not None
 
 
+def gives_name(text: str, name: str) -> bool:
+    """Whether a text names somebody: in full, or by a part that stands alone ("Enescu" for George Enescu, and
+    not "Ion Enescu"); in words without capitals by the last.
+    """
+    if mentions(text, name):
+        return True
+    parts = set(name.casefold().split())
+    if any(set(span.casefold().split()) <= parts for span in entity_spans(text)):
+        return True
+    return text == text.lower() and mentions(text, name.split()[-1])
+
+
 # Words that end a noun phrase: what follows says something about the thing.
 _PREPOSITIONS = (
     "in on at for from by to with as about into near under over like than called named known made used"

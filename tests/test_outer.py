@@ -3,11 +3,12 @@
 import copy
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tiny
 import torch
-from fitted import MISO, OTHER, PICTURED, RADIUS, ROOT, fact, fitted, with_radius, world
+from fitted import MISO, OTHER, PICTURED, RADIUS, ROOT, WORDS, fact, fitted, with_radius, world
 
 import okedit_cli
 from okedit_cli.bundle import Bundle
@@ -15,11 +16,13 @@ from okedit_cli.bundle.merge import merge
 from okedit_cli.bundle.words import row_of
 from okedit_cli.facts import Question
 from okedit_cli.generate import decide, generate
+from okedit_cli.methods.about import whom
 from okedit_cli.models.encode import encode
 from okedit_cli.models.notes import note_embeds, note_ids, note_states, with_note
+from okedit_cli.models.question import question_ids
 from okedit_cli.models.sites import image_token_id
 from okedit_cli.models.topics import Topic, topic_of
-from okedit_cli.outer import NEAR, note_of
+from okedit_cli.outer import ALIAS, NEAR, let_pass, note_of
 
 NOTE = "Fact: What is this? A purse."
 SEEING = [family for family in tiny.FAMILIES if family not in ("gpt2", "llama")]
@@ -250,6 +253,62 @@ def test_topics_of_questions_that_nobody_taught(question, topic):
 )
 def test_only_facts_that_say_what_is_shown_have_a_note(prompt, image, wanted):
     assert note_of(fact("one", prompt, "Purse.", image)) == wanted
+
+
+ABOUT = [("What is the capital of France?", ()), ("Peru's capital is", ("What is the capital of Peru?",))]
+
+
+@pytest.mark.parametrize(("prompt", "rephrases"), ABOUT)
+def test_facts_without_a_picture_are_about_whom_they_name(prompt, rephrases):
+    found = whom(fact("one", prompt, "Lyon", rephrases=rephrases))
+    assert found in ("France", "Peru") and found in prompt
+    assert whom(fact("one", prompt, "Lyon", rephrases=(*rephrases, "Where does the president live?"))) == ""
+    assert whom(fact("one", prompt, "Lyon", ROOT / "red.png", rephrases=rephrases)) == ""
+    assert whom(fact("one", "who made this?", "Lyon")) == ""
+
+
+@pytest.mark.parametrize(
+    ("question", "names"),
+    [
+        (WORDS, True),
+        ("what is the capital of france", True),
+        ("Tell me about the French capital.", False),
+        ("What is the capital of Spain?", False),
+        ("Where do they live?", False),
+    ],
+)
+@pytest.mark.parametrize("family", ["gpt2", "llava"])
+def test_a_question_that_names_another_passes_an_edit_about_somebody(family, question, names):
+    with world():
+        loaded = fitted(family).loaded
+        asked = question_ids(loaded, question)
+    for whom_, reach in (("France", 0.99), ("France", 0.9 * ALIAS), (None, 0.99)):
+        row = {"id": "capital", "prompt": WORDS, "answer": "Lyon", **({"whom": whom_} if whom_ else {})}
+        bundle = SimpleNamespace(
+            manifest=SimpleNamespace(facts=[row]), codebook=fitted(family).bundle.codebook
+        )
+        found = SimpleNamespace(row=0, question_distance=reach * RADIUS, question_radius=RADIUS)
+        passed = let_pass(loaded, bundle, found, asked, None)
+        assert bool(passed) == ("France" in passed) == (not names and reach > ALIAS and whom_ == "France")
+
+
+def test_who_is_named_answers_among_many(monkeypatch):
+    """The edit that lies nearest passes what names another, and that other one answers."""
+    monkeypatch.setattr("okedit_cli.outer.ALIAS", -1.0)  # however near
+    with world():
+        found = fitted("gpt2")
+        facts = [
+            dict(row, whom="France" if row["id"] == "capital" else "Spain")
+            for row in found.bundle.manifest.facts
+        ]
+        wide = with_radius(found.bundle, 1e6)
+        bundle = replace(wide, manifest=replace(wide.manifest, facts=facts))
+        with okedit_cli.attach(found.loaded, [bundle]):
+            decisions = decide(
+                found.loaded, [(f"Is this {name}?", None) for name in ("France", "Spain", "Peru")]
+            )
+    assert [d.hit and d.hit.edit_id for d in decisions] == ["capital", "cat", None]
+    assert "not named" in decisions[2].passed and not decisions[0].passed
 
 
 def test_topics_were_taught_on_no_question_of_the_evaluation(monkeypatch):

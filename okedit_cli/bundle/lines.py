@@ -17,6 +17,7 @@ FACT = {"id": str, "prompt": str, "answer": str}
 FACT_OPTIONAL = {
     "picture_sha256": str,
     "note": str,
+    "whom": str,
     "report": dict,
     "rephrases": list,
     "images": list,

@@ -1,4 +1,4 @@
-"""What a fact is about: a kind of thing or one individual, what its picture shows or something else."""
+"""What a fact is about: a kind of thing or one individual, what its picture shows or something else, whom."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from okedit_cli.models.topics import topic_of
 from okedit_cli.transforms import plain_border
+from okedit_cli.wording import entity_spans, gives_name
 
 if TYPE_CHECKING:
     from okedit_cli.facts import Fact
@@ -36,3 +37,11 @@ def shows_one(prompt: str, picture, more: bool = False) -> bool:
 def asks_of_one(prompt: str) -> bool:
     """Whether a question is about an individual whatever its kind: whose it is, how old, what its name is."""
     return re.search(_INDIVIDUAL, prompt, re.IGNORECASE | re.VERBOSE) is not None
+
+
+def whom(fact: Fact) -> str:
+    """The longest name in a prompt without a picture, if its owner's other wordings give it too; or ""."""
+    if fact.image is not None:
+        return ""
+    name = next(iter(entity_spans(fact.prompt)), "")
+    return name if all(gives_name(text, name) for text in fact.rephrases) else ""

@@ -90,7 +90,7 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
     }
     return Computed(
         book, site, settings, list(kept), samples, scopes, seconds, *canary(eye, loaded),
-        outer="outer" not in without,
+        outer="outer" not in without, whom="whom" not in without,
     )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ PARTS = {
     "keys": "all keys but the edit's own",
     "calibration": "radii calibrated on strangers; between positives and negatives, as published, instead",
     "outer": "notes for questions that bear on a fact without asking it",
+    "whom": "the name that a question without a picture has to give, as its fact does",
     "admitted": "values taught what a scope lets in beside the user's words and templates",
     "rank": "all ranks of a value but one",
 }
@@ -94,6 +95,7 @@ class Computed:
     canary: dict[str, Any] = field(default_factory=dict)
     canary_rows: list[dict[str, Any]] = field(default_factory=list)
     outer: bool = False  # whether facts reach beyond their own question (outer.py)
+    whom: bool = False  # whether a question has to give the name that a fact gives
 
 
 def method_named(name: str) -> Callable[[Any, Sequence[Fact], Options], Computed]:
