@@ -1,11 +1,11 @@
 """The outer scope: questions that no edit answers, about a picture of one, whose answers follow from it.
 
-Inside its scope an edit gives its answer. A question can lie there by its words alone ("What might this
-picture have been made for?"): where it surely asks something else than what is shown, an edit that says what
-is shown lets it pass, as an edit about somebody does where another is named. Asked what kind of thing its
-picture shows, or where such a thing is used, it has no answer to give; but the model may know, once it is
-told what the picture shows. So the fact is written over the picture as a note (models/notes.py), as an
-in-context edit, where
+Inside its scope an edit gives its answer. A question can lie there by its words alone ("Is this something to
+eat?" beside "What kind of food is this?"): where it surely asks something else than what is shown, an edit
+that says what is shown lets it pass, as an edit about somebody does where another is named. Asked what kind
+of thing its picture shows, or where such a thing is used, it has no answer to give; but the model may know,
+once it is told what the picture shows. So the fact is written over the picture as a note (models/notes.py),
+as an in-context edit, where
 
 - the fact says what its picture shows (`note_of`), and the picture is well inside its picture radius,
 - the question asks what is shown or what follows from it (models/topics.py), and
