@@ -2,8 +2,9 @@
 
 The scope is decided when the prompt is read (a forward pass with an empty cache), for every row from its
 own question and picture, and holds until the next prompt. From the prompt's last token on the values of the
-edit that fired act. A row whose question bears on an edit (outer.py) reads its note instead. Rows outside
-every scope are not touched: not one operation is done on them.
+edit that fired act; what an edit lets pass, though it lies inside, goes to the next (outer.py). A row whose
+question bears on an edit reads its note instead. Rows outside every scope are not touched: not one operation
+is done on them.
 """
 
 from __future__ import annotations
