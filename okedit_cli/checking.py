@@ -37,7 +37,7 @@ class FactReport:
     radius: float
     channel: str
     seconds: float
-    note: str
+    why: str
 
 
 @dataclass
@@ -123,13 +123,13 @@ def _concerns(name: str, sample: Sample, decision: Decision) -> bool:
 def _report(fact: Fact, computed: Computed, heard: _Heard | None) -> FactReport:
     scope = computed.scopes[fact.id]
     out = not any(fact is one for one in computed.kept)
-    took, good, same, note, seconds = False, (0, 0), (0, 0), scope.note, computed.seconds[fact.id]
+    took, good, same, why, seconds = False, (0, 0), (0, 0), scope.why, computed.seconds[fact.id]
     if heard is not None:
         took, seconds = all(heard.edits), seconds + heard.seconds
         good = sum(heard.positives), len(heard.positives)
         same = heard.negatives - heard.spoilt, heard.negatives
         if not took:
-            note = (note + "; " if note else "") + f"it still answers {heard.said!r}"
+            why = (why + "; " if why else "") + f"it still answers {heard.said!r}"
     return FactReport(
         fact.id,
         took,
@@ -141,7 +141,7 @@ def _report(fact: Fact, computed: Computed, heard: _Heard | None) -> FactReport:
         scope.radius,
         scope.channel,
         seconds,
-        note,
+        why,
     )
 
 

@@ -94,9 +94,9 @@ def test_a_fact_without_a_radius_is_kept_out_unless_forced(monkeypatch):
     kept_out = okedit_cli.fit(case.loaded, case.facts)
     assert len(kept_out.bundle) == 0
     assert all(report.kept_out and not report.took for report in kept_out.reports)
-    assert all("over-reach" in report.note for report in kept_out.reports)
+    assert all("over-reach" in report.why for report in kept_out.reports)
     forced = okedit_cli.fit(case.loaded, case.facts[1:], force=True)
-    assert len(forced.bundle) == 1 and forced.reports[0].took and "over-reach" in forced.reports[0].note
+    assert len(forced.bundle) == 1 and forced.reports[0].took and "over-reach" in forced.reports[0].why
 
 
 def test_a_text_model_refuses_a_fact_with_a_picture():

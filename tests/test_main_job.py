@@ -69,7 +69,7 @@ def held_out(facts) -> list:
 
 
 def test_every_fact_takes(result):
-    assert {r.id: r.note for r in result.reports if not r.took or r.kept_out} == {}
+    assert {r.id: r.why for r in result.reports if not r.took or r.kept_out} == {}
 
 
 def test_negatives_keep_their_answers(result):

@@ -155,8 +155,8 @@ def edit(
         if merged:
             tell_report(out, merged)
     for report in reports:
-        if report.note:
-            out.note(f"{report.id}: {report.note}")
+        if report.why:
+            out.note(f"{report.id}: {report.why}")
     if saved:
         out.say(f"bundle: {target}, {size_of(target)}, site {site_words(result.bundle.manifest.site)}")
         if origin is None:  # the pictures of a bundle's facts lie nowhere to be asked about

@@ -182,11 +182,11 @@ def judged(question: Reach, picture: Reach | None) -> Scope:
     """The channel that binds, and what is to be said when no radius exists."""
     channels = [("question", question)] + ([("picture", picture)] if picture else [])
     channel, found = max(channels, key=lambda c: c[1].d_pos / c[1].d_neg if c[1].d_neg > 0 else float("inf"))
-    note = ""
+    why = ""
     if not found.exists:
         sides = f"d_pos {found.d_pos:.3g} >= d_neg {found.d_neg:.3g}"
-        note = f"this fact will over-reach: in the {channel} channel {sides}"
-    return Scope(channel, found.d_pos, found.d_neg, found.radius, note)
+        why = f"this fact will over-reach: in the {channel} channel {sides}"
+    return Scope(channel, found.d_pos, found.d_neg, found.radius, why)
 
 
 def stack(

@@ -113,8 +113,8 @@ def key_and_scope(loaded: LoadedModel, samples: Sequence[Sample], layer: int) ->
 
     near = next((s for s in samples if s.role == "positive" and s.picture is edit.picture), edit)
     d_pos, d_neg = away(near.prompt, near.picture), away(*negative_of(edit))
-    note = "" if d_pos < d_neg else f"this fact may over-reach: d_pos {d_pos:.3g} >= d_neg {d_neg:.3g}"
-    return key, Scope("whole prompt", d_pos, d_neg, d_pos + BALANCE * (d_neg - d_pos), note)
+    why = "" if d_pos < d_neg else f"this fact may over-reach: d_pos {d_pos:.3g} >= d_neg {d_neg:.3g}"
+    return key, Scope("whole prompt", d_pos, d_neg, d_pos + BALANCE * (d_neg - d_pos), why)
 
 
 def negative_of(edit: Sample) -> tuple[str, object]:

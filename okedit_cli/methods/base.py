@@ -73,12 +73,12 @@ class Scope:
     d_pos: float
     d_neg: float
     radius: float
-    note: str = ""
+    why: str = ""  # why there is no such radius
 
     @property
     def exists(self) -> bool:
         """Whether a radius separates both sides."""
-        return not self.note
+        return not self.why
 
 
 @dataclass

@@ -31,7 +31,7 @@ class Report:
     radius: float = 0.5
     channel: str = "picture"
     seconds: float = 1.25
-    note: str = ""
+    why: str = ""
 
 
 @dataclass

@@ -96,7 +96,7 @@ class Fitter:
         reports = [
             FactReport(
                 id=fact.id, took=True, kept_out=False, positives=(1, 1), negatives=(2, 2), d_pos=0.1,
-                d_neg=0.9, radius=0.5, channel="picture", seconds=0.1, note="",
+                d_neg=0.9, radius=0.5, channel="picture", seconds=0.1, why="",
             )
             for fact in facts
         ]  # fmt: skip

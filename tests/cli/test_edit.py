@@ -58,7 +58,7 @@ def test_flag_then_environment_then_fact_file_then_built_in(okedit, world):
 
 def test_json_is_one_object_with_the_same(okedit, world):
     world.reports = {
-        "boss": {"took": False, "radius": float("inf"), "d_neg": float("nan"), "note": "too near"}
+        "boss": {"took": False, "radius": float("inf"), "d_neg": float("nan"), "why": "too near"}
     }
     result = okedit("edit", "facts.yaml", "--json", "--quiet")
     found = json.loads(result.stdout)

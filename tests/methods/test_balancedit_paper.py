@@ -84,7 +84,7 @@ def test_key_and_radius_are_the_formulas(case):
         found = case.result.reports[row]
         assert (found.d_pos, found.d_neg) == (pytest.approx(d_pos, rel=1e-3), pytest.approx(d_neg, rel=1e-3))
         assert found.radius == pytest.approx(radius, rel=1e-3) == float(book.question_radius[row])
-        assert ("over-reach" in found.note) == (d_pos >= d_neg) and not found.kept_out
+        assert ("over-reach" in found.why) == (d_pos >= d_neg) and not found.kept_out
 
 
 def test_what_fires_is_what_the_formula_says(case):
@@ -221,7 +221,7 @@ def test_a_radius_that_should_not_be_is_told_and_made(tmp_path):
     Image.new("RGB", (30, 30), "black").save(tmp_path / "black.png")
     result = fit(case.loaded, [fact("night", PICTURED, MISO, tmp_path / "black.png")], method=METHOD)
     assert len(result.bundle) == 1 and not result.reports[0].kept_out
-    assert result.reports[0].d_neg == pytest.approx(0, abs=1e-6) and "over-reach" in result.reports[0].note
+    assert result.reports[0].d_neg == pytest.approx(0, abs=1e-6) and "over-reach" in result.reports[0].why
 
 
 def test_a_picture_that_is_forgotten_is_told():

@@ -110,7 +110,7 @@ def test_a_negative_nearer_than_the_radius_reaches_leaves_none():
     found = reach(positives, torch.tensor([[0.5]]), torch.zeros(0, 1), 9.0)
     assert not found.exists and found.radius == 0
     scope = judged(found, None)
-    assert not scope.exists and "over-reach" in scope.note and scope.channel == "question"
+    assert not scope.exists and "over-reach" in scope.why and scope.channel == "question"
 
 
 def test_the_channel_that_binds_is_the_tighter_one():
