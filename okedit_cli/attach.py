@@ -26,7 +26,7 @@ from okedit_cli.errors import UsageError
 from okedit_cli.methods.whole_prompt import Questions
 from okedit_cli.models.features import hidden_of, look_vector
 from okedit_cli.models.fingerprint import fingerprint
-from okedit_cli.models.notes import note_states, with_note
+from okedit_cli.models.notes import hook_reader, note_start, note_states, with_note
 from okedit_cli.models.question import prompt_length, question_token_ids
 from okedit_cli.models.recognition import NAMED, seen_vector
 from okedit_cli.models.sites import decoder_layers, image_token_id, mlp_of
@@ -59,12 +59,14 @@ class Attachment:
         self._starts: list[int] | None = (
             None  # first changed column of each row; None outside the model's forward
         )
+        self._notes_from: list[int | None] = []  # first column of each row that is read as a note is
         self._questions = Questions(loaded)
         self._deep = False  # inside a forward pass of our own
         self._values: dict[tuple[int, int], tuple[torch.Tensor, ...]] = {}
         self._signature = inspect.signature(loaded.model.forward)
         layers = decoder_layers(loaded.model)
-        self._handles = [
+        self._handles = hook_reader(loaded, lambda: [] if self._deep else self._notes_from)
+        self._handles += [
             loaded.model.register_forward_pre_hook(self._begin, with_kwargs=True),
             loaded.model.register_forward_hook(self._end, always_call=True),
             layers[0].register_forward_pre_hook(self._read, with_kwargs=True),
@@ -130,6 +132,7 @@ class Attachment:
         cache = given.get("past_key_values")
         if cache is not None and cache.get_seq_length() > 0:
             self._starts = [0] * len(self.decisions)
+            self._notes_from = [0 if note else None for note in self.notes()]
             return
         self.decisions, self._starts, self._prompts = [], None, None
         ids, mask = given.get("input_ids"), given.get("attention_mask")
@@ -142,6 +145,7 @@ class Attachment:
         if self._deep:
             return
         self._starts = self._prompts = None
+        self._notes_from = []
 
     def _read(self, module: Any, args: tuple, kwargs: dict[str, Any]) -> tuple | None:
         """The decoder's input is there: decide every row, and write the notes."""
@@ -164,10 +168,13 @@ class Attachment:
         if not any(notes := self.notes()):
             return None
         placeholder, states = image_token_id(self.loaded.model), states.clone()
+        self._notes_from = [None] * len(notes)
         for row, note in enumerate(notes):
             if note:
                 places = ((ids[row] == placeholder) & mask[row].bool()).nonzero()[:, 0]
-                states[row] = with_note(states[row], places, note_states(self.loaded, note))
+                written = note_states(self.loaded, note)
+                states[row] = with_note(states[row], places, written)
+                self._notes_from[row] = note_start(places, written)
         return states
 
     @torch.no_grad()

@@ -13,7 +13,7 @@ from okedit_cli.dataset.things import Thing, stock
 
 FACTS = ("capital", "continent", "currency", "language")
 # finer kind -> what answers the question for the class; other finer kinds are not asked for
-_CLASSES = {
+CLASSES = {
     "mammal": ("mammal",),
     "bird": ("bird",),
     "reptile": ("reptile",),
@@ -54,7 +54,7 @@ def follows(edit: Edit, lands: Mapping[str, Land], split: str, rng: random.Rando
 
 def _class(thing: Thing) -> tuple[str, ...]:
     """The class of a thing by its finer kind; () where it has none that everybody would give."""
-    return _CLASSES.get(thing.fine[0], ())
+    return CLASSES.get(thing.fine[0], ())
 
 
 def _of_country(land: Land, split: str, rng: random.Random) -> list[dict[str, Any]]:

@@ -1,16 +1,20 @@
 """A note for the model to read: words written over the last tokens of a picture, at the decoder's input.
 
-The prompt keeps its length and its positions, and everything before the picture stays as it was, so that a
-note can be given to any row of a batch, by hooks alone.
+The prompt keeps its length and its positions, and everything before the note stays as it was, so that a note
+can be given to any row of a batch, by hooks alone. A model that is too small to make much of a note may have
+learned changes to read it with (models/mini/reader.py), which act on the note and what comes behind it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from okedit_cli.models.features import reading
+from okedit_cli.models.mini.reader import learned_reader
 from okedit_cli.models.sites import decoder, decoder_layers, hidden_size, image_token_id
 
 if TYPE_CHECKING:
@@ -42,6 +46,44 @@ def note_states(loaded: LoadedModel, text: str) -> torch.Tensor:
     with reading(decoder_layers(loaded.model), [0], 0) as found:
         decoder(loaded.model)(input_ids=ids, use_cache=False)
     return found[0][0]
+
+
+def note_start(places: torch.Tensor, note: torch.Tensor) -> int | None:
+    """The place where a note [T, d] over a picture's `places` [P] begins; None where there is no room."""
+    count = min(len(places), len(note))
+    return int(places[-count]) if count else None
+
+
+def hook_reader(loaded: LoadedModel, starts: Callable[[], Sequence[int | None]]) -> list[Any]:
+    """Handles of hooks by which rows are read as notes are, each from its column of `starts` on (None: not at
+    all); none for a model that reads notes by itself.
+    """
+
+    def change(down: torch.Tensor, up: torch.Tensor):
+        def hook(module: Any, args: tuple, output: torch.Tensor) -> torch.Tensor | None:
+            rows = [(row, start) for row, start in enumerate(starts()) if start is not None]
+            if not rows:
+                return None
+            changed = output.clone()
+            for row, start in rows:  # one by one: the same whoever asks along
+                read = (args[0][row, start:].float() @ down.T) @ up.T
+                changed[row, start:] += read.to(output.dtype)
+            return changed
+
+        return hook
+
+    return [module.register_forward_hook(change(*parts)) for module, *parts in learned_reader(loaded)]
+
+
+@contextmanager
+def reading_notes(loaded: LoadedModel, starts: Sequence[int | None]) -> Iterator[None]:
+    """Context: rows are read as notes are, each from its column on."""
+    handles = hook_reader(loaded, lambda: starts) if any(start is not None for start in starts) else []
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def with_note(states: torch.Tensor, places: torch.Tensor, note: torch.Tensor) -> torch.Tensor:

@@ -17,7 +17,7 @@ import torch
 
 from okedit_cli.models.encode import encode_row, join_rows
 from okedit_cli.models.features import Look, cut_row, look
-from okedit_cli.models.notes import note_embeds, with_note
+from okedit_cli.models.notes import note_embeds, note_start, reading_notes, with_note
 from okedit_cli.models.question import template_head
 from okedit_cli.models.sites import decoder, image_token_id
 
@@ -157,9 +157,11 @@ def noted(loaded: LoadedModel, prefix: Prefix, note: str) -> Prefix:
     seen = prefix.seen
 
     def read() -> Prefix:
-        embeds = with_note(seen.embeds[0], seen.places, note_embeds(loaded, note))[None]
-        # the look goes along, so that its id is not given out again
-        return replace(prefix, cache=_run(loaded, embeds, seen.positions))
+        words = note_embeds(loaded, note)
+        embeds = with_note(seen.embeds[0], seen.places, words)[None]
+        with reading_notes(loaded, [note_start(seen.places, words)]):
+            # the look goes along, so that its id is not given out again
+            return replace(prefix, cache=_run(loaded, embeds, seen.positions))
 
     return _remembered(loaded, "noted", (id(seen), note), read)
 

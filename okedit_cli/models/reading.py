@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from okedit_cli.models.encode import encode_row, join_rows
+from okedit_cli.models.notes import reading_notes
 from okedit_cli.models.prefixes import Prefix, joined, noted, prefix_of, unedited
 from okedit_cli.models.question import question_token_ids
 
@@ -121,6 +122,7 @@ def read(
     prefixes = [prefix_of(loaded, row, picture) for row, (_, picture) in zip(rows, questions, strict=True)]
     ids = [row["input_ids"][0] for row in rows]
     asked = [question_token_ids(loaded, one, torch.ones_like(one)) for one in ids]
+    notes = [""] * len(rows)
     if noting is not None:
         notes = noting(asked, prefixes)
         prefixes = [noted(loaded, *one) if one[1] else one[0] for one in zip(prefixes, notes, strict=True)]
@@ -139,10 +141,11 @@ def read(
     if longest:
         steps = torch.arange(longest, device=ends.device) - (longest - counts)  # pads count below the prefix
         where = (ends + 1 + steps).clamp_min(0)
-        cache = loaded.model(
-            input_ids=filled, attention_mask=mask, position_ids=where, past_key_values=cache, use_cache=True,
-            **_last_logits(loaded),
-        ).past_key_values  # fmt: skip
+        with reading_notes(loaded, [0 if note else None for note in notes]):
+            cache = loaded.model(
+                input_ids=filled, attention_mask=mask, position_ids=where, past_key_values=cache,
+                use_cache=True, **_last_logits(loaded),
+            ).past_key_values  # fmt: skip
     return Prompts(
         cache,
         mask,

@@ -1,17 +1,20 @@
 """Teach what a question is about: `python tools/bank/train_topics.py OUT.safetensors [--epochs 3]`.
 
 Low-rank changes of all-MiniLM-L6-v2 and a linear layer on it (okedit_cli/models/topics.py), cross-entropy,
-on the free questions of topic_questions.yaml and on the question encoder's wordings, whose intents are sorted
-here. What depends on the picture at hand as much as on the kind of thing (its size, its parts) is left out.
-Every fourth free question is held back, and printed is how those are told. A wording that okedit-pictures
-happens to ask with as well is left out.
+on the free questions of topic_questions.yaml, those for a kind of kind_questions.yaml, and the question
+encoder's wordings, whose intents are sorted here. What depends on the picture at hand as much as on the kind
+of thing (its size, its parts) is left out. Every fourth free question is held back, and printed is how those
+are told. A wording that okedit-pictures happens to ask with as well is left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import random
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -56,6 +59,39 @@ def free_questions() -> list[tuple[str, int, str]]:
         for group, lines in found[name].items()
         for line in lines
     ]
+
+
+@functools.cache
+def kind_questions() -> dict[str, Any]:
+    """The wordings of kind_questions.yaml, that ask for the kind of a thing: choices, kind, class."""
+    return yaml.safe_load((HERE / "kind_questions.yaml").read_text(encoding="utf-8"))
+
+
+def a_choice(listed: Sequence[str], frame: str, chance: random.Random) -> str:
+    """Kinds in any order, put before the one who is asked."""
+    listed = chance.sample(list(listed), len(listed))
+    if chance.random() < 0.6:
+        listed = [f"{'an' if word[0] in 'aeiou' else 'a'} {word}" for word in listed]
+    listed += ["something else"] * (chance.random() < 0.4)
+    words = ", ".join(listed[:-1]) + chance.choice((" or ", " or ", ", ")) + listed[-1]
+    text = frame.format(words)
+    return text[0].upper() + text[1:]
+
+
+def choices(chance: random.Random, count: int = 20) -> list[tuple[str, int, str]]:
+    """(question, topic, group) of `count` choices of kinds for each of their wordings, and of the other
+    questions for a kind.
+    """
+    found = kind_questions()
+    kinds = [names[0] for names in stock("things")["sorts"].values()]
+    asked = [
+        (a_choice(chance.sample(kinds, chance.randint(2, 6)), frame, chance), "choices")
+        for frame in found["choices"]
+        for _ in range(count)
+    ]
+    asked += [(text, "kind") for text in found["kind"]]
+    asked += [(text, f"class {sort}") for sort, texts in found["class"].items() for text in texts]
+    return [(text, BEARING, f"bearing/{group}") for text, group in asked]
 
 
 def sorted_wordings(chance: random.Random) -> list[tuple[str, int]]:
@@ -141,7 +177,7 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.manual_seed(chosen.seed)
     chance = random.Random(chosen.seed)
-    free = free_questions()
+    free = free_questions() + choices(chance)
     chance.shuffle(free)
     free.sort(key=lambda row: row[2])  # what is held back comes from every group
     held = free[::HELD_BACK]
