@@ -53,13 +53,11 @@ class Attachment:
         self._strictness = [strictness_of(b) if strictness is None else strictness for b in self.bundles]
         self.decisions: list[Decision] = []
         self.prompt_lengths: Sequence[int] | None = None
-        self._prompts: tuple[torch.Tensor, torch.Tensor] | None = (
-            None  # ids and mask that wait for a decision
-        )
-        self._starts: list[int] | None = (
-            None  # first changed column of each row; None outside the model's forward
-        )
-        self._notes_from: list[int | None] = []  # first column of each row that is read as a note is
+        # ids and mask that wait for a decision
+        self._prompts: tuple[torch.Tensor, torch.Tensor] | None = None
+        # first changed column of each row; None outside the model's forward
+        self._starts: list[int] | None = None
+        self._notes_from: list[int | None] = []  # first column of each row read as a note is
         self._questions = Questions(loaded)
         self._deep = False  # inside a forward pass of our own
         self._values: dict[tuple[int, int], tuple[torch.Tensor, ...]] = {}

@@ -11,6 +11,8 @@ from okedit_cli.attach import attach
 from okedit_cli.bundle import Bundle
 from okedit_cli.generate import decide, generate
 from okedit_cli.methods import Computed, Options
+from okedit_cli.models.prefixes import forget_prefixes
+from okedit_cli.samples import checked
 
 if TYPE_CHECKING:
     from okedit_cli.edits.decision import Decision
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
     from okedit_cli.samples import Sample
 
-CHECKED = 6  # positives of a fact that are generated, the user's own first
 TOGETHER = 8  # facts whose samples are asked in one go
 TOKENS = 16  # of an answer that a negative gives
 
@@ -65,6 +66,7 @@ def check(
         for start in range(0, len(asked), TOGETHER):
             options.tell("checking facts", start, len(asked))
             heard |= _hear(loaded, attachment, asked[start : start + TOGETHER], computed)
+            forget_prefixes(loaded)  # of other pictures than the next facts ask about
     options.tell("checking facts", len(asked), len(asked))
     return [_report(fact, computed, heard.get(fact.id)) for fact in facts]
 
@@ -78,10 +80,7 @@ def _hear(loaded: LoadedModel, attachment, facts: Sequence[Fact], computed: Comp
     began, out = time.perf_counter(), {}
     rows: list[tuple[str, Sample]] = []
     for fact in facts:
-        samples = computed.samples[fact.id]
-        positives = [s for s in samples if s.role == "positive"]
-        positives.sort(key=lambda s: s.origin != "user")
-        rows += [(fact.id, s) for s in (*(s for s in samples if s.role == "edit"), *positives[:CHECKED])]
+        rows += [(fact.id, s) for s in checked(computed.samples[fact.id]) if s.role in ("edit", "positive")]
     answers = generate(loaded, [(s.prompt, s.picture) for _, s in rows], max_new_tokens=32)
     outside = [(f.id, s) for f in facts for s in computed.samples[f.id] if s.role == "negative"]
     decisions = decide(loaded, [(s.prompt, s.picture) for _, s in outside])

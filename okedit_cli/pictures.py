@@ -48,6 +48,11 @@ def load_picture(source: Source, *, name: str | None = None) -> Image.Image:
         ) from None
 
 
+def held_bytes(picture: Image.Image) -> int:
+    """How much memory an opened picture takes."""
+    return picture.width * picture.height * len(picture.getbands())
+
+
 def picture_sha256(source: Path | str | bytes) -> str:
     """sha256 of the file's bytes, in hex."""
     return hashlib.sha256(_read(source, _name_of(source))).hexdigest()

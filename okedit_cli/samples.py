@@ -14,20 +14,23 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from PIL import Image
 
+from .bounded import Bounded
 from .errors import InvalidFacts
 from .facts import Fact
 from .negatives import Asked, Nearest, Surroundings, negatives_of
-from .pictures import load_picture
+from .pictures import held_bytes, load_picture
 from .templates import rephrase
 from .transforms import views
 from .wording import normal
 
 Role = Literal["edit", "positive", "negative", "holdout"]
 REPHRASES, TEXT_REPHRASES, VIEWS, CROSSED = 6, 8, 4, 2
+CHECKED = 6  # positives of a fact that are generated
+MET, PICTURE_BYTES = 32, 256 << 20  # pictures shown at a time; of opened pictures that are kept
 
 # Words of a question whose answer a mirrored or recoloured picture would change.
 _SIDES = (
@@ -47,35 +50,64 @@ class Sample:
     origin: str  # "user", "template", "transform", "bank" or "file" (the other facts of the file)
 
 
-def build_samples(
-    facts: Sequence[Fact],
-    *,
-    seed: int = 0,
-    nearest: Nearest | None = None,
-    meet: Callable[[Sequence], None] = lambda pictures: None,
-) -> dict[str, list[Sample]]:
-    """Fact id -> its samples: edit, positives, negatives, holdouts. Deterministic by facts and seed.
+class Sampler:
+    """Samples of facts, made when they are asked for, so that views of few facts are in memory at a time.
+    Deterministic by facts and seed.
 
     `nearest` ranks the bank's pictures (indices, near first) for a picture, in the caller's space; without it
-    the words of the question choose. `meet` is shown the facts' own pictures before. InvalidFacts: a picture
-    cannot be read, or a fact contradicts itself.
+    the words of the question choose. `meet` is shown the facts' own pictures before, MET at a time.
+    InvalidFacts, before anything is made: a picture cannot be read, or a fact contradicts itself.
     """
-    read = _cached_reader()
-    around = Surroundings(facts, read, nearest)
-    meet([read(fact.image) for fact in facts if fact.image is not None])
-    return {fact.id: _samples_of(fact, around, read, seed) for fact in facts}
+
+    def __init__(
+        self,
+        facts: Sequence[Fact],
+        *,
+        seed: int = 0,
+        nearest: Nearest | None = None,
+        meet: Callable[[Sequence], None] = lambda pictures: None,
+    ):
+        self._read, self._seed = _bounded_reader(), seed
+        self._around = Surroundings(facts, self._read, nearest)
+        for fact in facts:
+            _kept(fact, self._read)
+            for path in (*fact.images, *(question.image for question in fact.holdout)):
+                self._read(path)
+        own = [fact.image for fact in facts if fact.image is not None]
+        for start in range(0, len(own), MET):
+            meet([self._read(path) for path in own[start : start + MET]])
+
+    def of(self, fact: Fact) -> list[Sample]:
+        """Edit, positives, negatives and holdouts of one of the facts."""
+        return _samples_of(fact, self._around, self._read, self._seed)
 
 
-def _cached_reader() -> Callable:
-    """load_picture that reads each path once."""
-    seen: dict = {}
+def build_samples(facts: Sequence[Fact], **options: Any) -> dict[str, list[Sample]]:
+    """Fact id -> its samples, of all facts at once; the options are Sampler's."""
+    sampler = Sampler(facts, **options)
+    return {fact.id: sampler.of(fact) for fact in facts}
 
-    def read(path):
+
+def checked(samples: Sequence[Sample]) -> list[Sample]:
+    """What of a fact's samples is looked at once it is fitted: the edit, CHECKED positives, the user's own
+    first, and the negatives.
+    """
+    positives = sorted((s for s in samples if s.role == "positive"), key=lambda s: s.origin != "user")
+    edits, negatives = ([s for s in samples if s.role == role] for role in ("edit", "negative"))
+    return [*edits, *positives[:CHECKED], *negatives]
+
+
+def _bounded_reader() -> Callable:
+    """load_picture that reads a path once, as long as what it has read is not too much."""
+    kept = Bounded()
+
+    def read(path: Path | None) -> Image.Image | None:
         if path is None:
             return None
-        if path not in seen:
-            seen[path] = load_picture(path)
-        return seen[path]
+        if path not in kept:
+            picture = load_picture(path)
+            kept.put(path, picture, held_bytes(picture), PICTURE_BYTES)
+        return kept[path]
 
     return read
 

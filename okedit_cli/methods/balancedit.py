@@ -9,8 +9,8 @@ rank value.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import astuple
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,11 +23,11 @@ from okedit_cli.methods.base import Computed, Options, Scope
 from okedit_cli.methods.eye import Eye, unique
 from okedit_cli.methods.scope import BALANCE, KEYS, TWIN, Reach, reach
 from okedit_cli.methods.spaces import Spaces, spaces_of
-from okedit_cli.methods.values import RANK, RATE, STEPS, fit_values
-from okedit_cli.models.features import QUESTIONS, SENTENCES
+from okedit_cli.methods.values import RANK, RATE, STEPS, Values, fit_values, joined
+from okedit_cli.models.features import QUESTIONS, SENTENCES, forget_looks
 from okedit_cli.models.recognition import NAMED, recognise
 from okedit_cli.models.sites import decoder_layers
-from okedit_cli.samples import Sample, build_samples
+from okedit_cli.samples import Sample, Sampler, checked
 from okedit_cli.wording import normal
 
 if TYPE_CHECKING:
@@ -36,41 +36,33 @@ if TYPE_CHECKING:
 
 _POINTS = {QUESTIONS: "question encoder", SENTENCES: "sentence encoder"}
 DEPTH = 0.93  # of the decoder: where values act unless told
+TOGETHER = 36  # facts whose samples are in memory at a time
 
 
 def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Computed:
     """Samples, spaces, keys and radii, then values for the facts that have a radius (all with `force`)."""
-    spaces = spaces_of(loaded, options)
+    spaces, without = spaces_of(loaded, options), options.without
     layer = value_layer(loaded, options.layer, spaces.layer)
     eye = Eye(loaded, spaces)
-    samples = samples_for(loaded, facts, options.seed, eye if spaces.picture else None)
-    if spaces.picture is not None:
-        eye.recognise(samples)
-    reaches, scopes, seconds = {}, {}, {}
-    without = options.without
-    for number, fact in enumerate(facts):
-        began = time.perf_counter()
-        options.tell("measuring scopes", number, len(facts))
-        reaches[fact.id] = question, picture = scope_channels(eye, fact, samples[fact.id], without)
-        scopes[fact.id] = judged(question, picture)
-        seconds[fact.id] = time.perf_counter() - began
-    options.tell("measuring scopes", len(facts), len(facts))
-    kept = [fact for fact in facts if scopes[fact.id].exists or options.force]
-    taught = [samples[f.id] for f in kept]
-    if "admitted" not in without:
-        more = (admitted(f, samples[f.id], spaces, reaches[f.id][0]) for f in kept)
-        taught = [[*rows, *added] for rows, added in zip(taught, more, strict=True)]
-    values, spent = fit_values(
-        loaded,
-        taught,
-        layer,
-        seed=options.seed,
-        rank=1 if "rank" in without else RANK,
-        done=lambda n: options.tell("fitting facts", n, len(kept)),
+    samples_of = sampler_for(loaded, facts, options.seed, eye if spaces.picture else None)
+    parts: list[_Part] = []
+    for start in range(0, max(1, len(facts)), TOGETHER):  # of no facts one part without any
+        options.tell("fitting facts", start, len(facts))
+        part = facts[start : start + TOGETHER]
+        samples = {fact.id: samples_of(fact) for fact in part}
+
+        def done(count: int, before: int = start) -> None:
+            options.tell("fitting facts", before + count, len(facts))
+
+        parts.append(_fit_part(eye, part, samples, layer, options, done))
+    options.tell("fitting facts", len(facts), len(facts))
+    kept = [fact for part in parts for fact in part.kept]
+    values = joined([part.values for part in parts])
+    book = stack(loaded, spaces, [reach for part in parts for reach in part.reaches], values)
+    samples, scopes, seconds = (
+        {name: row for part in parts for name, row in getattr(part, table).items()}
+        for table in ("samples", "scopes", "seconds")
     )
-    for fact, took in zip(kept, spent, strict=True):
-        seconds[fact.id] += took
-    book = stack(loaded, spaces, [reaches[f.id] for f in kept], values)
     site = {
         "key_layer": spaces.layer,
         "question_point": _POINTS.get(spaces.layer, "decoder layer"),
@@ -97,21 +89,72 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
     )  # fmt: skip
 
 
-def samples_for(
+@dataclass(frozen=True)
+class _Part:
+    """What became of a few facts: those kept with their reaches and values, and of all of them by id the
+    samples that are still looked at, scopes and seconds.
+    """
+
+    kept: list[Fact]
+    reaches: list[tuple[Reach, Reach | None]]
+    values: Values
+    samples: dict[str, list[Sample]]
+    scopes: dict[str, Scope]
+    seconds: dict[str, float]
+
+
+def _fit_part(
+    eye: Eye,
+    facts: Sequence[Fact],
+    samples: dict[str, list[Sample]],
+    layer: int,
+    options: Options,
+    done: Callable[[int], None],
+) -> _Part:
+    """Scopes of a few facts, and values of those that have a radius."""
+    if eye.spaces.picture is not None:
+        eye.recognise(samples)
+    reaches, scopes, seconds = {}, {}, {}
+    without = options.without
+    for fact in facts:
+        began = time.perf_counter()
+        reaches[fact.id] = question, picture = scope_channels(eye, fact, samples[fact.id], without)
+        scopes[fact.id] = judged(question, picture)
+        seconds[fact.id] = time.perf_counter() - began
+    kept = [fact for fact in facts if scopes[fact.id].exists or options.force]
+    taught = [samples[f.id] for f in kept]
+    if "admitted" not in without:
+        more = (admitted(f, samples[f.id], eye.spaces, reaches[f.id][0]) for f in kept)
+        taught = [[*rows, *added] for rows, added in zip(taught, more, strict=True)]
+    rank = 1 if "rank" in without else RANK
+    values, spent = fit_values(eye.loaded, taught, layer, seed=options.seed, rank=rank, done=done)
+    for fact, took in zip(kept, spent, strict=True):
+        seconds[fact.id] += took
+    # views were made for this part alone
+    forget_looks(
+        eye.loaded, [s.picture for rows in samples.values() for s in rows if s.origin == "transform"]
+    )
+    lasting = {name: checked(rows) for name, rows in samples.items()}
+    return _Part(kept, [reaches[f.id] for f in kept], values, lasting, scopes, seconds)
+
+
+def sampler_for(
     loaded: LoadedModel, facts: Sequence[Fact], seed: int, eye: Eye | None = None
-) -> dict[str, list[Sample]]:
-    """The facts' samples; for a text-only model none with a picture, and UsageError for a fact with one."""
+) -> Callable[[Fact], list[Sample]]:
+    """What makes a fact's samples; for a text-only model none with a picture, and UsageError for a fact with
+    one.
+    """
     looking = {} if eye is None else {"nearest": eye.nearest, "meet": eye.meet}
-    samples = build_samples(facts, seed=seed, **looking)
+    sampler = Sampler(facts, seed=seed, **looking)
     if loaded.processor is not None:
-        return samples
+        return sampler.of
     blind = next((fact for fact in facts if fact.image is not None), None)
     if blind is not None:
         raise UsageError(
             f"Fact {blind.id} has a picture, and {loaded.name} is a text-only model.",
             hint="Leave its image out, or use a vision-language model such as okedit-mini.",
         )
-    return {name: [s for s in rows if s.picture is None] for name, rows in samples.items()}
+    return lambda fact: [sample for sample in sampler.of(fact) if sample.picture is None]
 
 
 def value_layer(loaded: LoadedModel, layer: int | str, key_layer: int) -> int:

@@ -34,7 +34,7 @@ import torch
 
 from okedit_cli.edits.codebook import Codebook
 from okedit_cli.errors import UsageError
-from okedit_cli.methods.balancedit import samples_for
+from okedit_cli.methods.balancedit import sampler_for
 from okedit_cli.methods.base import Computed, Options, Scope
 from okedit_cli.methods.layer_copy import STEPS, fit_copies, rate_for
 from okedit_cli.methods.values import Values
@@ -55,7 +55,8 @@ NOTHING = "?"  # the question that says nothing
 def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Computed:
     """Keys and radii, then values; every fact is kept, as published."""
     layer, width = site_layer(loaded, options.layer), hidden_size(loaded.model)
-    samples = samples_for(loaded, facts, options.seed)
+    samples_of = sampler_for(loaded, facts, options.seed)
+    samples = {fact.id: samples_of(fact) for fact in facts}
     keys, scopes, seconds = [torch.zeros(0, width)], {}, {}
     for number, fact in enumerate(facts):
         began = time.perf_counter()

@@ -68,10 +68,13 @@ def fit_values(
         seconds += [(time.perf_counter() - began) / len(part)] * len(part)
         done(start + len(part))
     width = hidden_size(loaded.model)
-    if not parts:
-        none = torch.zeros(0, rank, width)
-        return Values(none, none, torch.zeros(0, width)), seconds
-    return Values(*(torch.cat([getattr(p, name) for p in parts]) for name in ("down", "up", "bias"))), seconds
+    none = Values(torch.zeros(0, rank, width), torch.zeros(0, rank, width), torch.zeros(0, width))
+    return joined([none, *parts]), seconds
+
+
+def joined(parts: Sequence[Values]) -> Values:
+    """The values of all parts, in their order."""
+    return Values(*(torch.cat([getattr(part, name) for part in parts]) for name in ("down", "up", "bias")))
 
 
 def _chosen(samples: Sequence[Sample]) -> list[Sample]:

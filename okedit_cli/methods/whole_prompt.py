@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from okedit_cli.bounded import Bounded
 from okedit_cli.errors import UsageError
 from okedit_cli.models.encode import encode_row, join_rows
 from okedit_cli.models.features import pooled_width, question_feature, reading
@@ -71,9 +72,8 @@ def whole_prompt(
 def _picture_of(loaded: LoadedModel, vector: torch.Tensor) -> Image:
     """The picture with this vector, of those that were looked at last."""
     width = pooled_width(loaded)
-    prefixes = loaded.cache.get("prefixes", {}).values()
-    looks = [*(one.seen for one in prefixes if one.seen is not None), *loaded.cache.get("looks", {}).values()]
-    for look in reversed(looks):
+    prefixes, looks = (loaded.cache.get(name, Bounded()).in_order() for name in ("prefixes", "looks"))
+    for look in reversed([*(one.seen for one in prefixes if one.seen is not None), *looks]):
         if look.picture is not None and torch.equal(look.vector[:width], vector[:width]):
             return look.picture
     raise UsageError(

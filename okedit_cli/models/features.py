@@ -7,7 +7,6 @@ tokens enter the decoder.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from okedit_cli.bounded import Bounded
 from okedit_cli.models.encode import join_rows
 from okedit_cli.models.mini.looks import learned_look
 from okedit_cli.models.sentences import WIDTH, question_vectors, sentence_features
 from okedit_cli.models.sites import decoder, decoder_layers, hidden_size, image_token_id
+from okedit_cli.pictures import held_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,7 +31,7 @@ QUESTIONS = -2  # the question encoder: the sentence encoder, taught which quest
 # Image tokens are pooled in two halves: models that order them by kind or by place keep that apart.
 HALVES = 2
 BATCH = 32
-LOOKS_BYTES = 256 << 20  # of looks: thousands of pictures of a small model
+LOOKS_BYTES = 256 << 20  # of looks and their pictures: thousands of small ones
 
 
 class _Stop(Exception):
@@ -152,7 +153,7 @@ class Look:
 @torch.no_grad()
 def look(loaded: LoadedModel, row: dict[str, torch.Tensor], picture: Image) -> Look:
     """Look at a picture, once for all questions. `row` is encode_row's, up to its last placeholder."""
-    known: OrderedDict = loaded.cache.setdefault("looks", OrderedDict())
+    known: Bounded = loaded.cache.setdefault("looks", Bounded())
     key = (id(picture), tuple(row["input_ids"][0].tolist()))
     if key not in known:
         batch = join_rows(loaded, [row])  # by itself, so that it is the same whoever is asked along
@@ -171,11 +172,16 @@ def look(loaded: LoadedModel, row: dict[str, torch.Tensor], picture: Image) -> L
         ids = batch["input_ids"][0]
         vector = look_vector(loaded, found[0][0], ids)
         places = (ids == image_token_id(loaded.model)).nonzero()[:, 0]
-        known[key] = Look(found[0] if embeds is None else embeds, positions, vector, picture, places=places)
-        while len(known) > max(1, LOOKS_BYTES // max(1, known[key].embeds.nbytes)):
-            known.popitem(last=False)
-    known.move_to_end(key)
+        seen = Look(found[0] if embeds is None else embeds, positions, vector, picture, places=places)
+        known.put(key, seen, seen.embeds.nbytes + held_bytes(picture), LOOKS_BYTES)
     return known[key]
+
+
+def forget_looks(loaded: LoadedModel, pictures: Sequence[Image]) -> None:
+    """Forget what these pictures look like: nobody will ask again."""
+    known, gone = loaded.cache.get("looks", {}), {id(picture) for picture in pictures}
+    for key in [key for key in known if key[0] in gone]:
+        del known[key]
 
 
 def up_to_picture(loaded: LoadedModel, row: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

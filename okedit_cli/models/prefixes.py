@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from okedit_cli.bounded import Bounded
 from okedit_cli.models.encode import encode_row, join_rows
 from okedit_cli.models.features import Look, cut_row, look
 from okedit_cli.models.notes import note_embeds, note_start, reading_notes, with_note
 from okedit_cli.models.question import template_head
 from okedit_cli.models.sites import decoder, image_token_id
+from okedit_cli.pictures import held_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 SEEN = 64  # prefixes kept of pictures that only a prompt has shown, and of notes
 TOGETHER = 16  # prefixes that are read as one batch
-KEPT_BYTES = 1 << 30  # of prefixes: some hundred pictures of a small model
+KEPT_BYTES = 1 << 30  # of prefixes and their pictures: a thousand of a small model
 
 
 @dataclass
@@ -63,14 +65,17 @@ def prefix_of(loaded: LoadedModel, row: dict[str, torch.Tensor], picture: Image 
     drafts = loaded.cache.get("drafts", {})
     if key in drafts:
         return drafts[key]
-    kept: OrderedDict = loaded.cache.setdefault("prefixes", OrderedDict())
+    kept: Bounded = loaded.cache.setdefault("prefixes", Bounded())
     if key not in kept:
-        kept[key] = _read_prefix(loaded, row, length, picture)
-        size = sum(layer.keys.nbytes + layer.values.nbytes for layer in kept[key].cache.layers)
-        while len(kept) > max(1, KEPT_BYTES // max(1, size)):
-            kept.popitem(last=False)
-    kept.move_to_end(key)
+        prefix = _read_prefix(loaded, row, length, picture)
+        size = sum(layer.keys.nbytes + layer.values.nbytes for layer in prefix.cache.layers)
+        kept.put(key, prefix, size + (held_bytes(picture) if picture else 0), KEPT_BYTES)
     return kept[key]
+
+
+def forget_prefixes(loaded: LoadedModel) -> None:
+    """Forget all prefixes, where others will be asked for from now on."""
+    loaded.cache.pop("prefixes", None)
 
 
 def _place(loaded: LoadedModel, row: dict[str, torch.Tensor], picture: Image | None) -> tuple[int, tuple]:
