@@ -9,6 +9,8 @@ from fitted import PICTURED, WORDS, fact, facts_for, fit, fitted, load, with_rad
 
 import okedit_cli
 from okedit_cli.errors import UsageError
+from okedit_cli.pictures import load_picture
+from okedit_cli.samples import Sampler
 
 
 @pytest.fixture(autouse=True)
@@ -147,3 +149,28 @@ def test_progress_is_told_to_the_end_and_older_bundles_are_detached():
     fit(case.loaded, case.facts, progress=lambda stage, done, total: told.update({stage: (done, total)}))
     assert case.loaded.cache.get("attachment") is not attachment
     assert told["fitting facts"] == told["checking facts"] == (2, 2)
+
+
+def test_facts_that_are_fitted_in_parts_have_the_scopes_that_they_have_together(monkeypatch):
+    loaded = load("llava")
+    whole = fit(loaded, facts_for(loaded), checked=False).bundle
+    monkeypatch.setattr("okedit_cli.methods.balancedit.TOGETHER", 1)
+    parts = fit(loaded, facts_for(loaded), checked=False).bundle
+    assert [row["id"] for row in parts.manifest.facts] == [row["id"] for row in whole.manifest.facts]
+    for name in ("picture_keys", "picture_owner", "question_keys", "question_owner"):
+        torch.testing.assert_close(getattr(parts.codebook, name), getattr(whole.codebook, name))
+    torch.testing.assert_close(parts.codebook.question_radius, whole.codebook.question_radius)
+    assert parts.codebook.value_down.shape == whole.codebook.value_down.shape
+
+
+def test_what_was_needed_to_fit_is_forgotten():
+    """Views, and what was read of them, are many: only what a picture of a fact looks like stays."""
+    loaded = load("llava")
+    facts = facts_for(loaded)
+    result = fit(loaded, facts)
+    assert all(report.took for report in result.reports)
+    assert not loaded.cache.get("prefixes") and not loaded.cache.get("drafts")
+    views = [s.picture for s in Sampler(facts).of(facts[0]) if s.origin == "transform"]
+    known = {look.picture.tobytes() for look in loaded.cache["looks"].in_order()}
+    assert views and not known & {view.tobytes() for view in views}
+    assert load_picture(facts[0].image).tobytes() in known
