@@ -24,7 +24,7 @@ from okedit_cli.methods.eye import Eye, unique
 from okedit_cli.methods.scope import BALANCE, KEYS, TWIN, Reach, reach
 from okedit_cli.methods.spaces import Spaces, spaces_of
 from okedit_cli.methods.values import RANK, RATE, STEPS, Values, fit_values, joined
-from okedit_cli.models.features import QUESTIONS, SENTENCES, forget_looks
+from okedit_cli.models.features import QUESTIONS, SENTENCES, forget_looks, look_together
 from okedit_cli.models.recognition import NAMED, recognise
 from okedit_cli.models.sites import decoder_layers
 from okedit_cli.samples import Sample, Sampler, checked
@@ -112,8 +112,10 @@ def _fit_part(
     done: Callable[[int], None],
 ) -> _Part:
     """Scopes of a few facts, and values of those that have a radius."""
+    views = [s.picture for rows in samples.values() for s in rows if s.origin == "transform"]
     if eye.spaces.picture is not None:
         eye.recognise(samples)
+        look_together(eye.loaded, unique(views))
     reaches, scopes, seconds = {}, {}, {}
     without = options.without
     for fact in facts:
@@ -130,10 +132,7 @@ def _fit_part(
     values, spent = fit_values(eye.loaded, taught, layer, seed=options.seed, rank=rank, done=done)
     for fact, took in zip(kept, spent, strict=True):
         seconds[fact.id] += took
-    # views were made for this part alone
-    forget_looks(
-        eye.loaded, [s.picture for rows in samples.values() for s in rows if s.origin == "transform"]
-    )
+    forget_looks(eye.loaded, views)  # which were made for this part alone
     lasting = {name: checked(rows) for name, rows in samples.items()}
     return _Part(kept, [reaches[f.id] for f in kept], values, lasting, scopes, seconds)
 
