@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from okedit_cli.facts import Fact
     from okedit_cli.models.load import LoadedModel
 
-SURE = 0.95  # probability that a question bears on what is shown; 3.5 % of those that do not reach it
+SURE = 0.95  # probability that a question bears on what is shown; 4 % of those that do not reach it
 ELSE = 0.01  # probability that a question asks what is shown, under which it surely asks something else
 ALIAS = 0.65  # of the question radius: nearer, the same is asked of somebody by another name
 NEAR = 0.75  # of the picture radius: what is said of a picture in other words had better be about it
@@ -80,7 +80,9 @@ def _passes(loaded: LoadedModel, question: str, fact: Mapping[str, Any]) -> bool
 
 
 def _asks_else(loaded: LoadedModel, words: str) -> bool:
-    return _topic(loaded, words).identity < ELSE
+    """Whether what is shown is surely not asked, or surely what follows from it."""
+    topic = _topic(loaded, words)
+    return topic.identity < ELSE or topic.bearing > SURE
 
 
 def _words(loaded: LoadedModel, question: Sequence[int]) -> str:
