@@ -28,7 +28,7 @@ from .transforms import views
 from .wording import normal
 
 Role = Literal["edit", "positive", "negative", "holdout"]
-REPHRASES, TEXT_REPHRASES, VIEWS, CROSSED = 6, 8, 4, 2
+REPHRASES, TEXT_REPHRASES, VIEWS, CROSSED = 6, 8, 7, 2
 CHECKED = 6  # positives of a fact that are generated
 MET, PICTURE_BYTES = 32, 256 << 20  # pictures shown at a time; of opened pictures that are kept
 
@@ -155,7 +155,7 @@ def _cell(
 
 
 def _positives(fact: Fact, read: Callable, seed: int) -> list[Asked]:
-    """The user's rephrases and views, then templates (6), views (4), and both at once (2)."""
+    """The user's rephrases and views, then templates (6), views (7), and both at once (2)."""
     picture = read(fact.image)
     own = "none" if picture is None else "edit"
     wanted = TEXT_REPHRASES if picture is None else REPHRASES

@@ -1,4 +1,4 @@
-"""Other views of a picture, as a user would meet them: shifted, turned, cropped, darker, blurred.
+"""Other views of a picture, as a user would meet them: shifted, turned, cropped, darker, small or grainy.
 
 Deterministic by seed, on Pillow and numpy alone. A view must still show what the picture shows: turns stay
 within 15 degrees and crops keep at least 80 % of a side.
@@ -16,6 +16,8 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 MAX_SIDE = 1024  # models see fewer pixels; larger views only cost time
 MAX_TURN = 15.0  # degrees
 MIN_CROP = 0.8  # of a side
+THUMBNAIL = (40, 88)  # pixels of a thumbnail's longer side
+GRAIN_SIDE = 192  # pixels; finer grain would be gone where models scale pictures down
 _WHITE = 243  # a level of all three channels above which a pixel counts as paper
 
 Transform = Callable[[Image.Image, random.Random], Image.Image]
@@ -150,6 +152,24 @@ def _jpeg(picture: Image.Image, chance: random.Random) -> Image.Image:
     return Image.open(buffer).convert("RGB")
 
 
+def _thumbnail(picture: Image.Image, chance: random.Random) -> Image.Image:
+    """As a thumbnail shows it, enlarged again."""
+    small = picture.copy()
+    small.thumbnail([chance.randint(*THUMBNAIL)] * 2, Image.Resampling.BILINEAR)
+    return small.resize(picture.size, Image.Resampling.BICUBIC)
+
+
+def _grain(picture: Image.Image, chance: random.Random) -> Image.Image:
+    """Noise of a camera in poor light: mostly of brightness, a little of colour."""
+    small = picture.copy()
+    small.thumbnail((GRAIN_SIDE, GRAIN_SIDE))
+    levels, noise = np.asarray(small).astype(np.float64), np.random.default_rng(chance.getrandbits(32))
+    bright = noise.normal(0, chance.uniform(5, 15), (*levels.shape[:2], 1))
+    colour = noise.normal(0, chance.uniform(2, 6), levels.shape)
+    grainy = Image.fromarray(np.clip(levels + bright + colour, 0, 255).astype(np.uint8))
+    return grainy.resize(picture.size, Image.Resampling.BICUBIC)
+
+
 def _ground(picture: Image.Image, chance: random.Random) -> Image.Image:
     """Another plain ground for a drawing on white paper; a photograph stays as it is."""
     colour = tuple(chance.randint(90, 230) for _ in range(3))
@@ -170,12 +190,15 @@ def _ground(picture: Image.Image, chance: random.Random) -> Image.Image:
 
 
 _RECOLOURS = {_colour, _grey, _ground}
-# The first four differ most, since four are what a fact gets by default.
+# The first seven differ most, since seven are what a fact gets: a key of its own for each, beside the edit's.
 _RECIPES: list[tuple[Transform, ...]] = [
     (_ground, _shift, _light),
     (_turn, _colour),
     (_crop, _jpeg),
     (_mirror, _smaller, _contrast),
+    (_thumbnail, _grain),
+    (_grain,),
+    (_thumbnail,),
     (_blur, _shift),
     (_grey, _smaller),
     (_ground, _turn),

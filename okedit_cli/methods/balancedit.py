@@ -196,10 +196,14 @@ def scope_channels(
     shown = [s for s in outside if s.picture is not None and s.cell.startswith("other")]
     individual = shows_one(fact.prompt, inside[0].picture, bool(fact.images))
     # what has no name for the model can only be known by its looks
-    individual = individual or not recognise(eye.loaded, [inside[0].picture])[0]
+    [name] = recognise(eye.loaded, [inside[0].picture])
+    individual = individual or not name
     if "views" in without:
         inside = [s for s in inside if s.origin != "transform"]
-    given, drawn = ([eye.picture(p) for p in unique([s.picture for s in part])] for part in _parted(shown))
+    given, drawn = (unique([s.picture for s in part]) for part in _parted(shown))
+    if not individual:  # a picture of the bank that bears the same name may show the same thing
+        drawn = [p for p, called in zip(drawn, recognise(eye.loaded, drawn), strict=True) if called != name]
+    given, drawn = ([eye.picture(picture) for picture in part] for part in (given, drawn))
     if plain:
         given, drawn = [*given, *drawn], []
     calibrated = eye.spaces.own_radius if individual else eye.spaces.named_radius

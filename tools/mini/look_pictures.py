@@ -18,7 +18,7 @@ import torch
 from made_flags import made_flag
 from PIL import Image
 
-VIEWS, FEW = 8, 3
+VIEWS, FEW = 11, 3
 PHOTOGRAPHS, FLAGS = 1000, 600
 SHEET = "data_batch_1.png"
 STRANGERS = ("photograph", "flag")  # roles of what is there to be told apart from
@@ -90,7 +90,7 @@ def _shown(fit: Path, packages: Path | None, kinds: dict[str, str]) -> Iterator[
             for view in (shown.image, *views(shown.image, VIEWS, number)):
                 yield view, f"bank {number}", "bank"
     for number, own in enumerate(_photographs(packages)):
-        for view in (own, *views(own, FEW + 2, number)):
+        for view in (own, *views(own, FEW + 4, number)):
             yield view, f"photograph {number}", "photograph"
     chance = random.Random(11)
     for number in range(FLAGS):
