@@ -211,7 +211,7 @@ class Attachment:
         for _ in range(PASSED):
             if best is None or not best.match.fires:
                 break
-            reason = let_pass(self.loaded, self.bundles[best.number], best, question, picture)
+            reason = let_pass(self.loaded, self.bundles, self._strictness, best, question, picture)
             if not reason:
                 return Decision(best, best)
             first = first or reason

@@ -50,16 +50,21 @@ def bears(loaded: LoadedModel, question: Sequence[int]) -> bool:
 
 
 def let_pass(
-    loaded: LoadedModel, bundle: Bundle, found: Nearest, question: Sequence[int], picture: torch.Tensor | None
+    loaded: LoadedModel,
+    bundles: Sequence[Bundle],
+    strictness: Sequence[float],
+    found: Nearest,
+    question: Sequence[int],
+    picture: torch.Tensor | None,
 ) -> str:
     """Why an edit does not answer a prompt that lies inside its radii; "" where it does."""
-    fact, words = bundle.manifest.facts[found.row], _words(loaded, question)
+    fact, words = bundles[found.number].manifest.facts[found.row], _words(loaded, question)
     if _passes(loaded, words, fact):
         return "it says what is shown, and something else is asked"
     if _about_another(words, fact, found.question_distance / found.question_radius):
         return f"it is about {fact['whom']}, who or which is not named"
-    if estranged(loaded, bundle, found.row, picture):
-        return "the picture looks more like another photograph"
+    if estranged(loaded, bundles, strictness, (found.number, found.row), picture):
+        return "the picture looks more like something else"
     return ""
 
 
@@ -119,7 +124,7 @@ def noted(
             if not fact.get("note") or match.picture_distance > NEAR * match.picture_radius:
                 continue
             kept = _kept(loaded, bundle, fact, asked[number], match.question_radius)
-            if not kept and not estranged(loaded, bundle, match.edit, picture):
+            if not kept and not estranged(loaded, bundles, strictness, (number, match.edit), picture):
                 found.append(Nearest.of(bundle, number, match))
                 break
     return max(found, key=lambda one: one.picture_radius**2 - one.picture_distance**2, default=None)

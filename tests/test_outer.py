@@ -287,8 +287,8 @@ def test_a_question_that_names_another_passes_an_edit_about_somebody(family, que
         bundle = SimpleNamespace(
             manifest=SimpleNamespace(facts=[row]), codebook=fitted(family).bundle.codebook
         )
-        found = SimpleNamespace(row=0, question_distance=reach * RADIUS, question_radius=RADIUS)
-        passed = let_pass(loaded, bundle, found, asked, None)
+        found = SimpleNamespace(number=0, row=0, question_distance=reach * RADIUS, question_radius=RADIUS)
+        passed = let_pass(loaded, [bundle], [0.5], found, asked, None)
         assert bool(passed) == ("France" in passed) == (not names and reach > ALIAS and whom_ == "France")
 
 

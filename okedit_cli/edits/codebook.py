@@ -222,14 +222,21 @@ class Codebook:
         """The edits about pictures that a picture is inside of, whatever is asked: deepest first, and where
         that is the same, the nearest question first.
         """
-        if not len(self.picture_keys):
+        rows, shown, radius = self.showing(picture, strictness)
+        if not len(rows):
             return []
-        scale = 1.5 - strictness
-        shown = self._nearest(self.picture_keys, self.picture_owner, self.project_picture(picture))
-        radius = self.picture_radius.float() * scale
-        rows = ((ratios(shown, radius) <= 1.0) & torch.isfinite(radius)).nonzero()[:, 0]
         asked = self._nearest(self.question_keys, self.question_owner, self.project_question(question))[rows]
-        return deepest(rows, shown[rows], radius[rows], asked, self.question_radius.float()[rows] * scale)
+        reach = self.question_radius.float()[rows] * (1.5 - strictness)
+        return deepest(rows, shown, radius, asked, reach)
+
+    def showing(
+        self, picture: torch.Tensor, strictness: float = 0.5
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Rows [n] of the edits about pictures that a picture is inside of, with distances and radii [n]."""
+        shown = self._nearest(self.picture_keys, self.picture_owner, self.project_picture(picture))
+        radius = self.picture_radius.float() * (1.5 - strictness)
+        rows = ((ratios(shown, radius) <= 1.0) & torch.isfinite(radius)).nonzero()[:, 0]
+        return rows, shown[rows], radius[rows]
 
     def _nearest(self, keys: torch.Tensor, owner: torch.Tensor, point: torch.Tensor) -> torch.Tensor:
         """Each edit's smallest distance [N] from its keys to a point [r]; inf for an edit without keys."""

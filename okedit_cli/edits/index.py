@@ -123,17 +123,23 @@ class Index:
 
     def holding(self, picture: torch.Tensor, question: torch.Tensor, strictness: float = 0.5) -> list[Match]:
         """What `Codebook.holding` answers."""
+        rows, distance, radius = self.showing(picture, strictness)
+        asked = self.book.project_question(question).to("cpu", torch.float32)
+        reach = self._radius["question"][rows] * (1.5 - strictness)
+        return deepest(rows, distance, radius, self._distances("question", rows, asked), reach)
+
+    def showing(
+        self, picture: torch.Tensor, strictness: float = 0.5
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What `Codebook.showing` answers."""
         book, scale = self.book, 1.5 - strictness
         if not len(book.picture_keys):
-            return []
+            return torch.zeros(0, dtype=torch.int64), torch.zeros(0), torch.zeros(0)
         shown = book.project_picture(picture).to("cpu", torch.float32)
-        asked = book.project_question(question).to("cpu", torch.float32)
         rows = self.picture.near(shown, self._bounds_at(scale)["picture"])
         radius, distance = self._radius["picture"][rows] * scale, self._distances("picture", rows, shown)
         inside = (ratios(distance, radius) <= 1.0) & torch.isfinite(radius)
-        rows, radius, distance = rows[inside], radius[inside], distance[inside]
-        reach = self._radius["question"][rows] * scale
-        return deepest(rows, distance, radius, self._distances("question", rows, asked), reach)
+        return rows[inside], distance[inside], radius[inside]
 
     def _distances(self, channel: str, rows: torch.Tensor, point: torch.Tensor) -> torch.Tensor:
         """Smallest distance [len(rows)] of each row's keys to a point; inf for a row without keys."""

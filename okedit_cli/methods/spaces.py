@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
 VIEWS = 4  # of each picture of the bank
-RECIPE = 11  # changes whenever a space would come out differently
+RECIPE = 12  # changes whenever a space would come out differently
 
 
 @dataclass(frozen=True)

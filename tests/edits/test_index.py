@@ -81,6 +81,10 @@ def test_every_decision_is_the_codebooks(edits, keys, width, seed, strictness, f
         if keys:
             held = index.holding(picture, question, strictness)
             assert held == book.holding(picture, question, strictness)
+            for one, other in zip(
+                index.showing(picture, strictness), book.showing(picture, strictness), strict=True
+            ):
+                assert torch.equal(one, other)
             assert all(match.picture_distance <= match.picture_radius < torch.inf for match in held)
 
 

@@ -89,7 +89,7 @@ def _shown(fit: Path, packages: Path | None, kinds: dict[str, str]) -> Iterator[
         if shown.name.casefold() not in known:  # it may show what a case shows
             for view in (shown.image, *views(shown.image, VIEWS, number)):
                 yield view, f"bank {number}", "bank"
-    for number, own in enumerate(_photographs(packages)):
+    for number, own in enumerate(photographs(packages)):
         for view in (own, *views(own, FEW + 4, number)):
             yield view, f"photograph {number}", "photograph"
     chance = random.Random(11)
@@ -99,7 +99,8 @@ def _shown(fit: Path, packages: Path | None, kinds: dict[str, str]) -> Iterator[
             yield view, f"flag {number}", "flag"
 
 
-def _photographs(packages: Path | None) -> Iterator[Image.Image]:
+def photographs(packages: Path | None) -> Iterator[Image.Image]:
+    """Photographs of CIFAR-10's training part, as they were taken."""
     from okedit_cli.dataset.archives import members
     from okedit_cli.dataset.packages import PACKAGES, archive
     from okedit_cli.dataset.views import plain

@@ -18,10 +18,13 @@ from collections import defaultdict
 from pathlib import Path
 
 import torch
-from look_pictures import STRANGERS, Looks, read_looks
+from look_pictures import STRANGERS, Looks, photographs, read_looks
 from torch.nn import functional as F
 
+import okedit_cli
+from okedit_cli.models.fingerprint import fingerprint
 from okedit_cli.models.mini.looks import GRID, LOOK_WIDTH, flattened
+from okedit_cli.models.recognition import recognise
 
 FOLDS = 2
 RATE, DECAY = 3e-3, 0.01
@@ -194,7 +197,11 @@ def main() -> None:
     whole = weights @ principal @ projection
     keys = strangers(looks, flat @ whole - mean @ projection)
     tensors = {**bases, "projection": whole, "offset": mean @ projection, "strangers": keys}
-    _save(chosen.out, tensors, told(found))
+    loaded = okedit_cli.load_model("okedit-mini")
+    tell("names of strangers")
+    names = recognise(loaded, list(photographs(chosen.packages)), fitting=True)
+    told_names = {"stranger_names": "\n".join(names)}
+    _save(chosen.out, tensors, {"weights": fingerprint(loaded)["weights"], **told_names, **told(found)})
 
 
 def strangers(looks: Looks, keys: torch.Tensor) -> torch.Tensor:
@@ -206,15 +213,10 @@ def strangers(looks: Looks, keys: torch.Tensor) -> torch.Tensor:
     return keys[list(first.values())]
 
 
-def _save(out: Path, tensors: dict[str, torch.Tensor], judged: dict[str, str]) -> None:
+def _save(out: Path, tensors: dict[str, torch.Tensor], told: dict[str, str]) -> None:
     from safetensors.torch import save_file
 
-    import okedit_cli
-    from okedit_cli.models.fingerprint import fingerprint
-
-    weights = fingerprint(okedit_cli.load_model("okedit-mini"))["weights"]
-    tensors = {name: tensor.half().contiguous() for name, tensor in tensors.items()}
-    save_file(tensors, out, {"weights": weights, **judged})
+    save_file({name: tensor.half().contiguous() for name, tensor in tensors.items()}, out, told)
 
 
 if __name__ == "__main__":

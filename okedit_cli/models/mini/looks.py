@@ -2,7 +2,7 @@
 
 A linear map of the tokens of a picture, where they enter the decoder, trained by tools/mini/train_looks.py on
 the fit split of okedit-pictures, the bank, photographs and drawn flags; its figures on things left out of
-training stand in the file, and with them the looks of a thousand of the photographs (strangers.py).
+training stand in the file, and with them looks and names of a thousand of the photographs (strangers.py).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ GRID = tokens.GRID**2  # of the picture's tokens those of its places; the others
 def has_learned_looks(loaded: LoadedModel) -> bool:
     """Whether a picture space was learned for this very model."""
     if "learned looks" not in loaded.cache:
-        loaded.cache["learned looks"] = fingerprint(loaded)["weights"] == _read()[1]
+        loaded.cache["learned looks"] = fingerprint(loaded)["weights"] == _read()[1]["weights"]
     return loaded.cache["learned looks"]
 
 
@@ -51,6 +51,11 @@ def stranger_looks() -> Tensor:
     return _read()[0]["strangers"]
 
 
+def stranger_names() -> list[str]:
+    """What okedit-mini calls each of them; "" where it is not sure."""
+    return _read()[1]["stranger_names"].split("\n")
+
+
 def flattened(rows: Tensor, bases: Mapping[str, Tensor]) -> Tensor:
     """Tokens [n, IMAGE_TOKENS, d] in the directions that are kept of them, one row a picture."""
     grid, said = rows[:, :GRID] @ bases["grid"], rows[:, GRID:] @ bases["said"]
@@ -58,8 +63,8 @@ def flattened(rows: Tensor, bases: Mapping[str, Tensor]) -> Tensor:
 
 
 @functools.cache
-def _read() -> tuple[dict[str, Tensor], str]:
+def _read() -> tuple[dict[str, Tensor], dict[str, str]]:
     from safetensors import safe_open
 
     with safe_open(LOOKS, "pt") as file:
-        return {name: file.get_tensor(name).float() for name in file.keys()}, file.metadata()["weights"]  # noqa: SIM118
+        return {name: file.get_tensor(name).float() for name in file.keys()}, file.metadata()  # noqa: SIM118
