@@ -75,12 +75,20 @@ def test_what_looks_more_like_a_stranger_is_not_the_edits(monkeypatch):
     assert not asked(monkeypatch, book, None, other)  # a picture that there is not looks like nothing
 
 
-def test_an_edit_with_a_name_is_parted_from_strangers_by_look_and_name(monkeypatch):
+def test_what_bears_the_edits_name_is_parted_by_look_and_name(monkeypatch):
     book, other = book_of(key(0.0, name="cat")), look_at(2.0)
     assert asked(monkeypatch, book, shown(1.5), other, name="cat")
     assert not asked(monkeypatch, book, shown(0.9), other, name="cat")
     assert not asked(monkeypatch, book, shown(0.95), other)  # whom nobody calls a cat
     assert asked(monkeypatch, book, shown(0.95), other, name="cat")
+
+
+@pytest.mark.parametrize("name", ["dog", ""])
+def test_what_bears_another_name_is_parted_by_looks(monkeypatch, name):
+    book, other = book_of(key(0.0, name="cat")), look_at(2.0)
+    for called in ("dog", "cat", ""):
+        assert not asked(monkeypatch, book, shown(0.9, name=name), other, name=called)
+        assert asked(monkeypatch, book, shown(0.95, name=name), other, name=called)
 
 
 def test_the_nearest_key_and_the_nearest_stranger_count(monkeypatch):
@@ -111,9 +119,10 @@ def test_of_two_edits_that_go_by_looks_one_at_most_has_a_picture(monkeypatch):
         assert [asked(monkeypatch, book, shown(place), row=row) for row in (0, 1)] == expected
 
 
-def test_an_edit_that_goes_by_name_has_no_rivals(monkeypatch):
+def test_what_bears_the_edits_name_has_no_rivals(monkeypatch):
     book = book_of(key(0.0, name="cat"), key(2.0), key(2.0, name="cat"))
-    assert not asked(monkeypatch, book, shown(1.9)) and asked(monkeypatch, book, shown(0.1), row=1)
+    assert not asked(monkeypatch, book, shown(1.9)) and asked(monkeypatch, book, shown(1.9, name="dog"))
+    assert asked(monkeypatch, book, shown(0.1), row=1)
 
 
 def test_edits_with_the_same_answer_or_the_same_picture_are_no_rivals(monkeypatch):
