@@ -154,8 +154,8 @@ def _jpeg(picture: Image.Image, chance: random.Random) -> Image.Image:
 
 def _thumbnail(picture: Image.Image, chance: random.Random) -> Image.Image:
     """As a thumbnail shows it, enlarged again."""
-    small = picture.copy()
-    small.thumbnail([chance.randint(*THUMBNAIL)] * 2, Image.Resampling.BILINEAR)
+    small, side = picture.copy(), chance.randint(*THUMBNAIL)
+    small.thumbnail([min(side, max(1, round(0.7 * max(picture.size))))] * 2, Image.Resampling.BILINEAR)
     return small.resize(picture.size, Image.Resampling.BICUBIC)
 
 
