@@ -57,7 +57,7 @@ def estranged(
     if picture is None or not has_learned_looks(loaded) or not _learned(book):
         return False
     keys = _keys(book, row)
-    if not len(keys):
+    if not len(keys) or bool(torch.isinf(book.picture_radius[row])):  # whatever is shown
         return False
     shown, others = book.project_picture(picture)[None], _strangers(book)
     namesake = _names_alike(keys, shown)

@@ -125,6 +125,13 @@ def test_what_bears_the_edits_name_has_no_rivals(monkeypatch):
     assert asked(monkeypatch, book, shown(0.1), row=1)
 
 
+def test_an_edit_whose_picture_channel_is_open_answers_whatever_is_shown(monkeypatch):
+    book = book_of(key(0.0), key(2.0))
+    book.picture_radius[0] = torch.inf
+    assert not asked(monkeypatch, book, shown(1.9), look_at(2.0))
+    assert asked(monkeypatch, book, shown(0.1), look_at(0.0), row=1)
+
+
 def test_edits_with_the_same_answer_or_the_same_picture_are_no_rivals(monkeypatch):
     book = book_of(key(0.0), key(2.0))
     assert not asked(monkeypatch, book, shown(1.5), answers=["Rex", " rex "])
