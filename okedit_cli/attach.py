@@ -3,8 +3,7 @@
 The scope is decided when the prompt is read (a forward pass with an empty cache), for every row from its
 own question and picture, and holds until the next prompt. From the prompt's last token on the values of the
 edit that fired act; what an edit lets pass, though it lies inside, goes to the next (outer.py). A row whose
-question bears on an edit reads its note instead. Rows outside every scope are not touched: not one operation
-is done on them.
+question bears on an edit reads its note instead. Rows outside every scope are not touched at all.
 """
 
 from __future__ import annotations
@@ -26,11 +25,12 @@ from okedit_cli.errors import UsageError
 from okedit_cli.methods.whole_prompt import Questions
 from okedit_cli.models.features import hidden_of, look_vector
 from okedit_cli.models.fingerprint import fingerprint
+from okedit_cli.models.kv import cache_in
 from okedit_cli.models.notes import hook_reader, note_start, note_states, with_note
 from okedit_cli.models.question import prompt_length, question_token_ids
 from okedit_cli.models.recognition import NAMED, seen_vector
 from okedit_cli.models.sites import decoder_layers, image_token_id, mlp_of
-from okedit_cli.outer import let_pass, noted
+from okedit_cli.outer import asked_otherwise, let_pass, noted
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
@@ -127,7 +127,7 @@ class Attachment:
         if self._deep:
             return
         given = self._signature.bind_partial(*args, **kwargs).arguments
-        cache = given.get("past_key_values")
+        cache = cache_in(given)
         if cache is not None and cache.get_seq_length() > 0:
             self._starts = [0] * len(self.decisions)
             self._notes_from = [0 if note else None for note in self.notes()]
@@ -188,8 +188,7 @@ class Attachment:
             )
         placeholder = image_token_id(self.loaded.model)
         for row in range(len(ids)):
-            # pads may carry any id, so only what attention sees is looked at
-            seen = mask[row].nonzero()[:, 0]
+            seen = mask[row].nonzero()[:, 0]  # pads may carry any id
             length = prompt_length(self.loaded, ids[row], mask[row]) if lengths is None else lengths[row]
             prompt = seen[:length]
             words = ids[row, prompt]
@@ -217,8 +216,10 @@ class Attachment:
             first = first or reason
             passed[best.number].add(best.row)
             best = self._nearest(picture, asked, passed)
-        told = noted(self.loaded, self.bundles, self._strictness, question, asked, picture)
-        return Decision(None, nearest, told, first)
+        around = self.loaded, self.bundles, self._strictness, question, asked, picture
+        if (otherwise := asked_otherwise(*around)) is not None:
+            return Decision(otherwise, otherwise)
+        return Decision(None, nearest, noted(*around), first)
 
     def _nearest(
         self, picture: torch.Tensor | None, asked: Sequence[torch.Tensor], passed: Sequence[set[int]]

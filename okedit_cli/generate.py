@@ -11,6 +11,7 @@ import torch
 from okedit_cli.attach import Decision
 from okedit_cli.models.decode import go_on, greedy
 from okedit_cli.models.encode import encode
+from okedit_cli.models.kv import taking
 from okedit_cli.models.question import question_ids
 from okedit_cli.models.reading import Prompts, read, shares
 from okedit_cli.models.recognition import picture_features, picture_vectors, recognise
@@ -88,7 +89,7 @@ def _follow(loaded: LoadedModel, questions, answers: Sequence[Sequence[int]]) ->
     if shares(loaded):
         prompts = _read(loaded, attachment, questions)
         inputs, _ = prompts.inputs(answers)
-        logits = loaded.model(**inputs, past_key_values=prompts.cache, use_cache=True).logits
+        logits = loaded.model(**inputs, **taking(loaded.model, prompts.cache)).logits
         tops = logits.argmax(-1)
         return [row[: len(one)].tolist() for row, one in zip(tops, answers, strict=True)]
     inputs = encode(loaded, questions, answers=answers)

@@ -2,10 +2,12 @@
 
 Inside its scope an edit gives its answer. A question can lie there by its words alone ("Is this something to
 eat?" beside "What kind of food is this?"): where it surely asks something else than what is shown, an edit
-that says what is shown lets it pass, as an edit about somebody does where another is named. Asked what kind
-of thing its picture shows, or where such a thing is used, it has no answer to give; but the model may know,
-once it is told what the picture shows. So the fact is written over the picture as a note (models/notes.py),
-as an in-context edit, where
+that says what is shown lets it pass, as an edit about somebody does where another is named. The other way
+round a question a little outside ("My plate has this on it. What is it called?") is answered by an edit that
+says what its picture shows, where it surely asks for that. Asked what kind of thing its picture shows, or
+where such a thing is used, an edit has no answer to give; but the model may know, once it is told what the
+picture shows. So the fact is written over the picture as a note (models/notes.py), as an in-context edit,
+where
 
 - the fact says what its picture shows (`note_of`), and the picture is well inside its picture radius,
 - the question asks what is shown or what follows from it (models/topics.py), and
@@ -16,7 +18,7 @@ Everything else is as it was, bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from okedit_cli.edits.decision import Nearest
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 
 SURE = 0.95  # probability that a question bears on what is shown; 4 % of those that do not reach it
 ELSE = 0.01  # probability that a question asks what is shown, under which it surely asks something else
+DOUBTED, FAR = 0.05, 0.6  # the same for one that lies farther out than this part of the question radius
+ASKED, WIDER = 0.98, 1.3  # where what is shown is asked so surely, the question radius is so much longer
 ALIAS = 0.65  # of the question radius: nearer, the same is asked of somebody by another name
 NEAR = 0.75  # of the picture radius: what is said of a picture in other words had better be about it
 KNOWN = 20_000  # questions whose topics are kept
@@ -59,9 +63,10 @@ def let_pass(
 ) -> str:
     """Why an edit does not answer a prompt that lies inside its radii; "" where it does."""
     fact, words = bundles[found.number].manifest.facts[found.row], _words(loaded, question)
-    if _passes(loaded, words, fact):
+    reach = found.question_distance / found.question_radius
+    if _passes(loaded, words, fact, reach):
         return "it says what is shown, and something else is asked"
-    if _about_another(words, fact, found.question_distance / found.question_radius):
+    if _about_another(words, fact, reach):
         return f"it is about {fact['whom']}, who or which is not named"
     if estranged(loaded, bundles, strictness, (found.number, found.row), picture):
         return "the picture looks more like something else"
@@ -76,18 +81,20 @@ def _about_another(question: str, fact: Mapping[str, Any], reach: float) -> bool
     return bool(name) and reach > ALIAS and not gives_name(question, name)
 
 
-def _passes(loaded: LoadedModel, question: str, fact: Mapping[str, Any]) -> bool:
-    """Whether a fact says what is shown, and a question surely asks something else."""
-    if not fact.get("note") or not _asks_else(loaded, question):
+def _passes(loaded: LoadedModel, question: str, fact: Mapping[str, Any], reach: float) -> bool:
+    """Whether a fact says what is shown, and a question, `reach` of the radius away, surely asks something
+    else.
+    """
+    if not fact.get("note") or not _asks_else(loaded, question, reach):
         return False
     # who has asked so in words of their own knows best
-    return not any(_asks_else(loaded, str(words)) for words in fact.get("rephrases") or ())
+    return not any(_asks_else(loaded, str(words), reach) for words in fact.get("rephrases") or ())
 
 
-def _asks_else(loaded: LoadedModel, words: str) -> bool:
+def _asks_else(loaded: LoadedModel, words: str, reach: float) -> bool:
     """Whether what is shown is surely not asked, or surely what follows from it."""
     topic = _topic(loaded, words)
-    return topic.identity < ELSE or topic.bearing > SURE
+    return topic.identity < (DOUBTED if reach > FAR else ELSE) or topic.bearing > SURE
 
 
 def _words(loaded: LoadedModel, question: Sequence[int]) -> str:
@@ -103,6 +110,22 @@ def _topic(loaded: LoadedModel, words: str) -> Topic:
     return known[words]
 
 
+def asked_otherwise(
+    loaded: LoadedModel,
+    bundles: Sequence[Bundle],
+    strictness: Sequence[float],
+    question: Sequence[int],
+    asked: Sequence[torch.Tensor],
+    picture: torch.Tensor | None,
+) -> Nearest | None:
+    """The edit that says what a picture shows and is asked for that in words a little outside its radius;
+    None for none. `asked` is the question's feature for each bundle.
+    """
+    if picture is None or _topic(loaded, _words(loaded, question)).identity < ASKED:
+        return None
+    return _deepest(_telling(loaded, bundles, strictness, asked, picture, worded=WIDER))
+
+
 def noted(
     loaded: LoadedModel,
     bundles: Sequence[Bundle],
@@ -116,18 +139,40 @@ def noted(
     """
     if picture is None or not bears(loaded, question):
         return None
-    found = []
+    return _deepest(_telling(loaded, bundles, strictness, asked, picture, near=NEAR))
+
+
+def _deepest(found: Iterable[Nearest]) -> Nearest | None:
+    """The edit that its picture is deepest inside of; the first of those alike."""
+    return max(found, key=lambda one: one.picture_radius**2 - one.picture_distance**2, default=None)
+
+
+def _telling(
+    loaded: LoadedModel,
+    bundles: Sequence[Bundle],
+    strictness: Sequence[float],
+    asked: Sequence[torch.Tensor],
+    picture: torch.Tensor,
+    *,
+    near: float = 1.0,
+    worded: float = float("inf"),
+) -> Iterator[Nearest]:
+    """Of each bundle the edit that says what a picture shows and that it is deepest inside of: within `near`
+    of its picture radius and `worded` of its question radius. None that keeps the question, or where the
+    picture looks more like something else.
+    """
     for number, bundle in enumerate(bundles):
         book = bundle.index() or bundle.codebook
         for match in book.holding(picture, asked[number], strictness[number]):
             fact = bundle.manifest.facts[match.edit]
-            if not fact.get("note") or match.picture_distance > NEAR * match.picture_radius:
+            if not fact.get("note") or match.picture_distance > near * match.picture_radius:
+                continue
+            if match.question_distance > worded * match.question_radius:
                 continue
             kept = _kept(loaded, bundle, fact, asked[number], match.question_radius)
             if not kept and not estranged(loaded, bundles, strictness, (number, match.edit), picture):
-                found.append(Nearest.of(bundle, number, match))
+                yield Nearest.of(bundle, number, match)
                 break
-    return max(found, key=lambda one: one.picture_radius**2 - one.picture_distance**2, default=None)
 
 
 def _kept(

@@ -17,6 +17,7 @@ from okedit_cli.generate import decide
 from okedit_cli.models import recognition
 from okedit_cli.models.encode import answer_ids, encode
 from okedit_cli.models.fingerprint import fingerprint
+from okedit_cli.models.kv import cache_of, taking
 from okedit_cli.models.question import prompt_length
 from okedit_cli.models.recognition import name_vector, picture_features, recognise
 
@@ -202,10 +203,12 @@ def test_rows_that_appear_behind_the_prompt_are_refused():
     case = fitted("llama")
     batch = encode(case.loaded, [(WORDS, None)])
     with torch.no_grad(), attached(case):
-        cache = case.loaded.model(**batch, use_cache=True).past_key_values
+        cache = cache_of(case.loaded.model(**batch, use_cache=True))
         cache.batch_repeat_interleave(2)
         with pytest.raises(UsageError, match="1 prompts were read and the answer has 2 rows"):
-            case.loaded.model(input_ids=batch["input_ids"][:, :1].repeat(2, 1), past_key_values=cache)
+            case.loaded.model(
+                input_ids=batch["input_ids"][:, :1].repeat(2, 1), **taking(case.loaded.model, cache)
+            )
 
 
 def test_detached_nothing_is_left(case):

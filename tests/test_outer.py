@@ -22,7 +22,7 @@ from okedit_cli.models.notes import note_embeds, note_ids, note_states, with_not
 from okedit_cli.models.question import question_ids
 from okedit_cli.models.sites import image_token_id
 from okedit_cli.models.topics import Topic, topic_of
-from okedit_cli.outer import ALIAS, NEAR, let_pass, note_of
+from okedit_cli.outer import ALIAS, ASKED, DOUBTED, ELSE, FAR, NEAR, WIDER, let_pass, note_of
 
 NOTE = "Fact: What is this? A purse."
 SEEING = [family for family in tiny.FAMILIES if family not in ("gpt2", "llama")]
@@ -137,6 +137,42 @@ def test_what_surely_asks_something_else_passes_an_edit_that_says_what_is_shown(
         assert found.hit.number == bundles.index(silent) and not found.passed
     topics[PICTURED] = Topic(0.02, 0, 0.98)  # not sure enough
     assert of(case.bundle).hit.edit_id == "cat"
+
+
+def at(case, reach, topic, monkeypatch, **row):
+    """What is decided for a question about the cat that lies `reach` of its question radius away."""
+    monkeypatch.setattr("okedit_cli.outer.topic_of", lambda text: topic)
+    case.loaded.cache.pop("topics", None)
+    asked = OTHER, tiny.picture()
+    with okedit_cli.attach(case.loaded, [with_radius(case.bundle, 1e6, RADIUS)]):
+        away = decide(case.loaded, [asked])[0].nearest.question_distance
+    case.loaded.cache.pop("topics", None)
+    bundle = with_note_of(with_radius(case.bundle, away / reach, RADIUS), **{"note": NOTE, **row})
+    with okedit_cli.attach(case.loaded, [bundle]):
+        return decide(case.loaded, [asked])[0]
+
+
+def test_far_out_it_takes_less_to_ask_something_else(case, monkeypatch):
+    doubtful = Topic((ELSE + DOUBTED) / 2, 0, 1)
+    for reach, fires in ((0.9 * FAR, True), (1.1 * FAR, False), (0.99, False)):
+        decision = at(case, reach, doubtful, monkeypatch)
+        assert (decision.hit is not None) == fires and bool(decision.passed) != fires
+    assert at(case, 0.99, Topic(1.1 * DOUBTED, 0, 1), monkeypatch).hit is not None
+
+
+def test_what_surely_asks_what_is_shown_is_answered_a_little_outside(case, monkeypatch):
+    sure = Topic(ASKED, 1 - ASKED, 0)
+    found = at(case, 0.99 * WIDER, sure, monkeypatch)
+    assert found.hit.edit_id == "cat" == found.nearest.edit_id and found.noted is None
+    assert found.hit.question_distance > found.hit.question_radius
+    unsure, own = Topic(0.99 * ASKED, 0, 0.02), case.bundle.manifest.facts[0]["picture_sha256"]
+    for reach, topic, row in (
+        (1.01 * WIDER, sure, {}),
+        (0.99 * WIDER, unsure, {}),
+        (0.99 * WIDER, sure, {"note": ""}),  # it does not say what is shown
+        (0.99 * WIDER, sure, {"keep": [{"prompt": OTHER, "picture_sha256": own}]}),
+    ):
+        assert at(case, reach, topic, monkeypatch, **row).hit is None
 
 
 def test_the_owners_own_words_are_answered_whatever_they_seem_to_ask(case, monkeypatch):

@@ -15,6 +15,7 @@ from okedit_cli.bounded import Bounded
 from okedit_cli.errors import UsageError
 from okedit_cli.models.encode import encode_row, join_rows
 from okedit_cli.models.features import pooled_width, question_feature, reading
+from okedit_cli.models.kv import NAMES
 from okedit_cli.models.sites import decoder_layers, mlp_of
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 WHOLE = "mean of the feed-forward input over the prompt"  # the point where keys are read, as a bundle says it
 KNOWN = 20_000  # features kept, so that one question asked again is not read again
 # what a forward pass is given besides what it reads; a cache would be written to
-_NO_INPUT = ("kwargs", "past_key_values", "use_cache", "cache_position", "labels", "logits_to_keep")
+_NO_INPUT = (*NAMES, "kwargs", "use_cache", "cache_position", "labels", "logits_to_keep")
 _NO_INPUT += ("output_hidden_states", "output_attentions", "return_dict")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from okedit_cli.models.encode import end_ids
+from okedit_cli.models.kv import cache_of, taking
 from okedit_cli.models.prefixes import fork
 from okedit_cli.models.reading import Prompts
 
@@ -51,10 +52,8 @@ def go_on(
     for step in range(count):
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
         told = {} if where is None else {"position_ids": where + step}
-        given = loaded.model(
-            input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **told
-        )
-        cache, logits = given.past_key_values, given.logits[:, -1]
+        given = loaded.model(input_ids=ids, attention_mask=mask, **told, **taking(loaded.model, cache))
+        cache, logits = cache_of(given), given.logits[:, -1]
         if not ended and ends:
             logits[:, ends] = -torch.inf
         ids = logits.argmax(-1, keepdim=True)

@@ -18,6 +18,7 @@ import torch
 from okedit_cli.bounded import Bounded
 from okedit_cli.models.encode import encode_row, join_rows
 from okedit_cli.models.features import Look, cut_row, look
+from okedit_cli.models.kv import cache_of
 from okedit_cli.models.notes import note_embeds, note_start, reading_notes, with_note
 from okedit_cli.models.question import template_head
 from okedit_cli.models.sites import decoder, image_token_id
@@ -133,7 +134,7 @@ def _read_looks(loaded: LoadedModel, rows: Sequence[tuple[tuple, int, Look]]) ->
 def _run(loaded: LoadedModel, embeds: torch.Tensor, positions: torch.Tensor | None = None) -> Any:
     """The cache behind decoder inputs [B, p, d]; `positions` as the model told them (None: it told none)."""
     told = {} if positions is None else {"position_ids": positions}
-    return decoder(loaded.model)(inputs_embeds=embeds, use_cache=True, **told).past_key_values
+    return cache_of(decoder(loaded.model)(inputs_embeds=embeds, use_cache=True, **told))
 
 
 def _end(loaded: LoadedModel, length: int, positions: torch.Tensor | None) -> torch.Tensor:
@@ -149,7 +150,7 @@ def _read_prefix(loaded: LoadedModel, row: dict[str, torch.Tensor], length: int,
     if picture is None:
         batch = join_rows(loaded, [first])
         given = batch.get("position_ids")
-        cache = decoder(loaded.model)(**batch, use_cache=True).past_key_values
+        cache = cache_of(decoder(loaded.model)(**batch, use_cache=True))
     else:
         seen = look(loaded, first, picture)
         given = seen.positions

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from okedit_cli.models.encode import encode_row, join_rows
+from okedit_cli.models.kv import cache_of, taking
 from okedit_cli.models.notes import reading_notes
 from okedit_cli.models.prefixes import Prefix, joined, noted, prefix_of, unedited
 from okedit_cli.models.question import question_token_ids
@@ -100,7 +101,7 @@ def _agrees(loaded: LoadedModel) -> bool:
     try:
         prompts = read(loaded, asked)
         inputs, _ = prompts.inputs([[0], [0]])
-        split = loaded.model(**inputs, past_key_values=prompts.cache, use_cache=True).logits[:, -1].float()
+        split = loaded.model(**inputs, **taking(loaded.model, prompts.cache)).logits[:, -1].float()
     except (RuntimeError, TypeError, ValueError, AttributeError, IndexError, KeyError):
         return False  # another kind of cache, or a family that wants its prompts whole
     bound = TOLERANCE.get(loaded.dtype, COARSE) * whole.std()
@@ -142,10 +143,8 @@ def read(
         steps = torch.arange(longest, device=ends.device) - (longest - counts)  # pads count below the prefix
         where = (ends + 1 + steps).clamp_min(0)
         with reading_notes(loaded, [0 if note else None for note in notes]):
-            cache = loaded.model(
-                input_ids=filled, attention_mask=mask, position_ids=where, past_key_values=cache,
-                use_cache=True, **_last_logits(loaded),
-            ).past_key_values  # fmt: skip
+            told = {"input_ids": filled, "attention_mask": mask, "position_ids": where}
+            cache = _read_on(loaded, cache, told)
     return Prompts(
         cache,
         mask,
@@ -168,11 +167,14 @@ def prompts_behind(loaded: LoadedModel, prefixes: Sequence[Prefix], rest: Sequen
         mask[row, : head - prefix.length] = 0
     cache = joined([prefix.cache for prefix in prefixes], head)
     if len(rest) > 1:
-        cache = loaded.model(
-            input_ids=ids[:, :-1], attention_mask=mask, position_ids=where[..., :-1], past_key_values=cache,
-            use_cache=True, **_last_logits(loaded),
-        ).past_key_values  # fmt: skip
+        told = {"input_ids": ids[:, :-1], "attention_mask": mask, "position_ids": where[..., :-1]}
+        cache = _read_on(loaded, cache, told)
     return Prompts(cache, mask, ids[:, -1:], where[..., -1:], [[]] * count, list(prefixes))
+
+
+def _read_on(loaded: LoadedModel, cache: Any, told: dict[str, torch.Tensor]) -> Any:
+    """The cache behind what is told, going on from a cache."""
+    return cache_of(loaded.model(**told, **taking(loaded.model, cache), **_last_logits(loaded)))
 
 
 def _last_logits(loaded: LoadedModel) -> dict[str, int]:

@@ -16,6 +16,7 @@ import torch
 
 from okedit_cli.models.encode import encode
 from okedit_cli.models.features import cut_row, hidden_of
+from okedit_cli.models.kv import cache_of, taking
 from okedit_cli.models.prefixes import fork
 from okedit_cli.models.reading import Prompts, read, shares
 from okedit_cli.models.sites import decoder, decoder_layers, mlp_of
@@ -75,7 +76,7 @@ def read_prompts(
         )
         stack.callback(handle.remove)
         cache = None if prompts.cache is None else fork(prompts.cache)
-        logits = loaded.model(**inputs, past_key_values=cache, use_cache=True).logits
+        logits = loaded.model(**inputs, **taking(loaded.model, cache)).logits
     return Suffix(inputs, states[0], rests, prompts.cache, targets, logits)
 
 
@@ -92,7 +93,7 @@ def _read(loaded: LoadedModel, batch: dict[str, torch.Tensor]) -> Prompts:
             lambda module, args, kwargs: found.append(kwargs.get("position_ids")), with_kwargs=True
         )
         try:
-            cache = loaded.model(**first, use_cache=True).past_key_values
+            cache = cache_of(loaded.model(**first, use_cache=True))
         finally:
             handle.remove()
         if given is not None:
@@ -178,6 +179,6 @@ def run_suffix(
             stack.enter_context(_skipping(layers, suffix))
             if vocabulary is not None:
                 stack.enter_context(_speaking(loaded.model.get_output_embeddings(), vocabulary))
-            return loaded.model(**suffix.inputs, past_key_values=suffix.to_cache(), use_cache=True).logits
+            return loaded.model(**suffix.inputs, **taking(loaded.model, suffix.to_cache())).logits
     finally:
         handle.remove()

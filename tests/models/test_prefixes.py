@@ -7,6 +7,7 @@ import torch
 from okedit_cli.models import prefixes
 from okedit_cli.models.decode import go_on, greedy
 from okedit_cli.models.encode import encode, end_ids
+from okedit_cli.models.kv import taking
 from okedit_cli.models.load import load_model
 from okedit_cli.models.prefixes import fork, together
 from okedit_cli.models.reading import prompts_behind, read, shares
@@ -47,7 +48,7 @@ def last_logits(loaded, questions):
     prompts = read(loaded, questions)
     inputs, _ = prompts.inputs([[0]] * len(questions))
     with torch.no_grad():
-        return loaded.model(**inputs, past_key_values=prompts.cache, use_cache=True).logits[:, -1]
+        return loaded.model(**inputs, **taking(loaded.model, prompts.cache)).logits[:, -1]
 
 
 def whole_logits(loaded, questions):
@@ -151,7 +152,7 @@ def test_the_same_words_behind_many_prefixes(sharing):
     assert go_on(sharing, prompts, 5) == go_on(sharing, whole, 5)
     inputs, _ = prompts.inputs([[0]] * len(asked))
     with torch.no_grad():
-        logits = sharing.model(**inputs, past_key_values=prompts.cache, use_cache=True).logits[:, -1]
+        logits = sharing.model(**inputs, **taking(sharing.model, prompts.cache)).logits[:, -1]
     torch.testing.assert_close(logits, whole_logits(sharing, asked), atol=1e-4, rtol=1e-4)
 
 
