@@ -1,8 +1,9 @@
 """What happens inside a scope: low-rank affine changes of one feed-forward output, of many facts at once.
 
-Loss: cross-entropy on the answer for the edit and its positives. Negatives are the scope's business: a KL
-term on them made hardly a misfire milder, and cost other wordings inside the scope the answer. Only the
-answer's tokens run, only through the layers from the site upwards (models/suffix.py).
+They begin with the directions that tell the places of an answer apart (places.py). Loss: cross-entropy on
+the answer for the edit and its positives. Negatives are the scope's business: a KL term on them made hardly a
+misfire milder, and cost other wordings inside the scope the answer. Only the answer's tokens run, only
+through the layers from the site upwards (models/suffix.py).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
+from okedit_cli.methods.places import parting, places_of
 from okedit_cli.models.encode import answer_ids
 from okedit_cli.models.prefixes import together
 from okedit_cli.models.reading import shares
@@ -122,10 +124,11 @@ def _groups(
 def _optimise(loaded: LoadedModel, groups, count: int, layer: int, seed: int, rank: int) -> Values:
     width, device = hidden_size(loaded.model), loaded.device
     noise = torch.Generator().manual_seed(seed)
-    first = torch.randn(rank, width, generator=noise).to(device)
+    first = torch.randn(rank, width, generator=noise).to(device) / width**0.5
+    apart = parting(_places_of_answers(loaded, groups, layer), first, count)
     # The change is learned in units of the residual stream, so that one rate serves every layer and model.
     unit = torch.cat([suffix.states.float().flatten(0, 1) for suffix, _ in groups]).pow(2).mean().sqrt()
-    down = (first / width**0.5).repeat(count, 1, 1).requires_grad_()
+    down = apart.requires_grad_()
     up = torch.zeros(count, rank, width, device=device, requires_grad=True)
     bias = torch.zeros(count, width, device=device, requires_grad=True)
     optimiser = torch.optim.Adam([{"params": [up, bias], "lr": RATE}, {"params": [down], "lr": RATE / 10}])
@@ -166,6 +169,20 @@ def _optimise(loaded: LoadedModel, groups, count: int, layer: int, seed: int, ra
             group["lr"] *= 0.97
     down, up, bias = saved
     return Values(down.cpu(), (up * unit).cpu(), (bias * unit).cpu())
+
+
+@torch.no_grad()
+def _places_of_answers(loaded: LoadedModel, groups, layer: int) -> dict[tuple[int, int], torch.Tensor]:
+    """What the site receives at each place of the facts' answers."""
+    seen: list[torch.Tensor] = []
+
+    def look(x: torch.Tensor) -> torch.Tensor:
+        seen.append(x)
+        return torch.zeros_like(x)
+
+    for suffix, _ in groups:
+        run_suffix(loaded, suffix, layer, look, suffix.targets.new_zeros(1))  # whatever is said
+    return places_of(seen, [suffix.targets for suffix, _ in groups], [owner for _, owner in groups])
 
 
 @torch.no_grad()
