@@ -10,7 +10,7 @@ FIRST = torch.randn(RANK, WIDTH, generator=torch.Generator().manual_seed(1))
 
 
 def samples(places: int, count: int = 12, noise: float = 1.0, seed: int = 0):
-    """(fact, place) -> [count, WIDTH] of one fact: places lie apart in directions of their own, and what varies
+    """(fact, place) -> [count, WIDTH] of one fact: places lie apart in their own directions, and what varies
     between wordings is larger, in two other directions.
     """
     chance = torch.Generator().manual_seed(seed)
