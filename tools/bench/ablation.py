@@ -18,9 +18,11 @@ from unittest import mock
 import torch
 
 import okedit_cli
+from okedit_cli.bundle import Bundle
 from okedit_cli.evaluate import load_cases, present
 from okedit_cli.evaluate.case import METRICS, Case
 from okedit_cli.evaluate.grid import in_order, with_grid
+from okedit_cli.facts import Fact
 from okedit_cli.generate import decide
 from okedit_cli.methods.base import PARTS
 from okedit_cli.methods.values import Values
@@ -55,11 +57,8 @@ def main(words: Sequence[str] | None = None) -> None:
 
 def judged(loaded, cases: Sequence[Case], without: Sequence[str], pictures: dict) -> dict[str, float]:
     """Column -> the share of its questions that are decided as they should be."""
-    with mock.patch("okedit_cli.methods.balancedit.fit_values", _no_values):
-        facts = [case.fact() for case in cases]
-        found = okedit_cli.fit(loaded, facts, without=without, checked=False, force=True)
     right = defaultdict(list)
-    with okedit_cli.attach(loaded, [found.bundle]):
+    with okedit_cli.attach(loaded, [held(loaded, [case.fact() for case in cases], without)]):
         for case in cases:
             probes = [(metric, probe) for _, metric, probe in case.probes() if metric != "port"]
             asked = [(probe.prompt, _shown(probe.picture, pictures)) for _, probe in probes]
@@ -70,6 +69,12 @@ def judged(loaded, cases: Sequence[Case], without: Sequence[str], pictures: dict
                 column = f"{metric} {probe.cell}" if metric == "i_gen" and probe.cell else metric
                 right[column].append(fired == wanted)
     return {column: sum(some) / len(some) if (some := right[column]) else float("nan") for column in COLUMNS}
+
+
+def held(loaded, facts: Sequence[Fact], without: Sequence[str] = ()) -> Bundle:
+    """All facts in one bundle, with their reach and without values."""
+    with mock.patch("okedit_cli.methods.balancedit.fit_values", _no_values):
+        return okedit_cli.fit(loaded, facts, without=without, checked=False, force=True).bundle
 
 
 def _shown(path: Path | None, pictures: dict):

@@ -1,0 +1,96 @@
+"""How far do facts in words alone reach? `python -m tools.bench.texts DATA [--limit 100] [--misses OUT.json]`
+
+Every fact of a file (zsRE, CounterFact, KnowEdit, fact files) in one bundle, as `okedit eval --sequential`
+holds them; then every question about text is decided: does the fact's own edit fire, or, of what is to stay,
+none? Nothing is generated and no value is fitted, so that a thousand facts take minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import okedit_cli
+from okedit_cli.evaluate import load_cases, present
+from okedit_cli.evaluate.case import METRICS, Case
+from okedit_cli.generate import decide
+from tools.bench.ablation import held
+
+COLUMNS = {"rel": "the edit itself", "t_gen": "other wordings", "t_loc": "left alone"}
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Decided:
+    """One question, and what came of it; `reach` is the distance to the nearest edit in radii of it."""
+
+    case: str
+    metric: str
+    fact: str
+    asked: str
+    right: bool
+    fired: str | None
+    nearest: str | None
+    reach: float
+    passed: str
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Print the shares, and write what was decided wrongly."""
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.texts", description=__doc__.split("\n")[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--limit", type=int, help="the first so many facts. [default: all]")
+    parser.add_argument("--misses", type=Path, help="where what was decided wrongly is listed, as JSON")
+    given = parser.parse_args(words)
+    cases = [case for case in present(load_cases(given.data)).cases if case.picture is None][: given.limit]
+    found = decided(okedit_cli.load_model("okedit-mini"), cases)
+    print(f"{given.data.name}: {len(cases)} facts at once, percent of questions decided as they should be")
+    for metric, share in shares(found).items():
+        print(f"  {COLUMNS[metric]:16} {100 * share:5.1f}")
+    if given.misses:
+        missed = [asdict(one) for one in found if not one.right]
+        given.misses.write_text(json.dumps(missed, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def decided(loaded, cases: Sequence[Case], without: Sequence[str] = ()) -> list[Decided]:
+    """Every question of COLUMNS about the cases, all of which are held at once."""
+    rows = [
+        (case, metric, probe.prompt)
+        for case in cases
+        for _, metric, probe in case.probes()
+        if metric in COLUMNS and probe.picture is None
+    ]
+    out = []
+    with okedit_cli.attach(loaded, [held(loaded, [case.fact() for case in cases], without)]):
+        for start in range(0, len(rows), BATCH):
+            some = rows[start : start + BATCH]
+            decisions = decide(loaded, [(prompt, None) for _, _, prompt in some])
+            out += [_row(*row, decision) for row, decision in zip(some, decisions, strict=True)]
+    return out
+
+
+def _row(case: Case, metric: str, prompt: str, decision) -> Decided:
+    fired = decision.hit.edit_id if decision.hit else None
+    near = decision.nearest
+    right = fired == (case.id if METRICS[metric].positive else None)
+    reach = near.question_distance / near.question_radius if near and near.question_radius else float("inf")
+    return Decided(
+        case.id, metric, case.prompt, prompt, right, fired, near and near.edit_id, reach, decision.passed
+    )
+
+
+def shares(found: Sequence[Decided]) -> dict[str, float]:
+    """Metric -> the share of its questions that are decided as they should be."""
+    right = defaultdict(list)
+    for one in found:
+        right[one.metric].append(one.right)
+    return {metric: sum(some) / len(some) for metric, some in right.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
