@@ -27,7 +27,7 @@ from okedit_cli.models.features import question_feature
 from okedit_cli.models.question import question_ids
 from okedit_cli.models.topics import Topic, topic_of
 from okedit_cli.strangers import estranged
-from okedit_cli.wording import gives_name
+from okedit_cli.wording import could_mean, gives_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ SURE = 0.95  # probability that a question bears on what is shown; 4 % of those 
 ELSE = 0.01  # probability that a question asks what is shown, under which it surely asks something else
 DOUBTED, FAR = 0.05, 0.6  # the same for one that lies farther out than this part of the question radius
 ASKED, WIDER = 0.98, 1.3  # where what is shown is asked so surely, the question radius is so much longer
-ALIAS = 0.65  # of the question radius: nearer, the same is asked of somebody by another name
+ALIAS = 0.65  # of the question radius: nearer, the same may be asked by another name of the same
 NEAR = 0.75  # of the picture radius: what is said of a picture in other words had better be about it
 KNOWN = 20_000  # questions whose topics are kept
 
@@ -75,10 +75,12 @@ def let_pass(
 
 def _about_another(question: str, fact: Mapping[str, Any], reach: float) -> bool:
     """Whether a question, `reach` of the radius away, does not name whom a fact is about. One that is nearly
-    the fact's own may say "the United States" for "the US".
+    the fact's own may say "the United States" for "the US", and not any other name.
     """
     name = fact.get("whom")
-    return bool(name) and reach > ALIAS and not gives_name(question, name)
+    if not name or gives_name(question, name):
+        return False
+    return reach > ALIAS or not could_mean(question, name)
 
 
 def _passes(loaded: LoadedModel, question: str, fact: Mapping[str, Any], reach: float) -> bool:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okedit_cli.wording import gives_name
+from okedit_cli.wording import could_mean, gives_name
 
 NAME = st.lists(st.from_regex(r"[A-Z][a-z]{2,8}", fullmatch=True), min_size=1, max_size=3).map(" ".join)
 
@@ -23,6 +23,17 @@ NAME = st.lists(st.from_regex(r"[A-Z][a-z]{2,8}", fullmatch=True), min_size=1, m
         ("Chadian food is", "Chad", False),
         ("Who is it?", "George Enescu", False),
         ("", "George Enescu", False),
+        ("Where does George live?", "George Enescu", False),
+        ("The capital of Korea is", "South Korea", False),
+        ("Who founded Wellington?", "Duke of Wellington", False),
+        ("Who made the 747?", "Boeing 747", True),
+        ("Who runs Boeing?", "Boeing 747", False),
+        ("Who runs the Israel Museum?", "Israel", False),
+        ("The capital of New Mexico is", "Mexico", False),
+        ("Who runs Apple Inc.?", "Apple", True),
+        ("Who runs the Israel Museum in Israel?", "Israel", True),
+        ("What Is The Capital Of France Today", "France", True),
+        ("The capital of Sao Tome is", "São Tomé", True),
     ],
 )
 def test_who_is_named(text, name, named):
@@ -33,3 +44,35 @@ def test_who_is_named(text, name, named):
 def test_a_name_in_full_is_given_whatever_the_case(name, frame):
     text = frame.format(name)
     assert gives_name(text, name) and gives_name(text.lower(), name) and gives_name(text.upper(), name)
+
+
+@pytest.mark.parametrize(
+    ("other", "name", "same"),
+    [
+        ("the UN", "United Nations", True),
+        ("the United States", "US", True),
+        ("USA", "United States", True),
+        ("MIT", "Massachusetts Institute of Technology", True),
+        ("J. S. Bach", "Johann Sebastian Bach", True),
+        ("William Gates", "William H. Gates", True),
+        ("Saint Petersburg", "St. Petersburg", True),
+        ("Manchester United", "Manchester United Football Club", True),
+        ("the Brazilians", "Brazil", True),
+        ("United Airlines", "United Nations", False),
+        ("North Korea", "South Korea", False),
+        ("Ion Enescu", "George Enescu", False),
+        ("George Frideric Handel", "George Enescu", False),
+        ("Renault 19", "Renault 25", False),
+        ("WWE Network", "WWE Studios", False),
+        ("Australia", "Austria", False),
+        ("it", "Peru", False),
+    ],
+)
+def test_what_may_be_another_name_of_the_same(other, name, same):
+    assert could_mean(f"The seat of {other} is", name) is same
+
+
+@given(NAME, st.text(max_size=60))
+def test_any_text_may_be_asked_for_a_name(name, text):
+    for asked in (text, f"{text} {name}", name):
+        assert isinstance(gives_name(asked, name), bool) and isinstance(could_mean(asked, name), bool)
