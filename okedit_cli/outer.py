@@ -18,11 +18,11 @@ Everything else is as it was, bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from okedit_cli.edits.decision import Nearest
-from okedit_cli.methods.about import says_what
+from okedit_cli.methods.about import plainly, says_what
 from okedit_cli.models.features import question_feature
 from okedit_cli.models.question import question_ids
 from okedit_cli.models.topics import Topic, topic_of
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import torch
 
     from okedit_cli.bundle import Bundle
+    from okedit_cli.edits.codebook import Match
     from okedit_cli.facts import Fact
     from okedit_cli.models.load import LoadedModel
 
@@ -64,7 +65,7 @@ def let_pass(
     """Why an edit does not answer a prompt that lies inside its radii; "" where it does."""
     fact, words = bundles[found.number].manifest.facts[found.row], _words(loaded, question)
     reach = found.question_distance / found.question_radius
-    if _passes(loaded, words, fact, reach):
+    if _passes(loaded, _meant(words, fact), fact, reach):
         return "it says what is shown, and something else is asked"
     if _about_another(words, fact, reach):
         return f"it is about {fact['whom']}, who or which is not named"
@@ -90,7 +91,14 @@ def _passes(loaded: LoadedModel, question: str, fact: Mapping[str, Any], reach: 
     if not fact.get("note") or not _asks_else(loaded, question, reach):
         return False
     # who has asked so in words of their own knows best
-    return not any(_asks_else(loaded, str(words), reach) for words in fact.get("rephrases") or ())
+    own = fact.get("rephrases") or ()
+    return not any(_asks_else(loaded, _meant(str(words), fact), reach) for words in own)
+
+
+def _meant(words: str, fact: Mapping[str, Any]) -> str:
+    """A question in the manner of the fact: where its own calls the name of a thing its kind, others may."""
+    own = str(fact.get("prompt", ""))
+    return words if plainly(own) == own else plainly(words)
 
 
 def _asks_else(loaded: LoadedModel, words: str, reach: float) -> bool:
@@ -123,9 +131,15 @@ def asked_otherwise(
     """The edit that says what a picture shows and is asked for that in words a little outside its radius;
     None for none. `asked` is the question's feature for each bundle.
     """
-    if picture is None or _topic(loaded, _words(loaded, question)).identity < ASKED:
+    words = _words(loaded, question)
+    if picture is None or max(_topic(loaded, one).identity for one in (words, plainly(words))) < ASKED:
         return None
-    return _deepest(_telling(loaded, bundles, strictness, asked, picture, worded=WIDER))
+
+    def fits(fact: Mapping[str, Any], match: Match) -> bool:
+        near = match.question_distance <= WIDER * match.question_radius
+        return near and _topic(loaded, _meant(words, fact)).identity >= ASKED
+
+    return _deepest(_telling(loaded, bundles, strictness, asked, picture, fits))
 
 
 def noted(
@@ -141,7 +155,11 @@ def noted(
     """
     if picture is None or not bears(loaded, question):
         return None
-    return _deepest(_telling(loaded, bundles, strictness, asked, picture, near=NEAR))
+
+    def fits(fact: Mapping[str, Any], match: Match) -> bool:
+        return match.picture_distance <= NEAR * match.picture_radius
+
+    return _deepest(_telling(loaded, bundles, strictness, asked, picture, fits))
 
 
 def _deepest(found: Iterable[Nearest]) -> Nearest | None:
@@ -155,21 +173,16 @@ def _telling(
     strictness: Sequence[float],
     asked: Sequence[torch.Tensor],
     picture: torch.Tensor,
-    *,
-    near: float = 1.0,
-    worded: float = float("inf"),
+    fits: Callable[[Mapping[str, Any], Match], bool],
 ) -> Iterator[Nearest]:
-    """Of each bundle the edit that says what a picture shows and that it is deepest inside of: within `near`
-    of its picture radius and `worded` of its question radius. None that keeps the question, or where the
-    picture looks more like something else.
+    """Of each bundle the edit that says what a picture shows and that it is deepest inside of, of those that
+    fit. None that keeps the question, or where the picture looks more like something else.
     """
     for number, bundle in enumerate(bundles):
         book = bundle.index() or bundle.codebook
         for match in book.holding(picture, asked[number], strictness[number]):
             fact = bundle.manifest.facts[match.edit]
-            if not fact.get("note") or match.picture_distance > near * match.picture_radius:
-                continue
-            if match.question_distance > worded * match.question_radius:
+            if not fact.get("note") or not fits(fact, match):
                 continue
             kept = _kept(loaded, bundle, fact, asked[number], match.question_radius)
             if not kept and not estranged(loaded, bundles, strictness, (number, match.edit), picture):

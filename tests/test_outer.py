@@ -16,7 +16,7 @@ from okedit_cli.bundle.merge import merge
 from okedit_cli.bundle.words import row_of
 from okedit_cli.facts import Question
 from okedit_cli.generate import decide, generate
-from okedit_cli.methods.about import whom
+from okedit_cli.methods.about import plainly, whom
 from okedit_cli.models.encode import encode
 from okedit_cli.models.notes import note_embeds, note_ids, note_states, with_note
 from okedit_cli.models.question import question_ids
@@ -285,10 +285,41 @@ def test_topics_of_questions_that_nobody_taught(question, topic):
         ("Which team has this animal as its mascot?", ROOT / "red.png", ""),
         ("What colour is this?", ROOT / "red.png", ""),
         ("What is this?", None, ""),
+        ("What kind of food is this?", ROOT / "red.png", "Fact: What kind of food is this? Purse."),
+        ("What kind of thing is this?", ROOT / "red.png", ""),
     ],
 )
 def test_only_facts_that_say_what_is_shown_have_a_note(prompt, image, wanted):
     assert note_of(fact("one", prompt, "Purse.", image)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("question", "wanted"),
+    [
+        ("What kind of food is this?", "What food is this?"),
+        ("Can you tell me which sort of a bird that is?", "Can you tell me which bird that is?"),
+        ("Name the types of cheese.", "Name the cheese."),
+        ("What kind of thing is this?", "What kind of thing is this?"),
+        ("What sort of objects are these?", "What sort of objects are these?"),
+        ("What is this?", "What is this?"),
+        ("Is she kind of tired?", "Is she tired?"),
+    ],
+)
+def test_a_question_for_a_kind_that_has_a_name(question, wanted):
+    assert plainly(question) == wanted == plainly(wanted)
+
+
+def test_where_the_fact_calls_a_name_a_kind_others_may(case, monkeypatch):
+    """A question for the sort of an animal seems to ask what follows; not to a fact that asks so itself."""
+    asked, own = "What sort of animal is it?", "What kind of animal is this?"
+    topics = {asked: Topic(0, 1, 0), plainly(asked): Topic(1, 0, 0)}
+    monkeypatch.setattr("okedit_cli.outer.topic_of", lambda text: topics.get(text, Topic(0, 0, 1)))
+    for prompt, hit in ((own, "cat"), (PICTURED, None)):
+        case.loaded.cache.pop("topics", None)
+        bundle = with_note_of(with_radius(case.bundle, 1e6, RADIUS), NOTE, prompt=prompt, rephrases=[])
+        with okedit_cli.attach(case.loaded, [bundle]):
+            [decision] = decide(case.loaded, [(asked, tiny.picture())])
+        assert (decision.hit and decision.hit.edit_id) == hit
 
 
 ABOUT = [("What is the capital of France?", ()), ("Peru's capital is", ("What is the capital of Peru?",))]
@@ -325,7 +356,26 @@ def test_a_question_that_names_another_passes_an_edit_about_somebody(family, que
         )
         found = SimpleNamespace(number=0, row=0, question_distance=reach * RADIUS, question_radius=RADIUS)
         passed = let_pass(loaded, [bundle], [0.5], found, asked, None)
-        assert bool(passed) == ("France" in passed) == (not names and reach > ALIAS and whom_ == "France")
+        assert bool(passed) == ("France" in passed) == (not names and whom_ == "France")
+
+
+@pytest.mark.parametrize(("reach", "passes"), [(0.99, True), (0.9 * ALIAS, False)])
+def test_another_name_of_the_same_is_answered_where_the_question_is_nearly_the_same(reach, passes):
+    assert _let_pass("Who is the head of the UN?", reach) == (
+        "it is about United Nations, who or which is not named" if passes else ""
+    )
+    assert not _let_pass("Who is the head of the United Nations?", reach)
+    assert _let_pass("Who is the head of the United Airlines?", reach)
+
+
+def _let_pass(question, reach):
+    """Why a question, `reach` of the radius away, is no question for an edit about the United Nations."""
+    found, own = fitted("gpt2"), "Who is the head of the United Nations?"
+    row = {"id": "head", "prompt": own, "answer": "Ada", "whom": "United Nations"}
+    bundle = SimpleNamespace(manifest=SimpleNamespace(facts=[row]), codebook=found.bundle.codebook)
+    near = SimpleNamespace(number=0, row=0, question_distance=reach * RADIUS, question_radius=RADIUS)
+    with world():
+        return let_pass(found.loaded, [bundle], [0.5], near, question_ids(found.loaded, question), None)
 
 
 def test_who_is_named_answers_among_many(monkeypatch):

@@ -17,13 +17,21 @@ SAYS_WHAT = 0.7  # probability that a fact's own question asks what is shown, an
 _INDIVIDUAL = r"""
     \b(?:who|whom|whose(?!.*flag)|owners?|owns?|owned|how\sold|age|price|costs?|how\smuch|my|our|when|year
     |author|artist|painted|made\sby|maker|built|bought)\b | 's\sname\b"""
+_KIND_OF = r"\b(?:kind|sort|type)s? of (?:an? )?(?!(?:thing|object|item|stuff)s?\b)"
 
 
 def says_what(fact: Fact) -> bool:
     """Whether a fact says what its picture shows, and not whose it is or how old."""
     if fact.image is None or asks_of_one(fact.prompt):
         return False
-    return topic_of(fact.prompt).identity >= SAYS_WHAT
+    return topic_of(plainly(fact.prompt)).identity >= SAYS_WHAT
+
+
+def plainly(question: str) -> str:
+    """A question for a kind as one for the thing itself, where its answer is a name: "a pizza" answers "What
+    kind of food is this?", and "food" answers "What kind of thing is this?".
+    """
+    return re.sub(_KIND_OF, "", question, flags=re.IGNORECASE)
 
 
 def shows_one(prompt: str, picture, more: bool = False) -> bool:
