@@ -106,7 +106,8 @@ def train(looks: Looks, white: torch.Tensor, rows: list[int], steps: int) -> tor
 
 def apart(keys: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
     """The loss of keys [n, r] of things [n]."""
-    squares = torch.cdist(keys, keys).pow(2)
+    length = keys.pow(2).sum(1)  # cdist's gradient is slow
+    squares = (length[:, None] + length[None] - 2 * keys @ keys.T).clamp_min(1e-6)
     same = owner[:, None] == owner[None]
     itself = torch.eye(len(owner), dtype=torch.bool)
     mates = same & ~itself
