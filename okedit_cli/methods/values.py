@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 RANK, STEPS, RATE = 4, 40, 0.05
 ENOUGH, LEAST = 0.001, 15  # mean cross-entropy at which a fact needs no more steps after so many
 ROWS = 96  # samples fitted together: bounds memory
-POSITIVES = 10  # samples of a fact that are run, the edit among them
+POSITIVES, VIEWS = 10, 2  # samples of a fact that are run, the edit among them; transformed views of those
 RIVALS, STRANGERS = 64, 2048  # tokens an answer is weighed against: likely ones at each place, and any
 CHECKS, RISEN = (6, 14, 22, 30), 8  # steps at which all tokens are looked at: the likeliest join those
 
@@ -80,20 +80,25 @@ def joined(parts: Sequence[Values]) -> Values:
 
 
 def _chosen(samples: Sequence[Sample]) -> list[Sample]:
-    """Edit first, then positives of every origin and cell in turn."""
-    out = [s for s in samples if s.role == "edit"]
+    """Edit first, then positives of every origin and cell in turn. Views beyond VIEWS come last: each costs a
+    look, and what is asked varies more than what is shown.
+    """
+    out, seen, late = [s for s in samples if s.role == "edit"], 0, []
     groups: dict[tuple[str, str], list[Sample]] = {}
     for sample in samples:
         if sample.role == "positive":
             groups.setdefault((sample.cell, sample.origin), []).append(sample)
     turn = list(groups.values())
-    # what is asked varies more than what is shown, and a wording costs no second look: two in each turn
     turn += [g for (cell, _), g in groups.items() if cell in ("edit/rephrase", "none/rephrase")]
     while len(out) < POSITIVES and any(turn):
         for group in turn:
+            if group and group[0].origin == "transform" and seen == VIEWS:
+                late += group
+                group.clear()
             if group and len(out) < POSITIVES:
+                seen += group[0].origin == "transform"
                 out.append(group.pop(0))
-    return out
+    return (out + late)[:POSITIVES]
 
 
 def _fit_part(
