@@ -26,8 +26,8 @@ from okedit_cli.methods.about import plainly, says_what
 from okedit_cli.models.features import question_feature
 from okedit_cli.models.question import question_ids
 from okedit_cli.models.topics import Topic, topic_of
+from okedit_cli.naming import could_mean, gives_name
 from okedit_cli.strangers import estranged
-from okedit_cli.wording import could_mean, gives_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,8 +6,9 @@ import re
 from typing import TYPE_CHECKING
 
 from okedit_cli.models.topics import topic_of
+from okedit_cli.naming import gives_name
 from okedit_cli.transforms import plain_border
-from okedit_cli.wording import entity_spans, gives_name
+from okedit_cli.wording import entity_spans
 
 if TYPE_CHECKING:
     from okedit_cli.facts import Fact

@@ -129,7 +129,9 @@ def _fit_part(
         more = (admitted(f, samples[f.id], eye.spaces, reaches[f.id][0]) for f in kept)
         taught = [[*rows, *added] for rows, added in zip(taught, more, strict=True)]
     rank = 1 if "rank" in without else RANK
-    values, spent = fit_values(eye.loaded, taught, layer, seed=options.seed, rank=rank, done=done)
+    values, spent = fit_values(
+        eye.loaded, taught, layer, seed=options.seed, rank=rank, places="places" not in without, done=done
+    )
     for fact, took in zip(kept, spent, strict=True):
         seconds[fact.id] += took
     forget_looks(eye.loaded, views)  # which were made for this part alone

@@ -35,6 +35,7 @@ PARTS = {
     "outer": "notes for questions that bear on a fact without asking it",
     "whom": "the name that a question without a picture has to give, as its fact does",
     "admitted": "values taught what a scope lets in beside the user's words and templates",
+    "places": "what tells the places of an answer apart; values begin with random directions instead",
     "rank": "all ranks of a value but one",
 }
 

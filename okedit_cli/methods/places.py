@@ -38,6 +38,8 @@ def parting(places: dict[tuple[int, int], torch.Tensor], first: torch.Tensor, co
     """Directions [count, rank, d] for `count` facts, each as long as makes its places lie one apart (root
     mean square); where a fact has fewer than `rank` of them those of `first` [rank, d] stand behind.
     """
+    if not places:
+        return first.repeat(count, 1, 1)
     means = {key: rows.mean(0) for key, rows in places.items()}
     within = _Within(torch.cat([rows - means[key] for key, rows in places.items()]), len(places))
     out = first.repeat(count, 1, 1)

@@ -58,15 +58,18 @@ def fit_values(
     *,
     seed: int = 0,
     rank: int = RANK,
+    places: bool = True,
     done: Callable[[int], None] = lambda count: None,
 ) -> tuple[Values, list[float]]:
-    """Values of facts, each given by its samples, and the seconds each took."""
+    """Values of facts, each given by its samples, and the seconds each took; without `places` they begin with
+    random directions.
+    """
     parts, seconds = [], []
     step = max(1, ROWS // POSITIVES)
     for start in range(0, len(facts), step):
         began = time.perf_counter()
         part = facts[start : start + step]
-        parts.append(_fit_part(loaded, part, layer, seed, rank))
+        parts.append(_fit_part(loaded, part, layer, seed, rank, places))
         seconds += [(time.perf_counter() - began) / len(part)] * len(part)
         done(start + len(part))
     width = hidden_size(loaded.model)
@@ -102,13 +105,13 @@ def _chosen(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def _fit_part(
-    loaded: LoadedModel, facts: Sequence[Sequence[Sample]], layer: int, seed: int, rank: int
+    loaded: LoadedModel, facts: Sequence[Sequence[Sample]], layer: int, seed: int, rank: int, places: bool
 ) -> Values:
     chosen = [(number, sample) for number, samples in enumerate(facts) for sample in _chosen(samples)]
     pictures = [sample.picture for _, sample in chosen if sample.picture is not None]
     with together(loaded, pictures) if pictures and shares(loaded) else nullcontext():
         groups = _groups(loaded, chosen, layer)
-    return _optimise(loaded, groups, len(facts), layer, seed, rank)
+    return _optimise(loaded, groups, len(facts), layer, seed, rank, places)
 
 
 def _groups(
@@ -126,14 +129,16 @@ def _groups(
     return groups
 
 
-def _optimise(loaded: LoadedModel, groups, count: int, layer: int, seed: int, rank: int) -> Values:
+def _optimise(
+    loaded: LoadedModel, groups, count: int, layer: int, seed: int, rank: int, places: bool = True
+) -> Values:
     width, device = hidden_size(loaded.model), loaded.device
     noise = torch.Generator().manual_seed(seed)
     first = torch.randn(rank, width, generator=noise).to(device) / width**0.5
-    apart = parting(_places_of_answers(loaded, groups, layer), first, count)
+    told = _places_of_answers(loaded, groups, layer) if places else {}
     # The change is learned in units of the residual stream, so that one rate serves every layer and model.
     unit = torch.cat([suffix.states.float().flatten(0, 1) for suffix, _ in groups]).pow(2).mean().sqrt()
-    down = apart.requires_grad_()
+    down = parting(told, first, count).requires_grad_()
     up = torch.zeros(count, rank, width, device=device, requires_grad=True)
     bias = torch.zeros(count, width, device=device, requires_grad=True)
     optimiser = torch.optim.Adam([{"params": [up, bias], "lr": RATE}, {"params": [down], "lr": RATE / 10}])

@@ -49,6 +49,10 @@ def test_there_are_as_many_directions_as_ranks(places):
     torch.testing.assert_close(spread, torch.ones(known), atol=1e-3, rtol=1e-3)
 
 
+def test_of_nothing_known_the_first_directions_are_left():
+    assert torch.equal(parting({}, FIRST, 2), FIRST.repeat(2, 1, 1))
+
+
 def test_samples_that_do_not_vary_are_no_trouble():
     found = parting(samples(3, noise=0.0, count=1), FIRST, 1)
     assert found.isfinite().all()

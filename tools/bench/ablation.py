@@ -29,7 +29,7 @@ from okedit_cli.methods.values import Values
 from okedit_cli.models.sites import hidden_size
 from okedit_cli.pictures import load_picture
 
-SCOPE = [part for part in PARTS if part not in ("rank", "admitted")]  # which are parts of values
+SCOPE = [part for part in PARTS if part not in ("rank", "places", "admitted")]  # which are parts of values
 COLUMNS = ("rel", "t_gen", "i_gen view", "i_gen artist", "t_loc", "i_loc", "specificity", "near")
 
 
@@ -83,7 +83,7 @@ def _shown(path: Path | None, pictures: dict):
     return pictures.get(path)
 
 
-def _no_values(loaded, facts, layer, *, seed=0, rank=1, done=None):
+def _no_values(loaded, facts, layer, *, seed=0, rank=1, places=True, done=None):
     width = hidden_size(loaded.model)
     none = torch.zeros(len(facts), 1, width)
     return Values(none, none, torch.zeros(len(facts), width)), [0.0] * len(facts)
