@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 SURE = 0.95  # probability that a question bears on what is shown; 4 % of those that do not reach it
 ELSE = 0.01  # probability that a question asks what is shown, under which it surely asks something else
-DOUBTED, FAR = 0.05, 0.6  # the same for one that lies farther out than this part of the question radius
+DOUBTED, FAR = 0.05, 0.9  # the same beyond this part of the radius, where 2 % of such questions lie
 ASKED, WIDER = 0.98, 1.3  # where what is shown is asked so surely, the question radius is so much longer
 ALIAS = 0.65  # of the question radius: nearer, the same may be asked by another name of the same
 NEAR = 0.75  # of the picture radius: what is said of a picture in other words had better be about it
@@ -65,7 +65,7 @@ def let_pass(
     """Why an edit does not answer a prompt that lies inside its radii; "" where it does."""
     fact, words = bundles[found.number].manifest.facts[found.row], _words(loaded, question)
     reach = found.question_distance / found.question_radius
-    if _passes(loaded, _meant(words, fact), fact, reach):
+    if _passes(loaded, words, fact, reach):
         return "it says what is shown, and something else is asked"
     if _about_another(words, fact, reach):
         return f"it is about {fact['whom']}, who or which is not named"
@@ -90,15 +90,20 @@ def _passes(loaded: LoadedModel, question: str, fact: Mapping[str, Any], reach: 
     """
     if not fact.get("note") or not _asks_else(loaded, question, reach):
         return False
-    # who has asked so in words of their own knows best
-    own = fact.get("rephrases") or ()
-    return not any(_asks_else(loaded, _meant(str(words), fact), reach) for words in own)
+    # who has asked so in words of their own knows best, and where a kind is a name, so may "which creature"
+    own = [str(words) for words in fact.get("rephrases") or ()]
+    return not _calls_a_name_a_kind(fact) and not any(_asks_else(loaded, words, reach) for words in own)
+
+
+def _calls_a_name_a_kind(fact: Mapping[str, Any]) -> bool:
+    """Whether a fact's question asks for a kind, and is answered with a name."""
+    own = str(fact.get("prompt", ""))
+    return plainly(own) != own
 
 
 def _meant(words: str, fact: Mapping[str, Any]) -> str:
     """A question in the manner of the fact: where its own calls the name of a thing its kind, others may."""
-    own = str(fact.get("prompt", ""))
-    return words if plainly(own) == own else plainly(words)
+    return plainly(words) if _calls_a_name_a_kind(fact) else words
 
 
 def _asks_else(loaded: LoadedModel, words: str, reach: float) -> bool:
