@@ -246,6 +246,8 @@ def _syntax(error: yaml.MarkedYAMLError, text: str, line: int, column: int) -> s
         return "not valid YAML here: check the indentation, and put a text that has a colon in quotes"
     if problem.endswith("got '?'"):  # PyYAML without libyaml
         return "put a text that has a ? in quotes within { } and [ ]"
+    if "maximum nesting depth" in problem:  # libyaml from 0.2.6 on, before there is an event to count
+        return f"nested more than {MAX_DEPTH} levels deep"
     if "expected a single document" in (error.context or ""):
         return "a second document starts here (---); expected one"
     return "not valid YAML: " + ", ".join(filter(None, [error.context, problem]))
