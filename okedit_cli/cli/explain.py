@@ -13,7 +13,8 @@ def decision_words(decision: Any) -> str:
     if decision is None:
         return "no edit fired: none is attached"
     if decision.hit is not None:
-        return f"fired: {_place(decision.hit)}: {_distances(decision.hit)}"
+        words = f"fired: {_place(decision.hit)}: {_distances(decision.hit)}"
+        return f"{words}, but surely for what is shown" if " beyond " in words else words
     if decision.noted is not None:
         return (
             f"no edit fired; the model was told what {_place(decision.noted)} says of the picture: "

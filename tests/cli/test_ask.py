@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from okedit_cli.cli.explain import decision_words
 
 
 @pytest.fixture
@@ -87,6 +90,16 @@ def test_compare(okedit, bundles):
 def test_explain_is_said_even_when_quiet(okedit, bundles, world, hits, words):
     world.hits = hits
     assert okedit("ask", "Who?", "-q", "--explain").stderr.endswith(words)
+
+
+def test_an_edit_that_answers_from_beyond_says_why():
+    hit = SimpleNamespace(
+        edit_id="cat", bundle="facts", picture_distance=0.25, picture_radius=0.5, question_distance=0.9,
+        question_radius=0.76,
+    )  # fmt: skip
+    assert decision_words(SimpleNamespace(hit=hit)) == (
+        "fired: cat of facts: picture 0.25 within 0.5, question 0.9 beyond 0.76, but surely for what is shown"
+    )
 
 
 def test_json(okedit, bundles):
