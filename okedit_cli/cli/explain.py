@@ -13,8 +13,10 @@ def decision_words(decision: Any) -> str:
     if decision is None:
         return "no edit fired: none is attached"
     if decision.hit is not None:
-        words = f"fired: {_place(decision.hit)}: {_distances(decision.hit)}"
-        return f"{words}, but surely for what is shown" if " beyond " in words else words
+        hit, sure = decision.hit, ""
+        if _is_beyond(hit.question_distance, hit.question_radius):
+            sure = ", but surely for what is shown"
+        return f"fired: {_place(hit)}: {_distances(hit)}{sure}"
     if decision.noted is not None:
         return (
             f"no edit fired; the model was told what {_place(decision.noted)} says of the picture: "
@@ -55,8 +57,16 @@ def _distances(edit: Any) -> str:
     return f"{picture}, {_channel('question', edit.question_distance, edit.question_radius)}"
 
 
+def _is_open(distance: Any, radius: Any) -> bool:
+    return distance is None or radius is None or math.isinf(radius)
+
+
+def _is_beyond(distance: Any, radius: Any) -> bool:
+    return not _is_open(distance, radius) and not distance <= radius
+
+
 def _channel(name: str, distance: Any, radius: Any) -> str:
-    if distance is None or radius is None or math.isinf(radius):
+    if _is_open(distance, radius):
         return f"any {name}"
-    near = "within" if distance <= radius else "beyond"
+    near = "beyond" if _is_beyond(distance, radius) else "within"
     return f"{name} {float(distance):.3g} {near} {float(radius):.3g}"

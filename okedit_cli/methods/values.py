@@ -130,7 +130,7 @@ def _groups(
 
 
 def _optimise(
-    loaded: LoadedModel, groups, count: int, layer: int, seed: int, rank: int, places: bool = True
+    loaded: LoadedModel, groups, count: int, layer: int, seed: int, rank: int, places: bool
 ) -> Values:
     width, device = hidden_size(loaded.model), loaded.device
     noise = torch.Generator().manual_seed(seed)
