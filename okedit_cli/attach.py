@@ -19,7 +19,7 @@ import torch
 from okedit_cli.bundle import Bundle, FitWarning, check_fit
 from okedit_cli.bundle.canary import check_canary
 from okedit_cli.bundle.site import check_site
-from okedit_cli.edits.codebook import best_of
+from okedit_cli.deciding import decided
 from okedit_cli.edits.decision import Decision, Nearest
 from okedit_cli.errors import UsageError
 from okedit_cli.methods.whole_prompt import Questions
@@ -30,14 +30,13 @@ from okedit_cli.models.notes import hook_reader, note_start, note_states, with_n
 from okedit_cli.models.question import prompt_length, question_token_ids
 from okedit_cli.models.recognition import NAMED, seen_vector
 from okedit_cli.models.sites import decoder_layers, image_token_id, mlp_of
-from okedit_cli.outer import asked_otherwise, let_pass, noted
+from okedit_cli.models.thumbnails import thumbnails_of_rows
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
 
 STRICTNESS = 0.5  # as fitted
-PASSED = 32  # edits of one picture that a question may pass, on its way to one that it asks for
 
 
 class Attachment:
@@ -55,6 +54,7 @@ class Attachment:
         self.prompt_lengths: Sequence[int] | None = None
         # ids and mask that wait for a decision
         self._prompts: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._pixels: Any = None  # of their pictures
         # first changed column of each row; None outside the model's forward
         self._starts: list[int] | None = None
         self._notes_from: list[int | None] = []  # first column of each row read as a note is
@@ -133,6 +133,7 @@ class Attachment:
             self._notes_from = [0 if note else None for note in self.notes()]
             return
         self.decisions, self._starts, self._prompts = [], None, None
+        self._pixels = given.get("pixel_values")
         ids, mask = given.get("input_ids"), given.get("attention_mask")
         if ids is not None:
             # other masks than [B, L] tell nothing about pads
@@ -187,13 +188,15 @@ class Attachment:
                 hint="Give one for each row, or None.",
             )
         placeholder = image_token_id(self.loaded.model)
+        shows = ids == (-1 if placeholder is None else placeholder)
+        thumbnails = thumbnails_of_rows(self._pixels, shows & mask.bool())
         for row in range(len(ids)):
             seen = mask[row].nonzero()[:, 0]  # pads may carry any id
             length = prompt_length(self.loaded, ids[row], mask[row]) if lengths is None else lengths[row]
             prompt = seen[:length]
             words = ids[row, prompt]
             question = question_token_ids(self.loaded, words, torch.ones_like(words))
-            shown = look_vector(self.loaded, states[row, prompt], words)
+            shown = look_vector(self.loaded, states[row, prompt], words, thumbnails[row])
             if shown is not None and any(b.manifest.site.get("picture_point") == NAMED for b in self.bundles):
                 last = int((words == placeholder).nonzero()[-1]) + 1
                 shown = seen_vector(self.loaded, states[row : row + 1, prompt[:last]], shown)
@@ -204,35 +207,7 @@ class Attachment:
 
     def _match(self, question: Sequence[int], picture: torch.Tensor | None) -> Decision:
         asked = [self._questions.feature(b.manifest.site, question, picture) for b in self.bundles]
-        passed: list[set[int]] = [set() for _ in self.bundles]
-        nearest = best = self._nearest(picture, asked, passed)
-        first = ""  # why the nearest lets it pass
-        for _ in range(PASSED):
-            if best is None or not best.match.fires:
-                break
-            reason = let_pass(self.loaded, self.bundles, self._strictness, best, question, picture)
-            if not reason:
-                return Decision(best, best)
-            first = first or reason
-            passed[best.number].add(best.row)
-            best = self._nearest(picture, asked, passed)
-        around = self.loaded, self.bundles, self._strictness, question, asked, picture
-        if (otherwise := asked_otherwise(*around)) is not None:
-            return Decision(otherwise, otherwise)
-        return Decision(None, nearest, noted(*around), first)
-
-    def _nearest(
-        self, picture: torch.Tensor | None, asked: Sequence[torch.Tensor], passed: Sequence[set[int]]
-    ) -> Nearest | None:
-        """The edit that fires, or comes nearest, but for those `passed` of each bundle."""
-        found: list[Nearest] = []
-        for number, bundle in enumerate(self.bundles):
-            # an index answers for the edits that fire alone, and a codebook tells the nearest in any case
-            book = bundle.index() or bundle.codebook
-            match = book.match(picture, asked[number], self._strictness[number], passed[number])
-            if match is not None:
-                found.append(Nearest.of(bundle, number, match))
-        return found[best_of([one.match for one in found])] if found else None
+        return decided(self.loaded, self.bundles, self._strictness, question, asked, picture)
 
     def _change(self, layer: int):
         def hook(module: Any, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:

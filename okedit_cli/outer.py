@@ -46,6 +46,7 @@ DOUBTED, FAR = 0.05, 0.9  # the same beyond this part of the radius, where 2 % o
 ASKED, WIDER = 0.98, 1.3  # where what is shown is asked so surely, the question radius is so much longer
 ALIAS = 0.65  # of the question radius: nearer, the same may be asked by another name of the same
 NEAR = 0.75  # of the picture radius: what is said of a picture in other words had better be about it
+ANOTHER = "the picture looks more like something else"
 KNOWN = 20_000  # questions whose topics are kept
 
 
@@ -70,7 +71,7 @@ def let_pass(
     if _about_another(words, fact, reach):
         return f"it is about {fact['whom']}, who or which is not named"
     if estranged(loaded, bundles, strictness, (found.number, found.row), picture):
-        return "the picture looks more like something else"
+        return ANOTHER
     return ""
 
 

@@ -11,8 +11,10 @@ photograph of the class does not. So an edit answers for a picture only where it
 - RIVAL of the way to the nearest picture of another edit that shows something else and has another answer:
   the more edits there are, the surer each has to be.
 
-They are compared by looks. What bears the very name that an edit goes by is compared by look and name, and
-with strangers alone: of several drawings called a cow, the one that is meant need not look the most alike.
+An edit about one individual whose picture can be laid over what is shown needs neither test, and one whose
+picture cannot answers nothing (same_picture.py). The others are compared by looks. What bears the very name
+that an edit goes by is compared by look and name, and with strangers alone: of several drawings called a
+cow, the one that is meant need not look the most alike.
 
 Measured by tools/mini/judge_strangers.py on photographs that nothing was trained on: with 300 of them held at
 once, within the radius alone 98.2 % of their views and 61 % of 300 others of their classes, with both tests
@@ -29,6 +31,7 @@ import torch
 
 from okedit_cli.models.mini.looks import LOOK_WIDTH, has_learned_looks, stranger_looks, stranger_names
 from okedit_cli.models.recognition import NAME_WIDTH, name_vector
+from okedit_cli.same_picture import is_view
 from okedit_cli.wording import normal
 
 if TYPE_CHECKING:
@@ -52,6 +55,8 @@ def estranged(
     """Whether a picture (its vector) that an `edit` (number of the bundle, row) reaches looks more like
     something else.
     """
+    if (view := is_view(loaded, bundles, strictness, edit, picture)) is not None:
+        return not view
     number, row = edit
     book = bundles[number].codebook
     if picture is None or not has_learned_looks(loaded) or not _learned(book):
@@ -66,7 +71,7 @@ def estranged(
     own = float(torch.cdist(shown, keys).min())
     if _others_nearer(others, keys, shown, own / STRANGE):
         return True
-    return not namesake and _rivalled(bundles, strictness, edit, picture, keys, own / RIVAL)
+    return not namesake and _rivalled(loaded, bundles, strictness, edit, picture, keys, own / RIVAL)
 
 
 def _names_alike(keys: torch.Tensor, shown: torch.Tensor) -> bool:
@@ -82,6 +87,7 @@ def _others_nearer(others: torch.Tensor, keys: torch.Tensor, shown: torch.Tensor
 
 
 def _rivalled(
+    loaded: LoadedModel,
     bundles: Sequence[Bundle],
     strictness: Sequence[float],
     edit: tuple[int, int],
@@ -101,6 +107,8 @@ def _rivalled(
         looks, owner = book.picture_keys[of_rows, :LOOK_WIDTH].float(), book.picture_owner[of_rows]
         for row in owner[torch.cdist(looks, shown)[:, 0] < reach].unique().tolist():
             if (number, row) == edit or _answer(bundle, row) == answer:
+                continue
+            if is_view(loaded, bundles, strictness, (number, row), picture) is False:
                 continue
             if bool((torch.cdist(looks[owner == row], keys) > TWIN).all()):
                 return True

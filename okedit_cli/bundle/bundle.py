@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from okedit_cli.bundle.atomic import atomic_write
-from okedit_cli.bundle.checks import DROPPED, REACH, check_records
+from okedit_cli.bundle.checks import DROPPED, DROPPED_SMALL, REACH, check_records
 from okedit_cli.bundle.header import REMAKE, Header, open_regular, plan_table, read_header, render_header
 from okedit_cli.bundle.lines import MOST, TENSORS, lines_of
 from okedit_cli.bundle.manifest import (
@@ -43,6 +43,7 @@ CODEBOOK = (
     "value_up",
     "value_bias",
 )
+THUMBNAILS = ("thumbnails", "thumbnail_owner")  # of the codebook, where an edit is about one individual
 CANARY = ("canary_picture", "canary_question")
 TEXT = tuple(TENSORS.values())  # facts of a large bundle as lines of JSON
 SKETCH = tuple(
@@ -53,9 +54,11 @@ SKETCH = tuple(
         "sketch_mean", "sketch_basis", "sketch_step", "sketch_balls", "sketch_extent",  # as written first
     )
 )  # what rules out most edits of a large bundle without reading their keys (edits/sketch.py)  # fmt: skip
-OPTIONAL = (*REACH, *DROPPED, *TEXT, *SKETCH, "sources")
+OPTIONAL = (*THUMBNAILS, *REACH, *DROPPED, *DROPPED_SMALL, *TEXT, *SKETCH, "sources")
 SKETCHED = 2000  # edits from which on that is quicker than to read every key
-WHOLE = ("picture_owner", "question_owner")  # int64, every other tensor of the codebook is of floating point
+WHOLE = ("picture_owner", "question_owner", "thumbnail_owner")  # int64
+FLOATS = ("F32", "F16", "BF16")
+BYTES = ("thumbnails",)  # uint8; every other tensor of the codebook is of floating point
 UNREAD = (  # large: read when they are used, or by verify
     "value_down", "value_up", "value_bias", "picture_keys", "question_keys", "dropped_picture_keys",
     "dropped_question_keys", "sources",
@@ -179,7 +182,8 @@ class Bundle:
         from okedit_cli.edits.codebook import Codebook
 
         try:
-            codebook = Codebook.from_tensors({name: tensors.pop(name) for name in CODEBOOK})
+            own = [name for name in (*CODEBOOK, *THUMBNAILS) if name in tensors]
+            codebook = Codebook.from_tensors({name: tensors.pop(name) for name in own})
         except InvalidBundle as error:
             raise InvalidBundle(f"{shown}: {error.message}", hint=REMAKE) from None
         canary = {name: tensors.pop(name) for name in CANARY if name in tensors}
@@ -233,17 +237,12 @@ def _manifest(handle: BinaryIO, header: Header, shown: str) -> Manifest:
             raise InvalidBundle(
                 f"{shown}: tensor {name[:80]!r} is not the one that the manifest lists.", hint=REMAKE
             )
-        if (
-            name in CODEBOOK
-            and (info.dtype == "I64") != (name in WHOLE)
-            or name in CODEBOOK
-            and info.dtype in ("U8", "BOOL", "I32")
-        ):
-            raise InvalidBundle(
-                f"{shown}: tensor {name!r} has dtype {info.dtype}, expected "
-                f"{'I64' if name in WHOLE else 'a floating point one'}.",
-                hint=REMAKE,
-            )
+        if name in (*CODEBOOK, *THUMBNAILS):
+            wanted = "I64" if name in WHOLE else "U8" if name in BYTES else "a floating point one"
+            if info.dtype != wanted and (wanted in ("I64", "U8") or info.dtype not in FLOATS):
+                raise InvalidBundle(
+                    f"{shown}: tensor {name!r} has dtype {info.dtype}, expected {wanted}.", hint=REMAKE
+                )
     unknown = sorted({*header.tensors} - {*CODEBOOK, *CANARY, *OPTIONAL})
     manifest.unknown += [f"tensor {name[:80]}" for name in unknown]
     if manifest.unknown:

@@ -14,6 +14,7 @@ REACH = ("picture_reach", "question_reach")  # radii as fitted, where a merge ha
 DROPPED = tuple(
     f"dropped_{channel}_{part}" for channel in ("picture", "question") for part in ("keys", "owner", "radius")
 )
+DROPPED_SMALL = ("dropped_thumbnails", "dropped_thumbnail_owner")  # where such a record had any
 
 
 def check_records(bundle: Bundle, shown: str) -> None:
@@ -32,11 +33,23 @@ def check_records(bundle: Bundle, shown: str) -> None:
             width = getattr(bundle.codebook, f"{channel}_keys").shape[1]
             if not keys.is_floating_point() or keys.dim() != 2 or keys.shape[1] != width:
                 wrong = f"dropped_{channel}_keys"
-            elif (
-                owner.is_floating_point() or owner.element_size() != 8 or tuple(owner.shape) != keys.shape[:1]
-            ):
+            elif not _owns(owner, keys, len(bundle.manifest.dropped)):
                 wrong = f"dropped_{channel}_owner"
-            elif len(owner) and not 0 <= int(owner.min()) <= int(owner.max()) < len(bundle.manifest.dropped):
-                wrong = f"dropped_{channel}_owner"
+    if wrong is None and any(name in extras for name in DROPPED_SMALL):
+        small, owner = (extras.get(name) for name in DROPPED_SMALL)
+        if small is None or small.is_floating_point() or small.element_size() != 1 or small.dim() != 2:
+            wrong = DROPPED_SMALL[0]
+        elif not _owns(owner, small, len(bundle.manifest.dropped)):
+            wrong = DROPPED_SMALL[1]
+        elif len(bundle.codebook.thumbnails) and bundle.codebook.thumbnails.shape[1] != small.shape[1]:
+            wrong = DROPPED_SMALL[0]
     if wrong:
         raise InvalidBundle(f"{shown}: tensor {wrong!r} is missing or not what a merge writes.", hint=REMAKE)
+
+
+def _owns(owner, keys, count: int) -> bool:
+    """Whether a tensor says of each row of keys which of `count` records it belongs to."""
+    if owner is None or owner.is_floating_point() or owner.element_size() != 8:
+        return False
+    fits = tuple(owner.shape) == tuple(keys.shape[:1])
+    return fits and (not len(owner) or 0 <= int(owner.min()) <= int(owner.max()) < count)

@@ -1,9 +1,10 @@
 """Several bundles into one. Works on codebooks alone, without the base model.
 
 Bundles are taken in the order given; a later one is newer. Duplicates by content are kept once. Two edits
-of different bundles conflict when their scopes meet in both channels and their answers differ: `newest` and
-`first` drop one of them, `error` refuses, `shrink` cuts both reaches at the midpoint. Edits of one bundle
-are not judged against each other again.
+of different bundles conflict when their scopes meet in both channels and their answers differ, unless they
+are about two individuals whose pictures are no views of each other: `newest` and `first` drop one of them,
+`error` refuses, `shrink` cuts both reaches at the midpoint. Edits of one bundle are not judged against each
+other again.
 
 Merging is associative because nothing that decides is forgotten: a dropped edit leaves its scope behind
 (`dropped`), a shrunk one its radii as fitted (`picture_reach`, `question_reach`), a renamed one its first
@@ -168,6 +169,8 @@ def _settle(rows: list[Rows], policy: Policy, report: MergeReport) -> None:
                 i, j = places[early][i], places[late][j]
                 differ = answers[early][i] != answers[late][j]
                 i, j, distance = i[differ], j[differ], distance[:, differ]
+                meet = ~rows[early].apart(i, rows[late], j)
+                i, j, distance = i[meet], j[meet], distance[:, meet]
                 if not len(i):
                     continue
                 told = _apply(rows, (early, i), (late, j), distance, policy, losers)

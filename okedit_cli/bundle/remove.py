@@ -96,4 +96,6 @@ def _contradictions(
     for i, j, distance in overlaps(rows.scopes(some), rows.scopes(others)):
         i, j = left[i], right[j]
         differ = answers[i] != answers[j]
-        yield i[differ], j[differ], distance[:, differ]
+        i, j, distance = i[differ], j[differ], distance[:, differ]
+        meet = ~rows.apart(i, rows, j)
+        yield i[meet], j[meet], distance[:, meet]

@@ -10,13 +10,16 @@ from dataclasses import dataclass, field
 
 import torch
 
-from okedit_cli.bundle.bundle import Bundle
+from okedit_cli.bundle.bundle import THUMBNAILS, Bundle
+from okedit_cli.bundle.checks import DROPPED_SMALL
 from okedit_cli.bundle.manifest import Manifest
 from okedit_cli.bundle.overlap import Channel
 from okedit_cli.bundle.tensors import Pieces
+from okedit_cli.edits.alignment import same
 from okedit_cli.edits.codebook import Codebook
 
 CHANNELS = ("picture", "question")
+SMALL = "thumbnail"  # kept as the keys of channels are, though no reach is judged by it
 SPACE = tuple(f"{channel}_{part}" for channel in CHANNELS for part in ("mean", "projection"))
 VALUES = ("value_down", "value_up", "value_bias")
 
@@ -26,6 +29,7 @@ class Rows:
     """The edits of one bundle, live ones first, then those that an earlier merge dropped (without values).
 
     `reach`: radii as fitted, `radius`: as they are now, [rows] a channel; `keep`: False for what is left out.
+    Thumbnails stand among the keys, as SMALL.
     """
 
     facts: list[dict]
@@ -81,6 +85,15 @@ class Rows:
         order, first, count = self._index[channel]
         return self.keys[channel][order[first[row] : first[row] + count[row]]]
 
+    def apart(self, i: torch.Tensor, other: Rows, j: torch.Tensor) -> torch.Tensor:
+        """Which pairs [n] of rows are about two individuals: pictures that are no views of each other."""
+        out = torch.zeros(len(i), dtype=torch.bool)
+        if len(self.keys[SMALL]) and len(other.keys[SMALL]):
+            for n, (row, mate) in enumerate(zip(i.tolist(), j.tolist(), strict=True)):
+                own, theirs = self.own_keys(SMALL, row), other.own_keys(SMALL, mate)
+                out[n] = bool(len(own) and len(theirs)) and not same(own, theirs)
+        return out
+
     def cut(self, channel: str, row: torch.Tensor, limit: torch.Tensor) -> None:
         """Lower radii [rows] to limits [rows] float64, never above them in the radii's own precision."""
         radius = self.radius[channel]
@@ -125,6 +138,10 @@ def unstack(bundle: Bundle) -> Rows:
             owner[c] = torch.cat([owner[c], extras[f"dropped_{c}_owner"] + len(book)])
             radius[c] = torch.cat([radius[c], extras[f"dropped_{c}_radius"]])
             reach[c] = torch.cat([reach[c], extras[f"dropped_{c}_radius"]])
+    keys[SMALL], owner[SMALL] = book.thumbnails, book.thumbnail_owner
+    if gone and (small := extras.get(DROPPED_SMALL[0])) is not None:
+        keys[SMALL] = torch.cat([keys[SMALL], small]) if len(keys[SMALL]) else small
+        owner[SMALL] = torch.cat([owner[SMALL], extras[DROPPED_SMALL[1]] + len(book)])
     rows = len(book) + gone
     return Rows(
         facts=[*bundle.manifest.facts, *bundle.manifest.dropped], keys=keys, owner=owner, reach=reach,
@@ -168,6 +185,7 @@ def stack(manifest: Manifest, space: Codebook, rows: Sequence[Rows], canary: dic
         tensors[f"{c}_keys"], tensors[f"{c}_owner"] = _keys(rows, live, c)
         tensors[f"{c}_radius"] = _stack([part.radius[c][mask] for part, mask in zip(rows, live, strict=True)])
         extras[f"{c}_reach"] = _stack([part.reach[c][mask] for part, mask in zip(rows, live, strict=True)])
+    tensors |= dict(zip(THUMBNAILS, _keys(rows, live, SMALL), strict=True))
     if all(torch.equal(extras[f"{c}_reach"], tensors[f"{c}_radius"]) for c in CHANNELS):
         for c in CHANNELS:
             del extras[f"{c}_reach"]
@@ -198,6 +216,10 @@ def _records(rows: Sequence[Rows], masks: Sequence[torch.Tensor]) -> tuple[list[
         tensors[f"dropped_{c}_keys"], tensors[f"dropped_{c}_owner"] = keys[by_owner], owner
         radius = _stack([part.reach[c][mask] for part, mask in parts])
         tensors[f"dropped_{c}_radius"] = radius[order]
+    small, owner = _keys(rows, masks, SMALL)
+    if len(small):
+        owner, by_owner = place[owner].sort(stable=True)
+        tensors |= dict(zip(DROPPED_SMALL, (small[by_owner], owner), strict=True))
     return [facts[row] for row in order], tensors
 
 
@@ -210,6 +232,8 @@ def _keys(rows: Sequence[Rows], masks: Sequence[torch.Tensor], c: str) -> tuple[
         keys.append(part.keys[c][own])
         owner.append(number[part.owner[c][own]])
         before += int(mask.sum())
+    if c == SMALL:  # most bundles have none
+        keys = [some for some in keys if len(some)] or keys[:1]
     return _stack(keys), torch.cat(owner)
 
 

@@ -8,14 +8,16 @@ a low-rank affine change added to the site's output: `value_up.T @ (value_down @
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import torch
 
 from okedit_cli.errors import InvalidBundle
 
 CHUNK = 1 << 22  # floats of one block of distances: bounds the memory of matching
+THUMBNAILS = ("thumbnails", "thumbnail_owner")  # fields that a bundle may lack
 WORDS = 0.25  # what depth in the question channel counts beside depth in the picture channel
 
 
@@ -105,7 +107,9 @@ class Codebook:
     picture_mean [dp], picture_projection [dp, rp], question_mean [dq], question_projection [dq, rq];
     picture_keys [Kp, rp] with picture_owner [Kp] (an edit may have several keys, or none when its picture
     channel is open), question_keys [Kq, rq] with question_owner [Kq]; picture_radius, question_radius [N]
-    (inf: channel open); value_down, value_up [N, rank, d], value_bias [N, d].
+    (inf: channel open); value_down, value_up [N, rank, d], value_bias [N, d]; thumbnails [T, t] uint8 with
+    thumbnail_owner [T], of edits about one individual: what is shown has to be another view of it
+    (edits/alignment.py).
     """
 
     picture_mean: torch.Tensor
@@ -121,24 +125,28 @@ class Codebook:
     value_down: torch.Tensor
     value_up: torch.Tensor
     value_bias: torch.Tensor
+    thumbnails: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.uint8))
+    thumbnail_owner: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
 
     def __len__(self) -> int:
         return len(self.picture_radius)
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Every field by name, as it is written to a bundle."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        """Every field by name, as it is written to a bundle; thumbnails where there are any."""
+        names = [one.name for one in fields(self) if len(self.thumbnails) or one.name not in THUMBNAILS]
+        return {name: getattr(self, name) for name in names}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> Codebook:
         """A codebook from named tensors; InvalidBundle names the tensor that is missing or has another
         shape.
         """
-        names = [field.name for field in fields(cls)]
-        missing = [name for name in names if name not in tensors]
+        names = [one.name for one in fields(cls)]
+        optional = () if any(name in tensors for name in THUMBNAILS) else THUMBNAILS
+        missing = [name for name in names if name not in tensors and name not in optional]
         if missing:
             raise InvalidBundle(f"the codebook lacks the tensor {missing[0]!r}", hint="make the bundle again")
-        book = cls(**{name: tensors[name] for name in names})
+        book = cls(**{name: tensors[name] for name in names if name in tensors})
         book._check()
         return book
 
@@ -158,6 +166,8 @@ class Codebook:
             "value_down": ("N", "rank", "d"),
             "value_up": ("N", "rank", "d"),
             "value_bias": ("N", "d"),
+            "thumbnails": ("T", "t"),
+            "thumbnail_owner": ("T",),
         }
         for name, letters in shapes.items():
             shape = tuple(getattr(self, name).shape)
@@ -172,7 +182,13 @@ class Codebook:
                         f"tensor {name!r} has shape {list(shape)}, but {letter} is {sizes[letter]} elsewhere",
                         hint="make the bundle again",
                     )
-        for name in ("picture_owner", "question_owner"):
+        if self.thumbnails.dtype != torch.uint8 or math.isqrt(sizes["t"]) ** 2 != sizes["t"]:
+            raise InvalidBundle(
+                f"tensor 'thumbnails' has dtype {self.thumbnails.dtype} and rows of {sizes['t']}, expected"
+                " square pictures of uint8",
+                hint="make the bundle again",
+            )
+        for name in ("picture_owner", "question_owner", "thumbnail_owner"):
             owner = getattr(self, name)
             if owner.dtype != torch.int64 or (
                 len(owner) and not 0 <= int(owner.min()) <= int(owner.max()) < len(self)

@@ -17,18 +17,17 @@ import torch
 
 from okedit_cli.edits.codebook import Codebook
 from okedit_cli.errors import UsageError
-from okedit_cli.methods.about import shows_one
 from okedit_cli.methods.admitted import admitted
 from okedit_cli.methods.base import Computed, Options, Scope
-from okedit_cli.methods.eye import Eye, unique
-from okedit_cli.methods.scope import BALANCE, KEYS, TWIN, Reach, reach
+from okedit_cli.methods.channels import judged, scope_channels
+from okedit_cli.methods.eye import Eye, unique, with_owners
+from okedit_cli.methods.scope import BALANCE, KEYS, TWIN, Reach
 from okedit_cli.methods.spaces import Spaces, spaces_of
 from okedit_cli.methods.values import RANK, RATE, STEPS, Values, fit_values, joined
 from okedit_cli.models.features import QUESTIONS, SENTENCES, forget_looks, look_together
-from okedit_cli.models.recognition import NAMED, recognise
+from okedit_cli.models.recognition import NAMED
 from okedit_cli.models.sites import decoder_layers
 from okedit_cli.samples import Sample, Sampler, checked
-from okedit_cli.wording import normal
 
 if TYPE_CHECKING:
     from okedit_cli.facts import Fact
@@ -59,6 +58,9 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
     kept = [fact for part in parts for fact in part.kept]
     values = joined([part.values for part in parts])
     book = stack(loaded, spaces, [reach for part in parts for reach in part.reaches], values)
+    if "thumbnails" not in without:
+        small = [rows for part in parts for rows in part.thumbnails]
+        book.thumbnails, book.thumbnail_owner = with_owners(small)
     samples, scopes, seconds = (
         {name: row for part in parts for name, row in getattr(part, table).items()}
         for table in ("samples", "scopes", "seconds")
@@ -97,6 +99,7 @@ class _Part:
 
     kept: list[Fact]
     reaches: list[tuple[Reach, Reach | None]]
+    thumbnails: list[torch.Tensor]  # of each one kept
     values: Values
     samples: dict[str, list[Sample]]
     scopes: dict[str, Scope]
@@ -136,7 +139,8 @@ def _fit_part(
         seconds[fact.id] += took
     forget_looks(eye.loaded, views)  # which were made for this part alone
     lasting = {name: checked(rows) for name, rows in samples.items()}
-    return _Part(kept, [reaches[f.id] for f in kept], values, lasting, scopes, seconds)
+    small = [eye.thumbnails(fact, samples[fact.id]) for fact in kept]
+    return _Part(kept, [reaches[f.id] for f in kept], small, values, lasting, scopes, seconds)
 
 
 def sampler_for(
@@ -169,75 +173,6 @@ def value_layer(loaded: LoadedModel, layer: int | str, key_layer: int) -> int:
             hint=f"Take one from {key_layer + 1} to {count - 1}: keys are read at layer {key_layer}.",
         )
     return int(layer)
-
-
-def scope_channels(
-    eye: Eye, fact: Fact, samples: Sequence[Sample], without: frozenset[str] = frozenset()
-) -> tuple[Reach, Reach | None]:
-    """Question and picture channel of one fact; a text-only fact leaves the picture channel open (None)."""
-    plain = "calibration" in without
-    count = 1 if "keys" in without else KEYS
-    inside = [s for s in samples if s.role in ("edit", "positive")]
-    outside = [s for s in samples if s.role == "negative"]
-    asked = list(dict.fromkeys(s.prompt for s in inside))
-    known = {normal(text) for text in asked}
-    # Only questions about the picture of the edit have to be told apart by their words.
-    others = [s for s in outside if s.cell.split("/")[1] == "other" and s.cell.split("/")[0] != "other"]
-    others = [s for s in others if normal(s.prompt) not in known]
-    given, drawn = _parted(others)  # against those of the bank the radius is calibrated
-    given += drawn if plain else []
-    question = reach(
-        torch.stack([eye.question(text) for text in asked]),
-        _stacked([eye.question(s.prompt) for s in given]),
-        torch.zeros(0, 1),
-        float("inf") if plain else eye.spaces.question_reach,
-        count=count,
-    )
-    if fact.image is None:
-        return question, None
-    shown = [s for s in outside if s.picture is not None and s.cell.startswith("other")]
-    individual = shows_one(fact.prompt, inside[0].picture, bool(fact.images))
-    # what has no name for the model can only be known by its looks
-    [name] = recognise(eye.loaded, [inside[0].picture])
-    individual = individual or not name
-    if "views" in without:
-        inside = [s for s in inside if s.origin != "transform"]
-    given, drawn = (unique([s.picture for s in part]) for part in _parted(shown))
-    if not individual:  # a picture of the bank that bears the same name may show the same thing
-        drawn = [p for p, called in zip(drawn, recognise(eye.loaded, drawn), strict=True) if called != name]
-    given, drawn = ([eye.picture(picture) for picture in part] for part in (given, drawn))
-    if plain:
-        given, drawn = [*given, *drawn], []
-    calibrated = eye.spaces.own_radius if individual else eye.spaces.named_radius
-    picture = reach(
-        torch.stack(eye.own_pictures(inside, individual)),
-        _stacked(given),
-        _stacked(drawn),
-        float("inf") if plain else calibrated,
-        count=count,
-    )
-    return question, picture
-
-
-def _parted(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
-    """Negatives that somebody gave (the user, the file's other facts), and those drawn from the bank."""
-    given = [s for s in samples if s.origin in ("user", "file")]
-    return given, [s for s in samples if s.origin not in ("user", "file")]
-
-
-def _stacked(keys: Sequence[torch.Tensor]) -> torch.Tensor:
-    return torch.stack(list(keys)) if keys else torch.zeros(0, 1)
-
-
-def judged(question: Reach, picture: Reach | None) -> Scope:
-    """The channel that binds, and what is to be said when no radius exists."""
-    channels = [("question", question)] + ([("picture", picture)] if picture else [])
-    channel, found = max(channels, key=lambda c: c[1].d_pos / c[1].d_neg if c[1].d_neg > 0 else float("inf"))
-    why = ""
-    if not found.exists:
-        sides = f"d_pos {found.d_pos:.3g} >= d_neg {found.d_neg:.3g}"
-        why = f"this fact will over-reach: in the {channel} channel {sides}"
-    return Scope(channel, found.d_pos, found.d_neg, found.radius, why)
 
 
 def stack(

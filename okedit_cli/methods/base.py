@@ -30,6 +30,7 @@ PARTS = {
     "whitening": "any picture space: looks as they are",
     "question-encoder": "the taught question encoder; the sentence encoder as it is instead",
     "views": "keys of transformed views",
+    "thumbnails": "laying what is shown over the picture of one individual; it is judged by looks instead",
     "keys": "all keys but the edit's own",
     "calibration": "radii calibrated on strangers; between positives and negatives, as published, instead",
     "outer": "notes for questions that bear on a fact without asking it",

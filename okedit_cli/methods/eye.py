@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from okedit_cli.methods.about import shows_one
 from okedit_cli.methods.spaces import Spaces, question_ids
 from okedit_cli.models.features import question_feature
-from okedit_cli.models.recognition import picture_features, recognise
+from okedit_cli.models.recognition import look_features, picture_features, recognise
+from okedit_cli.models.thumbnails import THUMBNAIL, as_bytes, thumbnail_in
+from okedit_cli.transforms import plain_border
 
 if TYPE_CHECKING:
+    from okedit_cli.facts import Fact
     from okedit_cli.models.load import LoadedModel
     from okedit_cli.samples import Sample
 
@@ -61,6 +65,19 @@ class Eye:
             keys.append(self.spaces.picture(picture_features(self.loaded, [picture], named)[0]))
         return keys
 
+    def thumbnails(self, fact: Fact, samples: Sequence[Sample]) -> torch.Tensor:
+        """Thumbnails [n, THUMBNAIL] uint8 of the pictures that the owner of a fact about one individual gave;
+        of a drawing on a plain ground none, since what can be laid over it is mostly ground.
+        """
+        given = [s.picture for s in samples if s.origin == "user" and s.role in ("edit", "positive")]
+        given = unique([picture for picture in given if picture is not None])
+        if not given or plain_border(given[0]) is not None or not shows_one(fact.prompt, given[0]):
+            return torch.zeros(0, THUMBNAIL, dtype=torch.uint8)
+        found = [thumbnail_in(one) for one in look_features(self.loaded, given)]
+        if any(one is None for one in found):  # nobody could tell these from others
+            return torch.zeros(0, THUMBNAIL, dtype=torch.uint8)
+        return torch.stack([as_bytes(one) for one in found])
+
     def nearest(self, picture) -> list[int]:
         """The bank's pictures by distance, near first."""
         return (
@@ -68,6 +85,13 @@ class Eye:
             .argsort()
             .tolist()
         )
+
+
+def with_owners(rows: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The rows [n, t] of several edits as one tensor, and which edit each belongs to."""
+    counts = torch.tensor([len(some) for some in rows], dtype=torch.int64)
+    none = torch.zeros(0, THUMBNAIL, dtype=torch.uint8)
+    return torch.cat([none, *rows]), torch.arange(len(rows)).repeat_interleave(counts)
 
 
 def unique(pictures: Sequence) -> list:

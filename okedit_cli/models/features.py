@@ -19,6 +19,7 @@ from okedit_cli.models.encode import encode_row, join_rows
 from okedit_cli.models.mini.looks import learned_look
 from okedit_cli.models.sentences import WIDTH, question_vectors, sentence_features
 from okedit_cli.models.sites import decoder, decoder_layers, hidden_size, image_token_id
+from okedit_cli.models.thumbnails import THUMBNAIL, thumbnails_of
 from okedit_cli.pictures import held_bytes
 
 if TYPE_CHECKING:
@@ -128,11 +129,18 @@ def pooled_width(loaded: LoadedModel) -> int:
     return HALVES * hidden_size(loaded.model)
 
 
-def look_vector(loaded: LoadedModel, states: torch.Tensor, ids: torch.Tensor) -> torch.Tensor | None:
-    """One row's look: its picture pooled [2 d] and, for a model that has one, in its learned space behind."""
+def look_vector(
+    loaded: LoadedModel, states: torch.Tensor, ids: torch.Tensor, thumbnail: torch.Tensor | None = None
+) -> torch.Tensor | None:
+    """One row's look: its picture pooled [2 d], for a model that has one in its learned space behind, and
+    its thumbnail [THUMBNAIL].
+    """
     placeholder = image_token_id(loaded.model)
     pooled = pooled_picture(states, ids, placeholder)
-    return None if pooled is None else torch.cat([pooled, learned_look(loaded, states[ids == placeholder])])
+    if pooled is None:
+        return None
+    small = torch.zeros(THUMBNAIL) if thumbnail is None else thumbnail
+    return torch.cat([pooled, learned_look(loaded, states[ids == placeholder]), small])
 
 
 @dataclass
@@ -196,12 +204,13 @@ def _look_at(loaded: LoadedModel, rows: Sequence[dict], pictures: Sequence[Image
         handle.remove()
     embeds, positions = (told[0].get(name) if told else None for name in ("inputs_embeds", "position_ids"))
     embeds, out = found[0] if embeds is None else embeds, []
+    thumbnails = thumbnails_of(batch.get("pixel_values"), len(pictures))
     for i, picture in enumerate(pictures):
         ids, where = batch["input_ids"][i], positions
         if where is not None and where.shape[-2] > 1:
             where = where[..., i : i + 1, :].clone()
         places = (ids == image_token_id(loaded.model)).nonzero()[:, 0]
-        vector = look_vector(loaded, found[0][i], ids)
+        vector = look_vector(loaded, found[0][i], ids, thumbnails[i])
         out.append(Look(embeds[i : i + 1].clone(), where, vector, picture, places=places))
     return out
 

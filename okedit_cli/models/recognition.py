@@ -133,7 +133,8 @@ def seen_vector(loaded: LoadedModel, embeds: torch.Tensor, vector: torch.Tensor)
 
 
 def picture_features(loaded: LoadedModel, pictures: Sequence[Image], name: str | None = None) -> torch.Tensor:
-    """Picture vectors [n, 2 d + NAME_WIDTH + learned], fp32, on the CPU: what attach reads for one question.
+    """Picture vectors [n, 2 d + NAME_WIDTH + learned + THUMBNAIL], fp32, on the CPU: what attach reads for a
+    question.
 
     `name` says what all of them show, where that is known: then nobody is asked.
     """
@@ -144,5 +145,7 @@ def picture_features(loaded: LoadedModel, pictures: Sequence[Image], name: str |
 
 
 def look_features(loaded: LoadedModel, pictures: Sequence[Image]) -> torch.Tensor:
-    """The looks [n, 2 d + learned] in picture vectors, fp32, on the CPU, without names: nobody is asked."""
+    """The looks [n, 2 d + learned + THUMBNAIL] in picture vectors, fp32, on the CPU, without names: nobody is
+    asked.
+    """
     return torch.stack([one.vector for one in _looks(loaded, pictures)])

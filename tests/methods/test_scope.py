@@ -5,7 +5,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from okedit_cli.methods.balancedit import judged
+from okedit_cli.methods.channels import judged
 from okedit_cli.methods.scope import CLEAR, SAME, reach, spread_keys
 
 SIZE = 5

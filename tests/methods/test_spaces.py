@@ -13,8 +13,8 @@ from okedit_cli.edits.space import Space
 from okedit_cli.facts import Question
 from okedit_cli.methods import spaces as rooms
 from okedit_cli.methods.about import shows_one
-from okedit_cli.methods.balancedit import scope_channels
 from okedit_cli.methods.base import Options
+from okedit_cli.methods.channels import scope_channels
 from okedit_cli.methods.eye import Eye
 from okedit_cli.methods.spaces import LEARNED, WHITENED, Reaches, Spaces, candidate_layers
 from okedit_cli.models.features import QUESTIONS
