@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from okedit_cli.bounded import Bounded
-from okedit_cli.edits.alignment import SAME, agreement
+from okedit_cli.edits.alignment import NOT, agreement, needed
 from okedit_cli.models.thumbnails import SIDE, THUMBNAIL, thumbnail_in
 
 if TYPE_CHECKING:
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
 NEAREST = 16  # individuals that a picture is compared with, the nearest by look
-LOOSER, STRICTER = 0.4, 0.08  # by how much `strictness` lowers and raises SAME, for each 1
+LOOSER, STRICTER = 0.4, 0.03  # by how much less and more views have to agree, for each 1 of `strictness`
 KEPT = 1 << 20  # bytes of agreements that are kept
 
 
 def agreements(
     loaded: LoadedModel, bundle: Bundle, strictness: float, picture: torch.Tensor | None
 ) -> dict[int, float]:
-    """How well a picture (its vector) agrees with those of each individual (its row) that it looks like; of
-    too many the nearest. {} where nobody can tell.
+    """By how much better than needed a picture (its vector) agrees with those of each individual (its row)
+    that it looks like; of too many the nearest are compared. {} where nobody can tell.
     """
     book, small = bundle.codebook, None if picture is None else thumbnail_in(picture)
     if small is None or not len(book.thumbnails) or book.thumbnails.shape[1] != THUMBNAIL:
@@ -52,17 +52,17 @@ def _compared(
     rows = rows[own][distance[own].argsort(stable=True)]
     near = torch.isin(book.thumbnail_owner, rows[:NEAREST])
     keys = book.thumbnails[near].view(-1, SIDE, SIDE).float() / 255
-    found = dict.fromkeys(rows.tolist(), -1.0)
-    agreed = agreement(keys, small.view(SIDE, SIDE)).tolist()
-    for row, one in zip(book.thumbnail_owner[near].tolist(), agreed, strict=True):
+    found = dict.fromkeys(rows.tolist(), NOT)
+    better = agreement(keys, small.view(SIDE, SIDE)) - needed(keys)
+    for row, one in zip(book.thumbnail_owner[near].tolist(), better.tolist(), strict=True):
         found[row] = max(found[row], one)
     return found
 
 
 def least(strictness: float) -> float:
-    """How well views have to agree: SAME at the strictness that is as fitted."""
+    """By how much better than needed a view has to agree: 0 at the strictness that is as fitted."""
     apart = strictness - 0.5
-    return SAME + apart * (STRICTER if apart > 0 else LOOSER)
+    return apart * (STRICTER if apart > 0 else LOOSER)
 
 
 def is_view(

@@ -272,8 +272,8 @@ def only(bundle, row):
     """The bundle with one of its edits."""
     book, tensors = bundle.codebook, {}
     for name, tensor in book.tensors().items():
-        channel = name.split("_")[0]
-        if name.endswith(("_keys", "_owner")):
+        channel = name.split("_")[0].removesuffix("s")
+        if name.endswith(("_keys", "_owner", "thumbnails")):
             tensor = tensor[getattr(book, f"{channel}_owner") == row]
             tensor = torch.zeros_like(tensor) if name.endswith("_owner") else tensor
         elif name.endswith("_radius") or channel == "value":

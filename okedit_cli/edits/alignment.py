@@ -6,8 +6,9 @@ Gauss-Newton steps on a homography and two photometric parameters (Lucas and Kan
 2004, "Lucas-Kanade 20 years on"), coarse to fine from several turns and scales, and the agreement is their
 normalised cross-correlation where they overlap.
 
-On photographs that nothing was made with (tools/mini/judge_thumbnails.py) every view agrees with its own at
-0.955 or more, and none of the others with the six that it looks most like at more than 0.91.
+How well views can agree depends on the picture: what is finer than a thumbnail's pixels comes out otherwise in
+every view. So they need to agree as well as a picture does with itself half a pixel away. On photographs that
+nothing was made with (tools/mini/judge_thumbnails.py) LINE
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ GAINS = 0.3, 3.0  # how much the contrast may differ
 OVERLAP = 0.45  # of a thumbnail that has to be seen
 SIDES, AREAS = (0.6, 1.6), (0.45, 2.2)  # to what a picture's sides and area may shrink and grow
 NOT = -1.0  # the agreement of what cannot be laid over each other
-SAME = 0.94  # views of one picture agree at least so well
+SLACK = 0.025  # by how much less than a picture with itself half a pixel away its views may agree
 HINT, BLOCKS = 0.2, 4  # correlation as they are, in blocks of pixels: below it nothing is tried
 _LEAST = 1e-6
 
@@ -46,12 +47,19 @@ def agreement(keys: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
     return out
 
 
-def same(keys: torch.Tensor, shown: torch.Tensor, least: float = SAME) -> bool:
+def needed(keys: torch.Tensor) -> torch.Tensor:
+    """How well views [n] of pictures [n, s, s] have to agree with them."""
+    keys = keys.float()
+    whole, shifted = keys[:, :-1, :-1].flatten(1), F.avg_pool2d(keys[:, None], 2, 1).flatten(1)
+    return _correlation(whole, shifted, torch.ones_like(whole)) - SLACK
+
+
+def same(keys: torch.Tensor, shown: torch.Tensor) -> bool:
     """Whether any of the thumbnails keys [n, t] and any of shown [m, t] are views of one picture."""
     side = math.isqrt(keys.shape[1])
     keys, shown = (one.reshape(-1, side, side).float() / 255 for one in (keys, shown))
     return any(
-        bool((agreement(a, one) >= least).any()) for a, b in ((keys, shown), (shown, keys)) for one in b
+        bool((agreement(a, one) >= needed(a)).any()) for a, b in ((keys, shown), (shown, keys)) for one in b
     )
 
 

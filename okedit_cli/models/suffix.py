@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,6 +28,15 @@ if TYPE_CHECKING:
 
 
 @dataclass
+class Passed:
+    """What the site's layer does without a change, so that it need not run again for another one."""
+
+    received: torch.Tensor  # [B, T, d] by its feed-forward part
+    states: torch.Tensor  # [B, T, d] that come out of the layer
+    rest: tuple | None  # what it returns besides; None: states alone
+
+
+@dataclass
 class Suffix:
     """Rows ready to be fitted: their cached prompts, and the answer part as it arrives at the site."""
 
@@ -37,6 +46,7 @@ class Suffix:
     prompt: Any  # the prompt's cache; None where the prompt is one token
     targets: torch.Tensor  # [B, T] next tokens, -100 where there is none
     logits: torch.Tensor  # [B, T, V] of the unedited model
+    passed: Passed | None = None  # None where a change at the site does not come out of its layer as it is
 
     def to_cache(self) -> Any:
         """The prompt's keys and values as a cache that may be written to."""
@@ -49,8 +59,11 @@ class Suffix:
             for name, value in self.inputs.items()
         }
         prompt = None if self.prompt is None else fork(self.prompt, chosen.tolist())
+        passed = self.passed and replace(
+            self.passed, received=self.passed.received[chosen], states=self.passed.states[chosen]
+        )
         return Suffix(
-            inputs, self.states[chosen], self.rests, prompt, self.targets[chosen], self.logits[chosen]
+            inputs, self.states[chosen], self.rests, prompt, self.targets[chosen], self.logits[chosen], passed
         )
 
 
@@ -77,7 +90,33 @@ def read_prompts(
         stack.callback(handle.remove)
         cache = None if prompts.cache is None else fork(prompts.cache)
         logits = loaded.model(**inputs, **taking(loaded.model, cache)).logits
-    return Suffix(inputs, states[0], rests, prompts.cache, targets, logits)
+    suffix = Suffix(inputs, states[0], rests, prompts.cache, targets, logits)
+    suffix.passed = _passed(loaded, suffix, layer)
+    return suffix
+
+
+@torch.no_grad()
+def _passed(loaded: LoadedModel, suffix: Suffix, layer: int) -> Passed | None:
+    """The site's layer without a change; None unless what is added at the site is added to its output."""
+    received, came = [], []
+
+    def ones(x: torch.Tensor) -> torch.Tensor:
+        received.append(x)
+        return torch.ones_like(x)
+
+    def keep(module, args, output) -> None:
+        came.append(output)
+
+    handle = decoder_layers(loaded.model)[layer].register_forward_hook(keep)
+    try:
+        for change in (torch.zeros_like, ones):
+            run_suffix(loaded, suffix, layer, change, suffix.targets.new_zeros(1))
+    finally:
+        handle.remove()
+    without, with_ones = (one[0] if isinstance(one, tuple) else one for one in came)
+    if not torch.allclose(with_ones.float(), without.float() + 1, atol=0.05):
+        return None
+    return Passed(received[0], without, came[0][1:] if isinstance(came[0], tuple) else None)
 
 
 def _read(loaded: LoadedModel, batch: dict[str, torch.Tensor]) -> Prompts:
@@ -125,18 +164,13 @@ def _skipping(layers: Sequence[torch.nn.Module], suffix: Suffix) -> Iterator[Non
         return forward
 
     handle = layers[count].register_forward_pre_hook(put, with_kwargs=True)
-    before = [layer.__dict__.get("forward") for layer in layers[:count]]
     try:
-        for layer, rest in zip(layers, suffix.rests, strict=False):
-            layer.forward = passing(rest)
-        yield
+        with ExitStack() as stack:
+            for layer, rest in zip(layers, suffix.rests, strict=False):
+                stack.enter_context(_instead(layer, passing(rest)))
+            yield
     finally:
         handle.remove()
-        for layer, own in zip(layers, before, strict=False):
-            if own is None:
-                layer.__dict__.pop("forward", None)
-            else:  # somebody had put a forward of theirs on this very layer
-                layer.forward = own
 
 
 @contextmanager
@@ -144,15 +178,22 @@ def _speaking(head: torch.nn.Module, vocabulary: torch.Tensor) -> Iterator[None]
     """The output layer computes these tokens only: of a small model it is the larger part of the work."""
     weight, bias = head.weight[vocabulary], getattr(head, "bias", None)
     bias = None if bias is None else bias[vocabulary]
-    before = head.__dict__.get("forward")
-    head.forward = lambda hidden: torch.nn.functional.linear(hidden, weight, bias)
+    with _instead(head, lambda hidden: torch.nn.functional.linear(hidden, weight, bias)):
+        yield
+
+
+@contextmanager
+def _instead(module: torch.nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """A module does this instead of its own work."""
+    before = module.__dict__.get("forward")
+    module.forward = forward
     try:
         yield
     finally:
         if before is None:
-            del head.forward
-        else:
-            head.forward = before
+            module.__dict__.pop("forward", None)
+        else:  # somebody had put a forward of theirs on this very module
+            module.forward = before
 
 
 def run_suffix(
@@ -166,7 +207,11 @@ def run_suffix(
     tokens
     in `vocabulary` alone where it is given.
     """
-    layers = decoder_layers(loaded.model)
+    layers, passed = decoder_layers(loaded.model), suffix.passed
+
+    def came(*args, **kwargs):
+        changed = passed.states + change(passed.received).to(passed.states.dtype)
+        return changed if passed.rest is None else (changed, *passed.rest)
 
     def add(module, args, kwargs, output):
         whole = output[0] if isinstance(output, tuple) else output
@@ -177,6 +222,8 @@ def run_suffix(
     try:
         with ExitStack() as stack:
             stack.enter_context(_skipping(layers, suffix))
+            if passed is not None:
+                stack.enter_context(_instead(layers[layer], came))
             if vocabulary is not None:
                 stack.enter_context(_speaking(loaded.model.get_output_embeddings(), vocabulary))
             return loaded.model(**suffix.inputs, **taking(loaded.model, suffix.to_cache())).logits

@@ -140,13 +140,13 @@ def test_the_calibrated_radius_unless_the_user_keeps_something_nearer(channels):
 def test_a_picture_of_the_bank_with_the_same_name_may_show_the_same(channels, monkeypatch):
     case, of = channels
     drawn = fact("cat", "What is this?", MISO, case.facts[0].image)
-    monkeypatch.setattr("okedit_cli.methods.balancedit.shows_one", lambda *about: False)
+    monkeypatch.setattr("okedit_cli.methods.channels.shows_one", lambda *about: False)
 
     def reach(others):
         """Where the model calls the fact's picture a cat, and others so."""
         names = iter([["cat"], [others] * 99])
         monkeypatch.setattr(
-            "okedit_cli.methods.balancedit.recognise", lambda loaded, pictures: next(names)[: len(pictures)]
+            "okedit_cli.methods.channels.recognise", lambda loaded, pictures: next(names)[: len(pictures)]
         )
         return of(drawn)[2][1]
 

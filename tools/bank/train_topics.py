@@ -176,11 +176,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     torch.manual_seed(chosen.seed)
-    chance = random.Random(chosen.seed)
+    chance = random.Random(0)  # whatever the seed, the same questions are held back
     free = free_questions() + choices(chance)
     chance.shuffle(free)
     free.sort(key=lambda row: row[2])  # what is held back comes from every group
-    held = free[::HELD_BACK]
+    held, chance = free[::HELD_BACK], random.Random(chosen.seed)
     kept = [(text, topic) for n, (text, topic, _) in enumerate(free) if n % HELD_BACK]
     rows = [*kept, *kept, *dict.fromkeys(sorted_wordings(chance) + general_questions(chance))]
     asked = evaluated()
