@@ -29,7 +29,7 @@ from okedit_cli.models.kv import cache_in
 from okedit_cli.models.notes import hook_reader, note_start, note_states, with_note
 from okedit_cli.models.question import prompt_length, question_token_ids
 from okedit_cli.models.recognition import NAMED, seen_vector
-from okedit_cli.models.sites import decoder_layers, image_token_id, mlp_of
+from okedit_cli.models.sites import decoder_layers, image_token_id, mlp_of, picture_tower
 from okedit_cli.models.thumbnails import thumbnails_of_rows
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Attachment:
         self.prompt_lengths: Sequence[int] | None = None
         # ids and mask that wait for a decision
         self._prompts: tuple[torch.Tensor, torch.Tensor] | None = None
-        self._pixels: Any = None  # of their pictures
+        self._pixels: Any = None  # of the pictures that were looked at last
         # first changed column of each row; None outside the model's forward
         self._starts: list[int] | None = None
         self._notes_from: list[int | None] = []  # first column of each row read as a note is
@@ -62,13 +62,15 @@ class Attachment:
         self._deep = False  # inside a forward pass of our own
         self._values: dict[tuple[int, int], tuple[torch.Tensor, ...]] = {}
         self._signature = inspect.signature(loaded.model.forward)
-        layers = decoder_layers(loaded.model)
+        layers, tower = decoder_layers(loaded.model), picture_tower(loaded.model)
         self._handles = hook_reader(loaded, lambda: [] if self._deep else self._notes_from)
         self._handles += [
             loaded.model.register_forward_pre_hook(self._begin, with_kwargs=True),
             loaded.model.register_forward_hook(self._end, always_call=True),
             layers[0].register_forward_pre_hook(self._read, with_kwargs=True),
         ]
+        if tower is not None:
+            self._handles.append(tower.register_forward_pre_hook(self._look, with_kwargs=True))
         for layer in sorted({bundle.manifest.site["value_layer"] for bundle in self.bundles}):
             self._handles.append(
                 mlp_of(layers[layer]).register_forward_hook(self._change(layer), with_kwargs=True)
@@ -122,6 +124,11 @@ class Attachment:
         """Of the rows that were decided only these go on."""
         self.decisions = [self.decisions[row] for row in rows]
 
+    def _look(self, module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
+        """Pictures are looked at, in the forward pass that reads their prompt or before it."""
+        if not self._deep:
+            self._pixels = kwargs.get("pixel_values", args[0] if args else None)
+
     def _begin(self, module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
         """A forward pass begins: with an empty cache it reads a new prompt."""
         if self._deep:
@@ -133,7 +140,6 @@ class Attachment:
             self._notes_from = [0 if note else None for note in self.notes()]
             return
         self.decisions, self._starts, self._prompts = [], None, None
-        self._pixels = given.get("pixel_values")
         ids, mask = given.get("input_ids"), given.get("attention_mask")
         if ids is not None:
             # other masks than [B, L] tell nothing about pads
@@ -156,7 +162,7 @@ class Attachment:
             self._starts = self._decide(ids, mask, states.detach())
             told = self._with_notes(ids, mask, states)
         finally:
-            self._deep = False
+            self._deep, self._pixels = False, None
             self._questions.begin(None)
         if told is None:
             return None

@@ -4,6 +4,7 @@ them.
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING
 
 from okedit_cli.errors import ModelError
@@ -85,6 +86,15 @@ def _is_vision(model: PreTrainedModel, module: nn.Module) -> bool:
     return any(
         word in path for word in ("vision", "visual", "image", "audio", "connector", "projector", "qformer")
     )
+
+
+def picture_tower(model: PreTrainedModel) -> nn.Module | None:
+    """The outermost module that is given pixels and no text; None for a model without one."""
+    for _, module in model.named_modules():
+        given = inspect.signature(module.forward).parameters
+        if "pixel_values" in given and "input_ids" not in given:
+            return module
+    return None
 
 
 def mlp_of(layer: nn.Module) -> nn.Module:

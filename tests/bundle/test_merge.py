@@ -19,8 +19,20 @@ from okedit_cli.errors import InvalidBundle, ModelMismatch, UsageError
 INF = float("inf")
 
 
-def lay(*edits: tuple, seed: int = 0) -> Bundle:
-    """Edits (id, answer, place of the picture key, picture radius[, question radius]); question keys at 0."""
+def kept_small(book, row: int, picture: int) -> None:
+    """Give an edit the thumbnail of a picture; of 0 none."""
+    if picture:
+        noise = torch.rand(1, 1, 5, 5, generator=torch.Generator().manual_seed(picture))
+        small = torch.nn.functional.interpolate(noise, size=(16, 16), mode="bicubic").clamp(0, 1)
+        small = (small * 255).to(torch.uint8).view(1, 256)
+        book.thumbnails = torch.cat([book.thumbnails.view(-1, 256), small])
+        book.thumbnail_owner = torch.cat([book.thumbnail_owner, torch.tensor([row])])
+
+
+def lay(*edits: tuple, seed: int = 0, photographs: bool = False) -> Bundle:
+    """Edits (id, answer, place of the picture key, picture radius[, question radius]); question keys at 0.
+    Of `photographs` two in three have thumbnails, of two pictures.
+    """
     bundle = make_bundle(len(edits), keys=1, seed=seed)
     book = bundle.codebook
     book.picture_keys, book.question_keys = torch.zeros(len(edits), 4), torch.zeros(len(edits), 3)
@@ -32,6 +44,7 @@ def lay(*edits: tuple, seed: int = 0) -> Bundle:
         }
         book.picture_keys[row, 0], book.picture_radius[row] = place, radius
         book.question_radius[row] = question[0] if question else 1.0
+        kept_small(book, row, zlib.crc32(repr((answer, place)).encode()) % 3 if photographs else 0)
         generator = torch.Generator().manual_seed(zlib.crc32(repr((place, radius, answer)).encode()))
         for tensor in (book.value_down, book.value_up, book.value_bias):
             tensor[row] = torch.randn(tensor[row].shape, generator=generator)
@@ -52,12 +65,12 @@ EDIT = st.tuples(
 def bundles(draw, count: int):
     """Bundles over a shared pool of edits: duplicates and conflicts are common, ids are unique in each."""
     pool = draw(st.lists(EDIT, min_size=1, max_size=6, unique_by=lambda e: e[1:]))
-    out = []
+    out, photographs = [], draw(st.booleans())
     for _ in range(count):
         chosen = draw(
             st.lists(st.sampled_from(pool), max_size=4, unique_by=(lambda e: e[0], lambda e: e[1:]))
         )
-        out.append(lay(*chosen))
+        out.append(lay(*chosen, photographs=photographs))
     return out
 
 
@@ -318,3 +331,44 @@ def test_what_is_no_merge():
     for arguments in (([],), ([make_bundle()], "oldest")):
         with pytest.raises(UsageError):
             merge(arguments[0], on_conflict=(arguments[1:] or ("newest",))[0])
+
+
+@pytest.mark.parametrize("policy", ["newest", "first", "error", "shrink"])
+def test_two_photographs_that_are_no_views_of_each_other_do_not_conflict(policy):
+    """However near they lie; the same photograph with two answers does."""
+
+    def named(answer, picture):
+        bundle = lay(("x", answer, 0, 1.0))
+        kept_small(bundle.codebook, 0, picture)
+        return bundle
+
+    both, report = merge([named("Miso", 1), named("Rex", 2)], on_conflict=policy)
+    assert len(both) == 2 and not report.conflicts and both.codebook.picture_radius.tolist() == [1.0, 1.0]
+    assert both.codebook.thumbnail_owner.tolist() == [0, 1] and both.codebook.thumbnails.shape == (2, 256)
+    for pictures in ((1, 1), (1, 0), (0, 2), (0, 0)):
+        if policy in ("error", "shrink"):
+            with pytest.raises(MergeConflict):
+                merge([named("Miso", pictures[0]), named("Rex", pictures[1])], on_conflict=policy)
+        else:
+            assert (
+                len(merge([named("Miso", pictures[0]), named("Rex", pictures[1])], on_conflict=policy)[0])
+                == 1
+            )
+
+
+def test_a_dropped_photograph_still_contradicts_none_but_its_own(tmp_path):
+    def named(name, answer, picture):
+        bundle = lay((name, answer, 0, 1.0))
+        kept_small(bundle.codebook, 0, picture)
+        return bundle
+
+    once = merge([named("a", "Miso", 1), named("b", "Rex", 1)], on_conflict="newest")[0]
+    once.save(tmp_path / "once")
+    once = Bundle.load(tmp_path / "once", verify=True)
+    assert len(once) == 1 and once.extras["dropped_thumbnails"].shape == (1, 256)
+    twice, report = merge([named("c", "Ada", 2), once], on_conflict="newest")
+    assert len(twice) == 2 and not report.conflicts
+    assert merge([named("d", "Ada", 1), once], on_conflict="newest")[1].dropped == ["d"]
+    from okedit_cli.bundle.remove import remove
+
+    assert "dropped_thumbnails" not in remove(once, ["b"])[0].extras
