@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from okedit_cli.edits.decision import Nearest
 from okedit_cli.methods.about import plainly, says_what
+from okedit_cli.models import asking
 from okedit_cli.models.features import question_feature
 from okedit_cli.models.question import question_ids
 from okedit_cli.models.topics import Topic, topic_of
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
 SURE = 0.95  # probability that a question bears on what is shown; 4 % of those that do not reach it
-ELSE = 0.01  # probability that a question asks what is shown, under which it surely asks something else
-DOUBTED, FAR = 0.05, 0.9  # the same beyond this part of the radius, where 2 % of such questions lie
 ASKED, WIDER = 0.98, 1.3  # where what is shown is asked so surely, the question radius is so much longer
 ALIAS = 0.65  # of the question radius: nearer, the same may be asked by another name of the same
 NEAR = 0.75  # of the picture radius: what is said of a picture in other words had better be about it
@@ -66,7 +65,7 @@ def let_pass(
     """Why an edit does not answer a prompt that lies inside its radii; "" where it does."""
     fact, words = bundles[found.number].manifest.facts[found.row], _words(loaded, question)
     reach = found.question_distance / found.question_radius
-    if _passes(loaded, words, fact, reach):
+    if _passes(loaded, words, fact):
         return "it says what is shown, and something else is asked"
     if _about_another(words, fact, reach):
         return f"it is about {fact['whom']}, who or which is not named"
@@ -85,15 +84,13 @@ def _about_another(question: str, fact: Mapping[str, Any], reach: float) -> bool
     return reach > ALIAS or not could_mean(question, name)
 
 
-def _passes(loaded: LoadedModel, question: str, fact: Mapping[str, Any], reach: float) -> bool:
-    """Whether a fact says what is shown, and a question, `reach` of the radius away, surely asks something
-    else.
-    """
-    if not fact.get("note") or not _asks_else(loaded, question, reach):
+def _passes(loaded: LoadedModel, question: str, fact: Mapping[str, Any]) -> bool:
+    """Whether a fact says what is shown, and a question surely asks something else."""
+    if not fact.get("note") or not _asks_else(loaded, question):
         return False
     # who has asked so in words of their own knows best, and where a kind is a name, so may "which creature"
     own = [str(words) for words in fact.get("rephrases") or ()]
-    return not _calls_a_name_a_kind(fact) and not any(_asks_else(loaded, words, reach) for words in own)
+    return not _calls_a_name_a_kind(fact) and not any(_asks_else(loaded, words) for words in own)
 
 
 def _calls_a_name_a_kind(fact: Mapping[str, Any]) -> bool:
@@ -107,10 +104,14 @@ def _meant(words: str, fact: Mapping[str, Any]) -> str:
     return plainly(words) if _calls_a_name_a_kind(fact) else words
 
 
-def _asks_else(loaded: LoadedModel, words: str, reach: float) -> bool:
+def _asks_else(loaded: LoadedModel, words: str) -> bool:
     """Whether what is shown is surely not asked, or surely what follows from it."""
-    topic = _topic(loaded, words)
-    return topic.identity < (DOUBTED if reach > FAR else ELSE) or topic.bearing > SURE
+    known = loaded.cache.setdefault("asking", {})
+    if words not in known:
+        if len(known) > KNOWN:
+            known.clear()
+        known[words] = asking.score(words) < asking.least()
+    return known[words] or _topic(loaded, words).bearing > SURE
 
 
 def _words(loaded: LoadedModel, question: Sequence[int]) -> str:

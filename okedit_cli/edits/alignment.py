@@ -6,9 +6,9 @@ Gauss-Newton steps on a homography and two photometric parameters (Lucas and Kan
 2004, "Lucas-Kanade 20 years on"), coarse to fine from several turns and scales, and the agreement is their
 normalised cross-correlation where they overlap.
 
-How well views can agree depends on the picture: what is finer than a thumbnail's pixels comes out otherwise in
-every view. So they need to agree as well as a picture does with itself half a pixel away. On photographs that
-nothing was made with (tools/mini/judge_thumbnails.py) LINE
+How well views can agree depends on the picture: what is finer than a thumbnail's pixels comes out otherwise
+in every view. So they need to agree as well as a picture does with itself half a pixel away.
+LINE
 """
 
 from __future__ import annotations

@@ -225,9 +225,13 @@ def contrast(vectors: torch.Tensor, groups: list[int], families: list[str]) -> t
 
 
 def held_back(group: Group) -> Group:
-    """The part of a group that is never trained on: by the text alone, so that it stays the same."""
-    kept = tuple(w for w in group.wordings if zlib.crc32(w.encode()) % HELD_BACK == 0)
-    return Group(group.name, group.family, kept)
+    """The part of a group that is never trained on."""
+    return Group(group.name, group.family, tuple(filter(is_held_back, group.wordings)))
+
+
+def is_held_back(wording: str) -> bool:
+    """Whether a wording is never trained on: by the text alone, so that it stays the same."""
+    return zlib.crc32(wording.encode()) % HELD_BACK == 0
 
 
 @torch.no_grad()

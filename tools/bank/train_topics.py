@@ -4,7 +4,8 @@ Low-rank changes of all-MiniLM-L6-v2 and a linear layer on it (okedit_cli/models
 on the free questions of topic_questions.yaml, those for a kind of kind_questions.yaml, and the question
 encoder's wordings, whose intents are sorted here. What depends on the picture at hand as much as on the kind
 of thing (its size, its parts) is left out. Every fourth free question is held back, and printed is how those
-are told. A wording that okedit-pictures happens to ask with as well is left out.
+are told; of the question encoder's wordings those that it holds back as well (train_asking.py). A wording
+that okedit-pictures happens to ask with as well is left out.
 """
 
 from __future__ import annotations
@@ -20,7 +21,14 @@ import torch
 import yaml
 from safetensors.torch import save_file
 from torch import nn
-from train_questions import Encoder, Relations, categories_of, knowledge_groups, picture_wordings
+from train_questions import (
+    Encoder,
+    Relations,
+    categories_of,
+    is_held_back,
+    knowledge_groups,
+    picture_wordings,
+)
 
 from okedit_cli.dataset.things import stock
 from okedit_cli.models.topics import Topic
@@ -94,6 +102,15 @@ def choices(chance: random.Random, count: int = 20) -> list[tuple[str, int, str]
     return [(text, BEARING, f"bearing/{group}") for text, group in asked]
 
 
+def parted() -> tuple[list[tuple[str, int, str]], list[tuple[str, int, str]]]:
+    """The free questions that are taught, and those that are held back: of every group, whatever the seed."""
+    chance = random.Random(0)
+    free = free_questions() + choices(chance)
+    chance.shuffle(free)
+    free.sort(key=lambda row: row[2])
+    return [row for n, row in enumerate(free) if n % HELD_BACK], free[::HELD_BACK]
+
+
 def sorted_wordings(chance: random.Random) -> list[tuple[str, int]]:
     """The question encoder's wordings with a topic by their intents; questions about persons ask for one."""
     out: list[tuple[str, int]] = []
@@ -107,6 +124,8 @@ def sorted_wordings(chance: random.Random) -> list[tuple[str, int]]:
             topic = BEARING if intent in FOLLOWS else IDENTITY
         kinds = categories_of(group, nouns)
         for wording in group["wordings"]:
+            if is_held_back(wording):
+                continue
             out.append((wording.replace("{noun}", chance.choice(nouns[chance.choice(kinds)])), topic))
     return out
 
@@ -176,12 +195,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     torch.manual_seed(chosen.seed)
-    chance = random.Random(0)  # whatever the seed, the same questions are held back
-    free = free_questions() + choices(chance)
-    chance.shuffle(free)
-    free.sort(key=lambda row: row[2])  # what is held back comes from every group
-    held, chance = free[::HELD_BACK], random.Random(chosen.seed)
-    kept = [(text, topic) for n, (text, topic, _) in enumerate(free) if n % HELD_BACK]
+    chance = random.Random(chosen.seed)
+    taught, held = parted()
+    kept = [(text, topic) for text, topic, _ in taught]
     rows = [*kept, *kept, *dict.fromkeys(sorted_wordings(chance) + general_questions(chance))]
     asked = evaluated()
     rows = [(text, topic) for text, topic in rows if plain(text) not in asked]

@@ -80,7 +80,7 @@ def _read(weights: Path):
 
 
 CHANGES = Path(__file__).with_name("questions.safetensors")
-TOPICS = Path(__file__).with_name("topics.safetensors")
+TOPICS = tuple(Path(__file__).with_name(f"{name}.safetensors") for name in ("topics", "topics-1"))
 
 
 @functools.cache
@@ -113,9 +113,9 @@ def question_vectors(texts: Sequence[str]) -> Tensor:
     return _encode(texts, *_taught(_checked(okedit_home()), CHANGES))
 
 
-def topic_vectors(texts: Sequence[str]) -> Tensor:
-    """Unit vectors [n, 384] of questions in the encoder taught what they are about (models/topics.py)."""
-    return _encode(texts, *_taught(_checked(okedit_home()), TOPICS))
+def topic_vectors(texts: Sequence[str], number: int) -> Tensor:
+    """Unit vectors [n, 384] of questions in one of the encoders taught what they are about (topics.py)."""
+    return _encode(texts, *_taught(_checked(okedit_home()), TOPICS[number]))
 
 
 def sentence_features(texts: Sequence[str]) -> Tensor:
