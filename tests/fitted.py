@@ -79,14 +79,29 @@ def world(layers: Sequence[int] | None = None):
         stack.enter_context(mock.patch(f"okedit_cli.{room}.load_bank", lambda: part))
     for encoder in ("sentence_features", "question_vectors"):
         stack.enter_context(mock.patch(f"okedit_cli.models.features.{encoder}", letters))
-    stack.enter_context(mock.patch("okedit_cli.models.topics.topic_vectors", letters))
+    for room, encoder in (("topics", "topic_vectors"), ("asking", "question_vectors")):
+        stack.enter_context(mock.patch(f"okedit_cli.models.{room}.{encoder}", letters))
     if layers is not None:
         stack.enter_context(mock.patch("okedit_cli.methods.spaces.candidate_layers", lambda count: layers))
     stack.enter_context(mock.patch.dict("os.environ", {"OKEDIT_HOME": str(ROOT / "home")}))
     return stack
 
 
-def letters(texts: Sequence[str]):
+def say_topics(monkeypatch, topic_of) -> None:
+    """What questions are about is as `topic_of` tells, and so is how surely they ask what is shown."""
+    from okedit_cli.models.asking import log_odds
+
+    monkeypatch.setattr("okedit_cli.outer.topic_of", topic_of)
+    monkeypatch.setattr("okedit_cli.models.asking.score", lambda text: log_odds(topic_of(text).identity))
+
+
+def forget(loaded) -> None:
+    """Forget what was decided about words and pictures."""
+    for name in ("topics", "asking", "agreements"):
+        loaded.cache.pop(name, None)
+
+
+def letters(texts: Sequence[str], number: int = 0):
     """In place of the sentence encoder [n, 384]: pairs of letters, counted; nothing has to be fetched."""
     import torch
 

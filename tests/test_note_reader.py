@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from fitted import OTHER, PICTURED, fitted, world
+from fitted import OTHER, PICTURED, fitted, say_topics, world
 from test_outer import NOTE, SEEING, noted, with_note_of
 
 import okedit_cli
@@ -17,15 +17,15 @@ from okedit_cli.models.topics import Topic
 def case(request, monkeypatch):
     """A family with an edit whose note OTHER bears on, and drawn changes of two linear layers."""
     topics = {OTHER: Topic(0, 1, 0), PICTURED: Topic(1, 0, 0)}
-    monkeypatch.setattr("okedit_cli.outer.topic_of", lambda text: topics.get(text, Topic(0, 0, 1)))
+    say_topics(monkeypatch, lambda text: topics.get(text, Topic(0, 0, 1)))
     with world():
         found = fitted(request.param)
         cache = found.loaded.cache
-        for name in ("topics", "noted"):
+        for name in ("topics", "asking", "noted"):
             cache.pop(name, None)
         monkeypatch.setitem(cache, "reader", _drawn(found.loaded))
         yield found.loaded, with_note_of(found.bundle, NOTE), [q for q in found.questions if q[1] is not None]
-        for name in ("topics", "noted"):
+        for name in ("topics", "asking", "noted"):
             cache.pop(name, None)
 
 

@@ -8,7 +8,20 @@ from types import SimpleNamespace
 import pytest
 import tiny
 import torch
-from fitted import MISO, OTHER, PICTURED, RADIUS, ROOT, WORDS, fact, fitted, with_radius, world
+from fitted import (
+    MISO,
+    OTHER,
+    PICTURED,
+    RADIUS,
+    ROOT,
+    WORDS,
+    fact,
+    fitted,
+    forget,
+    say_topics,
+    with_radius,
+    world,
+)
 
 import okedit_cli
 from okedit_cli.bundle import Bundle
@@ -17,12 +30,13 @@ from okedit_cli.bundle.words import row_of
 from okedit_cli.facts import Question
 from okedit_cli.generate import decide, generate
 from okedit_cli.methods.about import plainly, whom
+from okedit_cli.models import asking
 from okedit_cli.models.encode import encode
 from okedit_cli.models.notes import note_embeds, note_ids, note_states, with_note
 from okedit_cli.models.question import question_ids
 from okedit_cli.models.sites import image_token_id
 from okedit_cli.models.topics import Topic, topic_of
-from okedit_cli.outer import ALIAS, ASKED, DOUBTED, ELSE, FAR, NEAR, WIDER, let_pass, note_of
+from okedit_cli.outer import ALIAS, ASKED, NEAR, SURE, WIDER, let_pass, note_of
 
 NOTE = "Fact: What is this? A purse."
 SEEING = [family for family in tiny.FAMILIES if family not in ("gpt2", "llama")]
@@ -32,12 +46,12 @@ SEEING = [family for family in tiny.FAMILIES if family not in ("gpt2", "llama")]
 def case(request, monkeypatch):
     """A family with both facts fitted, the one with a picture with a note, and OTHER bearing on it."""
     topics = {OTHER: Topic(0, 1, 0), PICTURED: Topic(1, 0, 0)}
-    monkeypatch.setattr("okedit_cli.outer.topic_of", lambda text: topics.get(text, Topic(0, 0, 1)))
+    say_topics(monkeypatch, lambda text: topics.get(text, Topic(0, 0, 1)))
     with world():
         found = fitted(request.param)
-        found.loaded.cache.pop("topics", None)
+        forget(found.loaded)
         yield replace(found, bundle=with_note_of(found.bundle, NOTE))
-        found.loaded.cache.pop("topics", None)
+        forget(found.loaded)
 
 
 def with_note_of(bundle, note, **more):
@@ -116,10 +130,10 @@ def test_alone_and_in_a_batch_the_same_answers(case):
 def test_what_surely_asks_something_else_passes_an_edit_that_says_what_is_shown(case, monkeypatch):
     """And reaches what it asks for, or gets the note where it bears on what is shown."""
     asked, topics = (PICTURED, tiny.picture()), {PICTURED: Topic(0, 1, 0)}
-    monkeypatch.setattr("okedit_cli.outer.topic_of", lambda text: topics.get(text, Topic(0, 0, 1)))
+    say_topics(monkeypatch, lambda text: topics.get(text, Topic(0, 0, 1)))
 
     def of(*bundles):
-        case.loaded.cache.pop("topics", None)
+        forget(case.loaded)
         with okedit_cli.attach(case.loaded, bundles):
             [decision] = decide(case.loaded, [asked])
         return decision
@@ -135,29 +149,38 @@ def test_what_surely_asks_something_else_passes_an_edit_that_says_what_is_shown(
     for bundles in ((case.bundle, silent), (silent, case.bundle)):
         found = of(*bundles)
         assert found.hit.number == bundles.index(silent) and not found.passed
-    topics[PICTURED] = Topic(0.02, 0, 0.98)  # not sure enough
+    topics[PICTURED] = Topic(0.05, 0, 0.95)  # not sure enough
     assert of(case.bundle).hit.edit_id == "cat"
 
 
-def at(case, reach, topic, monkeypatch, **row):
+def at(case, reach, topic, monkeypatch, score=None, **row):
     """What is decided for a question about the cat that lies `reach` of its question radius away."""
-    monkeypatch.setattr("okedit_cli.outer.topic_of", lambda text: topic)
-    case.loaded.cache.pop("topics", None)
+    say_topics(monkeypatch, lambda text: topic)
+    if score is not None:
+        monkeypatch.setattr(asking, "score", lambda text: score)
+    forget(case.loaded)
     asked = OTHER, tiny.picture()
     with okedit_cli.attach(case.loaded, [with_radius(case.bundle, 1e6, RADIUS)]):
         away = decide(case.loaded, [asked])[0].nearest.question_distance
-    case.loaded.cache.pop("topics", None)
+    forget(case.loaded)
     bundle = with_note_of(with_radius(case.bundle, away / reach, RADIUS), **{"note": NOTE, **row})
     with okedit_cli.attach(case.loaded, [bundle]):
         return decide(case.loaded, [asked])[0]
 
 
-def test_far_out_it_takes_less_to_ask_something_else(case, monkeypatch):
-    doubtful = Topic((ELSE + DOUBTED) / 2, 0, 1)
-    for reach, fires in ((0.9 * FAR, True), (1.05 * FAR, False), (0.99, False)):
-        decision = at(case, reach, doubtful, monkeypatch)
+def test_both_kinds_of_evidence_say_whether_something_else_is_asked(case, monkeypatch):
+    """The heads' and the topics' log odds are added; what surely bears on what is shown is let pass."""
+    enough, heads = asking.least(), []
+    monkeypatch.setattr(asking, "question_vectors", lambda texts: texts)
+    monkeypatch.setattr(asking, "opinion", lambda texts, weights: torch.tensor(heads))
+    monkeypatch.setattr(asking, "topic_of", lambda text: Topic(0.3, 0, 0.7))
+    for more, below in ((-0.1, True), (0.1, False)):
+        heads[:] = [enough + more - asking.log_odds(0.3)]
+        assert (asking.score("What?") < enough) == below
+    monkeypatch.setattr(asking, "score", lambda text: enough + 9)
+    for bearing, fires in ((SURE - 0.01, True), (SURE + 0.01, False)):
+        decision = at(case, 0.5, Topic(0.0, bearing, 1 - bearing), monkeypatch, score=enough + 9)
         assert (decision.hit is not None) == fires and bool(decision.passed) != fires
-    assert at(case, 0.99, Topic(1.1 * DOUBTED, 0, 1), monkeypatch).hit is not None
 
 
 def test_what_surely_asks_what_is_shown_is_answered_a_little_outside(case, monkeypatch):
@@ -176,9 +199,9 @@ def test_what_surely_asks_what_is_shown_is_answered_a_little_outside(case, monke
 
 
 def test_the_owners_own_words_are_answered_whatever_they_seem_to_ask(case, monkeypatch):
-    monkeypatch.setattr("okedit_cli.outer.topic_of", lambda text: Topic(0, 0, 1))
+    say_topics(monkeypatch, lambda text: Topic(0, 0, 1))
     for rephrases, hit in (([], None), (["Was ist das?"], "cat"), (None, None)):
-        case.loaded.cache.pop("topics", None)
+        forget(case.loaded)
         with okedit_cli.attach(case.loaded, [with_note_of(case.bundle, NOTE, rephrases=rephrases)]):
             [decision] = decide(case.loaded, [(PICTURED, tiny.picture())])
         assert (decision.hit and decision.hit.edit_id) == hit
@@ -313,9 +336,9 @@ def test_where_the_fact_calls_a_name_a_kind_others_may(case, monkeypatch):
     """A question for the sort of an animal seems to ask what follows; not to a fact that asks so itself."""
     asked, own = "What sort of animal is it?", "What kind of animal is this?"
     topics = {asked: Topic(0, 1, 0), plainly(asked): Topic(1, 0, 0)}
-    monkeypatch.setattr("okedit_cli.outer.topic_of", lambda text: topics.get(text, Topic(0, 0, 1)))
+    say_topics(monkeypatch, lambda text: topics.get(text, Topic(0, 0, 1)))
     for prompt, hit in ((own, "cat"), (PICTURED, None)):
-        case.loaded.cache.pop("topics", None)
+        forget(case.loaded)
         bundle = with_note_of(with_radius(case.bundle, 1e6, RADIUS), NOTE, prompt=prompt, rephrases=[])
         with okedit_cli.attach(case.loaded, [bundle]):
             [decision] = decide(case.loaded, [(asked, tiny.picture())])
@@ -395,6 +418,23 @@ def test_who_is_named_answers_among_many(monkeypatch):
             )
     assert [d.hit and d.hit.edit_id for d in decisions] == ["capital", "cat", None]
     assert "not named" in decisions[2].passed and not decisions[0].passed
+
+
+@pytest.mark.parametrize(
+    ("question", "asks"),
+    [
+        ("Which creature am I looking at here?", True),
+        ("Could you tell me which object this is?", True),
+        ("I need a name for the thing on this photo, what do I write?", True),
+        ("How bright is this image?", False),
+        ("Is that something one would eat?", False),
+        ("Which river flows through Vienna?", False),
+        ("Whom does this bag belong to?", False),
+        ("Where was this drawing made?", False),
+    ],
+)
+def test_how_surely_a_question_that_nobody_taught_asks_what_is_shown(question, asks):
+    assert (asking.score(question) > asking.least()) == asks
 
 
 def test_topics_were_taught_on_no_question_of_the_evaluation(monkeypatch):
