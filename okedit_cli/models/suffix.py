@@ -98,21 +98,20 @@ def read_prompts(
 @torch.no_grad()
 def _passed(loaded: LoadedModel, suffix: Suffix, layer: int) -> Passed | None:
     """The site's layer without a change; None unless what is added at the site is added to its output."""
-    received, came = [], []
+    received, came, site = [], [], decoder_layers(loaded.model)[layer]
+    forward = site.forward
 
     def ones(x: torch.Tensor) -> torch.Tensor:
         received.append(x)
         return torch.ones_like(x)
 
-    def keep(module, args, output) -> None:
-        came.append(output)
+    def keep(*args, **kwargs):
+        came.append(forward(*args, **kwargs))  # before hooks, which will act on what stands in for it
+        return came[-1]
 
-    handle = decoder_layers(loaded.model)[layer].register_forward_hook(keep)
-    try:
+    with _instead(site, keep):
         for change in (torch.zeros_like, ones):
             run_suffix(loaded, suffix, layer, change, suffix.targets.new_zeros(1))
-    finally:
-        handle.remove()
     without, with_ones = (one[0] if isinstance(one, tuple) else one for one in came)
     if not torch.allclose(with_ones.float(), without.float() + 1, atol=0.05):
         return None

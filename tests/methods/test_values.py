@@ -82,6 +82,53 @@ def test_the_cut_down_run_is_the_whole_models(loaded):
             assert suffix.targets[row][suffix.targets[row] != -100].tolist() == answers[row]
 
 
+def test_the_sites_layer_runs_once(loaded):
+    """What it does without a change is kept, and hooks of others act on what stands in for it."""
+    site, calls = decoder_layers(loaded.model)[LAYER], []
+    *_, (_, _, suffix) = suffixes(loaded)
+    assert suffix.passed is not None and suffix.rows(torch.tensor([1])).passed.states.shape[0] == 1
+    handle = mlp_of(site).register_forward_hook(lambda *about: calls.append(1))
+    with torch.no_grad():
+        slow = run_suffix(loaded, replace(suffix, passed=None), LAYER, change)
+        assert len(calls) == 1
+        quick = run_suffix(loaded, suffix, LAYER, change)
+    handle.remove()
+    assert len(calls) == 1
+    torch.testing.assert_close(quick, slow, atol=1e-5, rtol=1e-4)
+    shift = site.register_forward_hook(
+        lambda module, args, output: (output[0] + 1, *output[1:]) if isinstance(output, tuple) else output + 1
+    )
+    *_, (_, _, shifted) = suffixes(loaded)
+    with torch.no_grad():
+        slow, quick = (
+            run_suffix(loaded, one, LAYER, change) for one in (replace(shifted, passed=None), shifted)
+        )
+    shift.remove()
+    torch.testing.assert_close(quick, slow, atol=1e-5, rtol=1e-4)
+
+
+def test_a_layer_that_changes_what_is_added_runs_each_time():
+    """As those do that normalise behind their feed-forward part."""
+    loaded = fitted("llama").loaded
+    site = decoder_layers(loaded.model)[LAYER]
+    forward = site.forward
+
+    def bent(*args, **kwargs):
+        out = forward(*args, **kwargs)
+        return (out[0].tanh(), *out[1:]) if isinstance(out, tuple) else out.tanh()
+
+    site.forward = bent
+    try:
+        questions, answers, suffix = next(iter(suffixes(loaded)))
+        assert suffix.passed is None
+        with torch.no_grad():
+            changed = run_suffix(loaded, suffix, LAYER, change)
+        for row, (_, edited) in enumerate(whole(loaded, questions, answers)):
+            torch.testing.assert_close(changed[row, : len(edited)], edited, atol=1e-4, rtol=1e-4)
+    finally:
+        del site.forward
+
+
 def test_a_prompt_of_one_token():
     loaded = fitted("gpt2").loaded
     word = next(w for w in "abc" if len(loaded.tokenizer(w)["input_ids"]) == 1)
