@@ -157,3 +157,12 @@ def with_radius(bundle, radius: float, picture: float | None = None):
         for name, value in wanted.items()
     }
     return replace(bundle, codebook=replace(book, **radii), canary={}, manifest=replace(bundle.manifest))
+
+
+def without_thumbnails(bundle):
+    """The bundle as one of a model that is shown no pixels: pictures are known by their looks alone."""
+    import torch
+
+    none = torch.zeros(0, 0, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64)
+    book = replace(bundle.codebook, thumbnails=none[0], thumbnail_owner=none[1])
+    return replace(bundle, codebook=book, manifest=replace(bundle.manifest))
