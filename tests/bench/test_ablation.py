@@ -1,11 +1,13 @@
 """The ablation counts what fires, for the part that is left out and no other."""
 
+import importlib
+
 import pytest
 import tiny
 from fitted import load, world
 
 from okedit_cli.evaluate.case import Case, Probe
-from tools.bench.ablation import COLUMNS, SCOPE, judged
+from tools.bench.ablation import COLUMNS, DECIDING, SCOPE, judged, undecided
 
 
 @pytest.fixture(scope="module")
@@ -32,3 +34,12 @@ def test_it_counts_what_fires_and_where_none_should(pictures):
         assert found["t_loc"] == 1 and found["i_gen artist"] != found["i_gen artist"]  # none of these asked
         assert 0 <= found["specificity"] <= 1 and 0 <= found["i_loc"] <= 1
     assert "rank" not in SCOPE and len(SCOPE) == len(set(SCOPE)) > 5
+
+
+@pytest.mark.parametrize("part", DECIDING)
+def test_parts_of_a_decision_stand_where_they_are_said_to(part):
+    place, name = DECIDING[part][0].rsplit(".", 1)
+    real = getattr(importlib.import_module(place), name)
+    with undecided(part):
+        assert getattr(importlib.import_module(place), name)(1, 2) is DECIDING[part][1]
+    assert getattr(importlib.import_module(place), name) is real and part not in SCOPE

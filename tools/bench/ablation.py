@@ -12,6 +12,7 @@ import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from unittest import mock
 
@@ -30,6 +31,13 @@ from okedit_cli.models.sites import hidden_size
 from okedit_cli.pictures import load_picture
 
 SCOPE = [part for part in PARTS if part not in ("rank", "places", "admitted")]  # which are parts of values
+# parts of a decision, which no bundle is without: where they stand, and what is said in their place
+DECIDING = {
+    "strangers": ("okedit_cli.strangers._others_nearer", False),
+    "rivals": ("okedit_cli.strangers._rivalled", False),
+    "passing": ("okedit_cli.outer._passes", False),  # of what surely asks something else
+    "asked-otherwise": ("okedit_cli.deciding.asked_otherwise", None),
+}
 COLUMNS = ("rel", "t_gen", "i_gen view", "i_gen artist", "t_loc", "i_loc", "specificity", "near")
 
 
@@ -40,7 +48,7 @@ def main(words: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("data", type=Path)
     parser.add_argument("--limit", type=int, default=100)
-    parser.add_argument("--part", action="append", choices=SCOPE, help="[default: each]")
+    parser.add_argument("--part", action="append", choices=[*SCOPE, *DECIDING], help="[default: each]")
     given = parser.parse_args(words)
     loaded = okedit_cli.load_model("okedit-mini")
     cases = in_order(with_grid(present(load_cases(given.data)).cases))[: given.limit]
@@ -49,10 +57,19 @@ def main(words: Sequence[str] | None = None) -> None:
         f"| {len(cases)} edits at once, percent | {' | '.join(COLUMNS)} |\n|---|{'---|' * len(COLUMNS)}",
         flush=True,
     )
-    for part in (None, *(given.part or SCOPE)):
-        shares = judged(loaded, cases, [part] if part else [], pictures)
+    for part in (None, *(given.part or [*SCOPE, *DECIDING])):
+        with undecided(part):
+            shares = judged(loaded, cases, [part] if part in PARTS else [], pictures)
         cells = " | ".join(f"{100 * shares[column]:.1f}" for column in COLUMNS)
         print(f"| {'without ' + part if part else 'all parts'} | {cells} |", flush=True)
+
+
+def undecided(part: str | None) -> AbstractContextManager:
+    """Context: decisions are made without one of DECIDING; with all of them for any other part."""
+    if part not in DECIDING:
+        return nullcontext()
+    place, said = DECIDING[part]
+    return mock.patch(place, lambda *about: said)
 
 
 def judged(loaded, cases: Sequence[Case], without: Sequence[str], pictures: dict) -> dict[str, float]:
