@@ -176,7 +176,7 @@ def test_both_kinds_of_evidence_say_whether_something_else_is_asked(case, monkey
     monkeypatch.setattr(asking, "opinion", lambda vectors, weights: torch.tensor(heads))
     monkeypatch.setattr(asking, "topic_of", lambda text: Topic(0.3, 0, 0.7))
     for more, below in ((-0.1, True), (0.1, False)):
-        heads[:] = [enough + more - asking.log_odds(0.3)]
+        heads[:] = [(enough + more - asking.log_odds(0.3)) / asking.HEADS]
         assert (SCORE("What?") < enough) == below
     for bearing, fires in ((SURE - 0.01, True), (SURE + 0.01, False)):
         decision = at(case, 0.5, Topic(0.0, bearing, 1 - bearing), monkeypatch, score=enough + 9)
