@@ -275,13 +275,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path)
-    parser.add_argument("--fit", type=Path, required=True, help="fit.json of okedit-pictures")
+    parser.add_argument("--fit", type=Path, help="fit.json of okedit-pictures [default: taught without it]")
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     torch.manual_seed(chosen.seed)
     chance = random.Random(chosen.seed)
-    groups = [*bank_groups(), *knowledge_groups(), *picture_groups(chance), *fit_groups(chosen.fit)]
+    groups = [*bank_groups(), *knowledge_groups(), *picture_groups(chance)]
+    groups += fit_groups(chosen.fit) if chosen.fit else []
     relations = Relations()
     identity = [g for g in groups if g.family == "identity"]
     general = [g for g in groups if g.family.startswith(("bank:", "knowledge:"))]

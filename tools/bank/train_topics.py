@@ -5,13 +5,14 @@ on the free questions of topic_questions.yaml, those for a kind of kind_question
 encoder's wordings, whose intents are sorted here. What depends on the picture at hand as much as on the kind
 of thing (its size, its parts) is left out. Every fourth free question is held back, and printed is how those
 are told; of the question encoder's wordings those that it holds back as well (train_asking.py). A wording
-that okedit-pictures happens to ask with as well is left out.
+that okedit-pictures happens to ask with as well is left out, but for those of its fit split, with --fit.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -137,6 +138,15 @@ def general_questions(chance: random.Random) -> list[tuple[str, int]]:
     return [(wording, OTHER) for group in groups for wording in group.wordings]
 
 
+def of_fit(path: Path) -> list[tuple[str, int]]:
+    """The fit split's rephrasings, what it asks beside them, and what follows from its edits."""
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    found = {text: IDENTITY for row in rows for text in (row["question"], *row["rephrased_questions"])}
+    found |= {item["question"]: OTHER for row in rows for item in row["same_image"]}
+    found |= {item["question"]: BEARING for row in rows for item in row["portability"]}
+    return sorted(found.items())
+
+
 def plain(text: str) -> str:
     """Letters and digits alone."""
     return "".join(c for c in text.casefold() if c.isalnum())
@@ -191,6 +201,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path)
+    parser.add_argument("--fit", type=Path, help="fit.json of okedit-pictures [default: taught without it]")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
@@ -201,6 +212,7 @@ def main() -> None:
     rows = [*kept, *kept, *dict.fromkeys(sorted_wordings(chance) + general_questions(chance))]
     asked = evaluated()
     rows = [(text, topic) for text, topic in rows if plain(text) not in asked]
+    rows += 2 * of_fit(chosen.fit) if chosen.fit else []
     steps = chosen.epochs * (len(rows) // BATCH)
     print(f"{len(rows)} questions, {len(held)} held back, {steps} steps", flush=True)
     model = Topics()
