@@ -169,9 +169,8 @@ def judged(vectors_of: Vectors, told: Told, radius: float, fit: Path) -> float:
     for share in sorted({FALSE, 0.002, 0.01, 0.02}):
         least = fallen_short(found, share)
         seen, passed = (float((some < least).float().mean()) for some in (found, other))
-        print(
-            f"{share:.1%} ({seen:.1%} seen of {len(found)}) below {least:.2f}, {passed:.1%} of {len(other)} others"
-        )
+        asked_low, others_low = f"{share:.1%} ({seen:.1%} of {len(found)})", f"{passed:.1%} of {len(other)}"
+        print(f"{asked_low} of those that ask score below {least:.2f}, {others_low} others")
     return fallen_short(found, FALSE)
 
 
