@@ -87,11 +87,18 @@ class Rows:
 
     def apart(self, i: torch.Tensor, other: Rows, j: torch.Tensor) -> torch.Tensor:
         """Which pairs [n] of rows are about two individuals: pictures that are no views of each other."""
-        out = torch.zeros(len(i), dtype=torch.bool)
+        kept, left, right = [], [], []  # pairs of thumbnails, and which pair of rows each is of
         if len(self.keys[SMALL]) and len(other.keys[SMALL]):
             for n, (row, mate) in enumerate(zip(i.tolist(), j.tolist(), strict=True)):
                 own, theirs = self.own_keys(SMALL, row), other.own_keys(SMALL, mate)
-                out[n] = bool(len(own) and len(theirs)) and not same(own, theirs)
+                kept += [n] * (len(own) * len(theirs))
+                left.append(own.repeat_interleave(len(theirs), 0))
+                right.append(theirs.repeat(len(own), 1))
+        out = torch.zeros(len(i), dtype=torch.bool)
+        if kept:
+            pairs = torch.tensor(kept)
+            out[pairs] = True
+            out[pairs[same(torch.cat(left), torch.cat(right))]] = False
         return out
 
     def cut(self, channel: str, row: torch.Tensor, limit: torch.Tensor) -> None:

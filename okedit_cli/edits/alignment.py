@@ -34,14 +34,13 @@ HINT, BLOCKS = 0.2, 4  # correlation as they are, in blocks of pixels: below it 
 _LEAST = 1e-6
 
 
-@torch.no_grad()
 def agreement(keys: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
     """How well a picture agrees with each of several: thumbnails of brightness, keys [n, s, s] and shown
     [s, s]; correlations [n] of -1 to 1.
     """
     keys, shown = keys.float(), shown.float()
     out = torch.full((len(keys),), NOT)
-    some = _alike(keys, shown).nonzero()[:, 0]
+    some = _alike(keys, shown[None]).nonzero()[:, 0]
     for part in some.split(TOGETHER) if len(some) else ():
         out[part] = _aligned(keys[part], shown.expand(len(part), *shown.shape))
     return out
@@ -54,23 +53,27 @@ def needed(keys: torch.Tensor) -> torch.Tensor:
     return _correlation(whole, shifted, torch.ones_like(whole)) - SLACK
 
 
-def same(keys: torch.Tensor, shown: torch.Tensor) -> bool:
-    """Whether any of the thumbnails keys [n, t] and any of shown [m, t] are views of one picture."""
-    side = math.isqrt(keys.shape[1])
-    keys, shown = (one.reshape(-1, side, side).float() / 255 for one in (keys, shown))
-    return any(
-        bool((agreement(a, one) >= needed(a)).any()) for a, b in ((keys, shown), (shown, keys)) for one in b
-    )
+def same(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Which pairs [n] of thumbnails one [n, t] and other [n, t] are views of one picture."""
+    side = math.isqrt(one.shape[1])
+    one, other = (some.reshape(-1, side, side).float() / 255 for some in (one, other))
+    out = torch.zeros(len(one), dtype=torch.bool)
+    for keys, shown in ((one, other), (other, one)):
+        some = (_alike(keys, shown) & ~out).nonzero()[:, 0]
+        for part in some.split(TOGETHER) if len(some) else ():
+            out[part] = _aligned(keys[part], shown[part]) >= needed(keys[part])
+    return out
 
 
 def _alike(keys: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
-    """Whether a picture [s, s] resembles each of the keys [n, s, s], as they are or mirrored."""
-    pictures = keys, shown[None], shown.flip(1)[None]
+    """Whether pictures [n, s, s], or one [1, s, s], resemble the keys [n, s, s], as they are or mirrored."""
+    pictures = keys, shown, shown.flip(2)
     rough = [F.avg_pool2d(one[:, None], BLOCKS).flatten(1) for one in pictures]
     a, *others = (F.normalize(one - one.mean(1, keepdim=True), dim=1) for one in rough)
     return torch.maximum(*((a * b).sum(1) for b in others)) >= HINT
 
 
+@torch.no_grad()
 def _aligned(keys: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
     """agreement() of pairs of thumbnails [n, s, s]."""
     count, begins = len(keys), _beginnings()
