@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from okedit_cli.edits.codebook import best_of
 from okedit_cli.edits.decision import Decision, Nearest
-from okedit_cli.outer import ANOTHER, asked_otherwise, let_pass, noted
+from okedit_cli.outer import asked_otherwise, let_pass, noted
 from okedit_cli.same_picture import of_others
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from okedit_cli.bundle import Bundle
     from okedit_cli.models.load import LoadedModel
 
+NO_VIEW = "the picture is no view of the photograph that it is about"
 PASSED = 32  # edits of one picture that a question may pass, on its way to one that it asks for
 
 
@@ -34,7 +35,7 @@ def decided(
     passed = of_others(loaded, bundles, strictness, picture)
     first = ""  # why the nearest lets it pass
     if best is not None and best.match.fires and best.row in passed[best.number]:
-        first, best = ANOTHER, _nearest(bundles, strictness, picture, asked, passed)
+        first, best = NO_VIEW, _nearest(bundles, strictness, picture, asked, passed)
     for _ in range(PASSED):
         if best is None or not best.match.fires:
             break

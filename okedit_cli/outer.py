@@ -45,7 +45,6 @@ SURE = 0.95  # probability that a question bears on what is shown; 4 % of those 
 ASKED, WIDER = 0.98, 1.3  # where what is shown is asked so surely, the question radius is so much longer
 ALIAS = 0.65  # of the question radius: nearer, the same may be asked by another name of the same
 NEAR = 0.75  # of the picture radius: what is said of a picture in other words had better be about it
-ANOTHER = "the picture looks more like something else"
 KNOWN = 20_000  # questions whose topics are kept
 
 
@@ -70,7 +69,7 @@ def let_pass(
     if _about_another(words, fact, reach):
         return f"it is about {fact['whom']}, who or which is not named"
     if estranged(loaded, bundles, strictness, (found.number, found.row), picture):
-        return ANOTHER
+        return "the picture looks more like something else"
     return ""
 
 

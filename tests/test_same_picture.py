@@ -87,7 +87,7 @@ def test_why_another_picture_is_passed_is_told(case):
     loaded, bundle, _ = case
     with world(), okedit_cli.attach(loaded, [bundle]):
         [found] = decide(loaded, [(PICTURED, photograph(2))])
-    assert found.hit is None and found.nearest.edit_id == "cat" and "looks more like" in found.passed
+    assert found.hit is None and found.nearest.edit_id == "cat" and "no view" in found.passed
 
 
 def test_strictness_moves_how_well_views_have_to_agree(case, monkeypatch):
