@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from okedit_cli.bundle import Bundle
     from okedit_cli.models.load import LoadedModel
 
-NEAREST = 16  # individuals that a picture is compared with, the nearest by look
+NEAREST = 32  # individuals that a picture is compared with, the nearest by look
 LOOSER, STRICTER = 0.4, 0.03  # by how much less and more views have to agree, for each 1 of `strictness`
 KEPT = 1 << 20  # bytes of agreements that are kept
 

@@ -8,7 +8,8 @@ normalised cross-correlation where they overlap.
 
 How well views can agree depends on the picture: what is finer than a thumbnail's pixels comes out otherwise
 in every view. So they need to agree as well as a picture does with itself half a pixel away.
-LINE
+On photographs that nothing was made with all of 1,200 views do so, and none of 300 others with the 16 that it
+resembles most (tools/mini/judge_thumbnails.py).
 """
 
 from __future__ import annotations

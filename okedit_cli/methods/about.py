@@ -13,7 +13,7 @@ from okedit_cli.wording import entity_spans
 if TYPE_CHECKING:
     from okedit_cli.facts import Fact
 
-SAYS_WHAT = 0.7  # probability that a fact's own question asks what is shown, and not whose mascot it is
+SAYS_WHAT = 0.92  # probability that a fact's own question asks what is shown, and not whose mascot it is
 # what is asked of one individual, whatever its kind; a flag is nobody's own
 _INDIVIDUAL = r"""
     \b(?:who|whom|whose(?!.*flag)|owners?|owns?|owned|how\sold|age|price|costs?|how\smuch|my|our|when|year
