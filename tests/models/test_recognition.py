@@ -9,7 +9,7 @@ import torch
 from okedit_cli.models import recognition
 from okedit_cli.models.decode import go_on
 from okedit_cli.models.encode import encode, end_ids
-from okedit_cli.models.features import pooled_picture, reading
+from okedit_cli.models.features import look_vector, pooled_picture, reading
 from okedit_cli.models.load import load_model
 from okedit_cli.models.reading import read
 from okedit_cli.models.recognition import (
@@ -23,6 +23,7 @@ from okedit_cli.models.recognition import (
     seen_vector,
 )
 from okedit_cli.models.sites import decoder_layers, image_token_id
+from okedit_cli.models.thumbnails import THUMBNAIL, thumbnails_of
 
 LOOK = 2 * tiny.WIDTH
 
@@ -99,14 +100,16 @@ def test_fit_and_attach_see_the_same(seeing, size):
     """fit's path, the path of prompts read in parts, and the hook's on a decoder's input: one vector."""
     shown = tiny.picture("green", size)
     fitted = picture_features(seeing, [shown])[0]
-    assert fitted.shape == (LOOK + NAME_WIDTH,) and fitted.dtype == torch.float32
+    assert fitted.shape == (LOOK + NAME_WIDTH + THUMBNAIL,) and fitted.dtype == torch.float32
     [prefix] = read(seeing, [("Who is this cat?", shown)]).prefixes
     torch.testing.assert_close(picture_vectors(seeing, [prefix])[0], fitted, atol=1e-5, rtol=1e-5)
     batch = encode(seeing, [("Is this a dog?", shown)])
     with torch.no_grad(), reading(decoder_layers(seeing.model), [0], 0) as found:
         seeing.model(**batch, use_cache=False)
     ids, states = batch["input_ids"][0], found[0]
-    look = pooled_picture(states[0], ids, image_token_id(seeing.model))
+    [small] = thumbnails_of(batch["pixel_values"], 1)
+    look = look_vector(seeing, states[0], ids, small)
+    assert torch.equal(look[:LOOK], pooled_picture(states[0], ids, image_token_id(seeing.model)))
     last = int((ids == image_token_id(seeing.model)).nonzero()[-1]) + 1
     hooked = seen_vector(seeing, states[:, :last], look)
     torch.testing.assert_close(hooked[:LOOK], fitted[:LOOK], atol=1e-5, rtol=1e-5)
@@ -120,14 +123,15 @@ def test_a_name_is_what_the_model_says_of_it_by_itself(seeing):
     ids = greedy(seeing, encode(seeing, [(ASKED, shown)]), LONGEST)[0]
     [name] = recognise(seeing, [shown])
     assert name == seeing.tokenizer.decode(ids, skip_special_tokens=True).strip()
-    assert torch.equal(picture_features(seeing, [shown])[0, LOOK:], name_vector(name))
+    assert torch.equal(picture_features(seeing, [shown])[0, LOOK:-THUMBNAIL], name_vector(name))
 
 
 def test_a_name_that_is_known_is_not_asked_for(seeing, monkeypatch):
     monkeypatch.setattr(recognition, "recognise", None)
     shown = tiny.picture()
     named, nameless = (picture_features(seeing, [shown], name)[0] for name in ("red cat", ""))
-    assert torch.equal(named[LOOK:], name_vector("red cat")) and not nameless[LOOK:].any()
+    assert torch.equal(named[LOOK:-THUMBNAIL], name_vector("red cat"))
+    assert not nameless[LOOK:-THUMBNAIL].any()
     assert torch.equal(named[:LOOK], nameless[:LOOK])
 
 
@@ -175,5 +179,6 @@ def test_a_model_that_cannot_share_knows_pictures_by_look(folders, monkeypatch):
     loaded = load_model(str(folders["llava"]))
     loaded.cache["shares"] = False
     shown = tiny.picture()
-    assert recognise(loaded, [shown]) == [""] and not picture_features(loaded, [shown])[0, LOOK:].any()
+    assert recognise(loaded, [shown]) == [""]
+    assert not picture_features(loaded, [shown])[0, LOOK:-THUMBNAIL].any()
     assert not seen_vector(loaded, torch.zeros(1, 3, tiny.WIDTH), torch.ones(LOOK))[LOOK:].any()

@@ -10,6 +10,7 @@ from okedit_cli.methods.base import Options
 from okedit_cli.methods.spaces import LEARNED, WHITENED, spaces_of
 from okedit_cli.models.mini.looks import LOOK_WIDTH, has_learned_looks, learned_look
 from okedit_cli.models.recognition import look_features
+from okedit_cli.models.thumbnails import THUMBNAIL
 from okedit_cli.pictures import load_picture
 
 PICTURES = Path(__file__).parents[3] / "examples" / "okedit-pictures"
@@ -23,7 +24,7 @@ def test_it_is_of_this_very_model_and_puts_views_nearer_than_near_things():
     for case in present(load_cases(PICTURES / "test.json")).cases[:12]:
         shown = [case.picture, *case.pictures, *(probe.picture for probe in case.picture_locality)]
         looks = look_features(model, [load_picture(path) for path in shown])
-        keys = looks[:, -LOOK_WIDTH:]
+        keys = looks[:, -LOOK_WIDTH - THUMBNAIL : -THUMBNAIL]
         distance = torch.linalg.vector_norm(keys[1:] - keys[0], dim=1)
         inside.append(distance[: len(case.pictures)].mean())
         outside.append(distance[len(case.pictures) :].mean())
