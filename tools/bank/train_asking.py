@@ -83,9 +83,7 @@ def taught(parts: list[torch.Tensor], asks: list[bool], seed: int) -> nn.Sequent
     """A head on the vectors of several lists of questions, each of which counts as much as another."""
     torch.manual_seed(seed)
     vectors = torch.cat(parts) * SHARP
-    labels = torch.cat(
-        [torch.full((len(part),), float(yes)) for part, yes in zip(parts, asking, strict=True)]
-    )
+    labels = torch.cat([torch.full((len(part),), float(yes)) for part, yes in zip(parts, asks, strict=True)])
     weights = torch.cat([torch.full((len(part),), len(vectors) / len(parts) / len(part)) for part in parts])
     head = nn.Sequential(
         nn.Linear(vectors.shape[1], HIDDEN), nn.GELU(), nn.Dropout(DROPPED), nn.Linear(HIDDEN, 1)
