@@ -32,10 +32,11 @@ def decided(
     (None: no picture).
     """
     nearest = best = _nearest(bundles, strictness, picture, asked, [()] * len(bundles))
-    passed = of_others(loaded, bundles, strictness, picture)
     first = ""  # why the nearest lets it pass
-    if best is not None and best.match.fires and best.row in passed[best.number]:
-        first, best = NO_VIEW, _nearest(bundles, strictness, picture, asked, passed)
+    if best is not None and best.match.fires:  # otherwise nothing is left to pass
+        passed = of_others(loaded, bundles, strictness, picture)
+        if best.row in passed[best.number]:
+            first, best = NO_VIEW, _nearest(bundles, strictness, picture, asked, passed)
     for _ in range(PASSED):
         if best is None or not best.match.fires:
             break

@@ -66,11 +66,15 @@ def same(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return out
 
 
+def rough(pictures: torch.Tensor) -> torch.Tensor:
+    """Unit vectors [n, k] of pictures [n, s, s] in blocks, less their means."""
+    small = F.avg_pool2d(pictures[:, None], BLOCKS).flatten(1)
+    return F.normalize(small - small.mean(1, keepdim=True), dim=1)
+
+
 def _alike(keys: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
     """Whether pictures [n, s, s], or one [1, s, s], resemble the keys [n, s, s], as they are or mirrored."""
-    pictures = keys, shown, shown.flip(2)
-    rough = [F.avg_pool2d(one[:, None], BLOCKS).flatten(1) for one in pictures]
-    a, *others = (F.normalize(one - one.mean(1, keepdim=True), dim=1) for one in rough)
+    a, *others = map(rough, (keys, shown, shown.flip(2)))
     return torch.maximum(*((a * b).sum(1) for b in others)) >= HINT
 
 

@@ -12,21 +12,14 @@ from pathlib import Path
 
 import torch
 from judge_strangers import read
-from torch.nn import functional as F
 
 import okedit_cli
-from okedit_cli.edits.alignment import BLOCKS, agreement, needed
+from okedit_cli.edits.alignment import agreement, needed, rough
 from okedit_cli.models.encode import encode_row
 from okedit_cli.models.thumbnails import SIDE, thumbnails_of
 
 COMPARED = 16  # edits that each of the others is compared with
 SHARES = (0.0, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 1.0)
-
-
-def rough(thumbnails: torch.Tensor) -> torch.Tensor:
-    """Unit vectors [n, k] of thumbnails [n, s, s] in blocks, less their means."""
-    small = F.avg_pool2d(thumbnails[:, None], BLOCKS).flatten(1)
-    return F.normalize(small - small.mean(1, keepdim=True), dim=1)
 
 
 def told(name: str, better: list[float]) -> None:
