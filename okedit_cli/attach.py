@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from okedit_cli.asked import Asked
 from okedit_cli.bundle import Bundle, FitWarning, check_fit
 from okedit_cli.bundle.canary import check_canary
 from okedit_cli.bundle.site import check_site
@@ -27,6 +29,7 @@ from okedit_cli.models.features import hidden_of, look_vector
 from okedit_cli.models.fingerprint import fingerprint
 from okedit_cli.models.kv import cache_in
 from okedit_cli.models.notes import hook_reader, note_start, note_states, with_note
+from okedit_cli.models.prefixes import Prefix, from_embeds
 from okedit_cli.models.question import prompt_length, question_token_ids
 from okedit_cli.models.recognition import NAMED, seen_vector
 from okedit_cli.models.sites import decoder_layers, image_token_id, mlp_of, picture_tower
@@ -104,13 +107,19 @@ class Attachment:
         """Whether the model runs by itself at the moment."""
         return self._deep
 
-    def decide(self, questions: Sequence[Sequence[int]], pictures: Sequence[torch.Tensor | None]) -> None:
-        """Decide prompts that are read elsewhere, by their questions' ids and pictures' vectors.
+    def decide(
+        self,
+        questions: Sequence[Sequence[int]],
+        pictures: Sequence[torch.Tensor | None],
+        prefixes: Sequence[Callable[[], Prefix] | None],
+    ) -> None:
+        """Decide prompts that are read elsewhere, by their questions' ids and pictures' vectors; a prefix,
+        where there is one, reads a prompt up to its picture.
 
         What is run on a cache afterwards is changed by it.
         """
         with self.aside():
-            self.decisions = [self._match(q, p) for q, p in zip(questions, pictures, strict=True)]
+            self.decisions = [self._match(*one) for one in zip(questions, pictures, prefixes, strict=True)]
         self._starts = self._prompts = None
 
     def notes(self) -> list[str]:
@@ -203,17 +212,26 @@ class Attachment:
             words = ids[row, prompt]
             question = question_token_ids(self.loaded, words, torch.ones_like(words))
             shown = look_vector(self.loaded, states[row, prompt], words, thumbnails[row])
-            if shown is not None and any(b.manifest.site.get("picture_point") == NAMED for b in self.bundles):
+            prefix = None
+            if shown is not None:
                 last = int((words == placeholder).nonzero()[-1]) + 1
-                shown = seen_vector(self.loaded, states[row : row + 1, prompt[:last]], shown)
+                prefix = partial(from_embeds, self.loaded, states[row : row + 1, prompt[:last]], shown)
+                if any(b.manifest.site.get("picture_point") == NAMED for b in self.bundles):
+                    shown = seen_vector(self.loaded, prefix, shown)
             self._questions.place = row, prompt
-            self.decisions.append(self._match(question, shown))
+            self.decisions.append(self._match(question, shown, prefix))
             starts.append(int(prompt[-1]) if len(prompt) else ids.shape[1])
         return starts
 
-    def _match(self, question: Sequence[int], picture: torch.Tensor | None) -> Decision:
-        asked = [self._questions.feature(b.manifest.site, question, picture) for b in self.bundles]
-        return decided(self.loaded, self.bundles, self._strictness, question, asked, picture)
+    def _match(
+        self,
+        question: Sequence[int],
+        picture: torch.Tensor | None,
+        prefix: Callable[[], Prefix] | None,
+    ) -> Decision:
+        features = [self._questions.feature(b.manifest.site, question, picture) for b in self.bundles]
+        asked = Asked(self.loaded, self.bundles, self._strictness, question, features, picture, prefix)
+        return decided(asked)
 
     def _change(self, layer: int):
         def hook(module: Any, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:

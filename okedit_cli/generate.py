@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
 from okedit_cli.attach import Decision
 from okedit_cli.models.decode import go_on, greedy
-from okedit_cli.models.encode import encode
+from okedit_cli.models.encode import encode, encode_row
 from okedit_cli.models.kv import taking
+from okedit_cli.models.prefixes import Prefix, prefix_of
 from okedit_cli.models.question import question_ids
 from okedit_cli.models.reading import Prompts, read, shares
 from okedit_cli.models.recognition import picture_features, picture_vectors, recognise
@@ -112,8 +114,16 @@ def decide(loaded: LoadedModel, questions: Sequence[tuple[str, Image | None]]) -
         ids = [question_ids(loaded, prompt) for prompt, _ in questions]
         recognise(loaded, [p for _, p in questions if p is not None])
         seen = [None if p is None else picture_features(loaded, [p])[0] for _, p in questions]
-    attachment.decide(ids, seen)
+    attachment.decide(ids, seen, [p and partial(_prefix, loaded, p) for _, p in questions])
     return list(attachment.decisions)
+
+
+def _prefix(loaded: LoadedModel, picture: Image) -> Prefix:
+    return prefix_of(loaded, encode_row(loaded, "?", picture), picture)
+
+
+def _given(prefix: Prefix) -> Prefix:
+    return prefix
 
 
 def _generate(loaded: LoadedModel, questions, max_new_tokens: int, on_text) -> list[Answer]:
@@ -141,7 +151,8 @@ def _read(loaded: LoadedModel, attachment, questions) -> Prompts:
         return read(loaded, questions)
 
     def noting(asked, prefixes) -> list[str]:
-        attachment.decide(asked, picture_vectors(loaded, prefixes))
+        pictures = picture_vectors(loaded, prefixes)
+        attachment.decide(asked, pictures, [partial(_given, prefix) for prefix in prefixes])
         return attachment.notes()
 
     with attachment.aside():

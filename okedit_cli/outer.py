@@ -18,9 +18,10 @@ Everything else is as it was, bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from okedit_cli.asked import Asked
 from okedit_cli.edits.decision import Nearest
 from okedit_cli.methods.about import plainly, says_what
 from okedit_cli.models import asking
@@ -29,6 +30,7 @@ from okedit_cli.models.question import question_ids
 from okedit_cli.models.topics import Topic, topic_of
 from okedit_cli.naming import could_mean, gives_name
 from okedit_cli.strangers import estranged
+from okedit_cli.wording import told_alike
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,35 +44,34 @@ if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
 SURE = 0.95  # probability that a question bears on what is shown; 4 % of those that do not reach it
+DOUBT = 3.0  # log odds about the score below which something else is asked
 ASKED, WIDER = 0.98, 1.3  # where what is shown is asked so surely, the question radius is so much longer
 ALIAS = 0.65  # of the question radius: nearer, the same may be asked by another name of the same
 NEAR = 0.75  # of the picture radius: what is said of a picture in other words had better be about it
 KNOWN = 20_000  # questions whose topics are kept
 
 
-def bears(loaded: LoadedModel, question: Sequence[int]) -> bool:
-    """Whether the answer to a question (ids) depends on what its picture shows."""
-    return _topic(loaded, _words(loaded, question)).other < 1 - SURE
+def bears(loaded: LoadedModel, question: str) -> bool:
+    """Whether the answer to a question depends on what its picture shows."""
+    return _topic(loaded, question).other < 1 - SURE
 
 
-def let_pass(
-    loaded: LoadedModel,
-    bundles: Sequence[Bundle],
-    strictness: Sequence[float],
-    found: Nearest,
-    question: Sequence[int],
-    picture: torch.Tensor | None,
-) -> str:
+def let_pass(asked: Asked, found: Nearest) -> str:
     """Why an edit does not answer a prompt that lies inside its radii; "" where it does."""
-    fact, words = bundles[found.number].manifest.facts[found.row], _words(loaded, question)
+    fact = asked.bundles[found.number].manifest.facts[found.row]
     reach = found.question_distance / found.question_radius
-    if _passes(loaded, words, fact):
+    if _passes(asked, fact):
         return "it says what is shown, and something else is asked"
-    if _about_another(words, fact, reach):
+    if _about_another(asked.words, fact, reach):
         return f"it is about {fact['whom']}, who or which is not named"
-    if estranged(loaded, bundles, strictness, (found.number, found.row), picture):
+    if _looks_else(asked, found.number, found.row):
         return "the picture looks more like something else"
     return ""
+
+
+def _looks_else(asked: Asked, number: int, row: int) -> bool:
+    """Whether the picture looks more like something else than an edit's."""
+    return estranged(asked.loaded, asked.bundles, asked.strictness, (number, row), asked.picture)
 
 
 def _about_another(question: str, fact: Mapping[str, Any], reach: float) -> bool:
@@ -83,13 +84,14 @@ def _about_another(question: str, fact: Mapping[str, Any], reach: float) -> bool
     return reach > ALIAS or not could_mean(question, name)
 
 
-def _passes(loaded: LoadedModel, question: str, fact: Mapping[str, Any]) -> bool:
+def _passes(asked: Asked, fact: Mapping[str, Any]) -> bool:
     """Whether a fact says what is shown, and a question surely asks something else."""
-    if not fact.get("note") or not _asks_else(loaded, question):
+    # where a kind is a name, so may "which creature" be
+    if not fact.get("note") or _calls_a_name_a_kind(fact) or not _asks_else(asked, fact):
         return False
-    # who has asked so in words of their own knows best, and where a kind is a name, so may "which creature"
-    own = [str(words) for words in fact.get("rephrases") or ()]
-    return not _calls_a_name_a_kind(fact) and not any(_asks_else(loaded, words) for words in own)
+    # who has asked so in words of their own knows best
+    own = (str(words) for words in fact.get("rephrases") or ())
+    return not any(_surely_else(asked.loaded, words) for words in own)
 
 
 def _calls_a_name_a_kind(fact: Mapping[str, Any]) -> bool:
@@ -103,69 +105,67 @@ def _meant(words: str, fact: Mapping[str, Any]) -> str:
     return plainly(words) if _calls_a_name_a_kind(fact) else words
 
 
-def _asks_else(loaded: LoadedModel, words: str) -> bool:
-    """Whether what is shown is surely not asked, or surely what follows from it."""
-    known = loaded.cache.setdefault("asking", {})
-    if words not in known:
-        if len(known) > KNOWN:
-            known.clear()
-        known[words] = asking.score(words) < asking.least()
-    return known[words] or _topic(loaded, words).bearing > SURE
+def _asks_else(asked: Asked, fact: Mapping[str, Any]) -> bool:
+    """Whether what a fact says is shown is not asked: surely, by the words, or in doubt by what the unedited
+    model says to them. If that is what it says to the fact's own question, it is what the fact corrects.
+    """
+    loaded, words = asked.loaded, asked.words
+    if abs(_score(loaded, words) - asking.least()) > DOUBT or _topic(loaded, words).bearing > SURE:
+        return _surely_else(loaded, words)
+    prompt = str(fact.get("prompt", ""))
+    said, corrected = asked.own_answer(words), asked.own_answer(prompt)
+    if not said or not corrected:
+        return _surely_else(loaded, words)
+    return not told_alike(said, corrected, f"{words} {prompt}")
 
 
-def _words(loaded: LoadedModel, question: Sequence[int]) -> str:
-    return loaded.tokenizer.decode(list(question), clean_up_tokenization_spaces=False).strip()
+def _surely_else(loaded: LoadedModel, words: str) -> bool:
+    """Whether, by the words, what is shown is surely not asked, or surely what follows from it."""
+    return _score(loaded, words) < asking.least() or _topic(loaded, words).bearing > SURE
+
+
+def _score(loaded: LoadedModel, words: str) -> float:
+    """How surely a question asks what is shown."""
+    return _remembered(loaded, "asking", words, lambda: asking.score(words, _topic(loaded, words).identity))
 
 
 def _topic(loaded: LoadedModel, words: str) -> Topic:
-    known = loaded.cache.setdefault("topics", {})
+    return _remembered(loaded, "topics", words, lambda: topic_of(words))
+
+
+def _remembered(loaded: LoadedModel, name: str, words: str, told: Callable[[], Any]) -> Any:
+    known = loaded.cache.setdefault(name, {})
     if words not in known:
         if len(known) > KNOWN:
             known.clear()
-        known[words] = topic_of(words)
+        known[words] = told()
     return known[words]
 
 
-def asked_otherwise(
-    loaded: LoadedModel,
-    bundles: Sequence[Bundle],
-    strictness: Sequence[float],
-    question: Sequence[int],
-    asked: Sequence[torch.Tensor],
-    picture: torch.Tensor | None,
-) -> Nearest | None:
+def asked_otherwise(asked: Asked) -> Nearest | None:
     """The edit that says what a picture shows and is asked for that in words a little outside its radius;
-    None for none. `asked` is the question's feature for each bundle.
+    None for none.
     """
-    words = _words(loaded, question)
-    if picture is None or max(_topic(loaded, one).identity for one in (words, plainly(words))) < ASKED:
+    loaded, words = asked.loaded, asked.words
+    if asked.picture is None or max(_topic(loaded, one).identity for one in (words, plainly(words))) < ASKED:
         return None
 
     def fits(fact: Mapping[str, Any], match: Match) -> bool:
         near = match.question_distance <= WIDER * match.question_radius
         return near and _topic(loaded, _meant(words, fact)).identity >= ASKED
 
-    return _deepest(_telling(loaded, bundles, strictness, asked, picture, fits))
+    return _deepest(_telling(asked, fits))
 
 
-def noted(
-    loaded: LoadedModel,
-    bundles: Sequence[Bundle],
-    strictness: Sequence[float],
-    question: Sequence[int],
-    asked: Sequence[torch.Tensor],
-    picture: torch.Tensor | None,
-) -> Nearest | None:
-    """The edit whose note a prompt is to be given, None for none; `asked` is the question's feature for each
-    bundle.
-    """
-    if picture is None or not bears(loaded, question):
+def noted(asked: Asked) -> Nearest | None:
+    """The edit whose note a prompt is to be given, None for none."""
+    if asked.picture is None or not bears(asked.loaded, asked.words):
         return None
 
     def fits(fact: Mapping[str, Any], match: Match) -> bool:
         return match.picture_distance <= NEAR * match.picture_radius
 
-    return _deepest(_telling(loaded, bundles, strictness, asked, picture, fits))
+    return _deepest(_telling(asked, fits))
 
 
 def _deepest(found: Iterable[Nearest]) -> Nearest | None:
@@ -173,25 +173,18 @@ def _deepest(found: Iterable[Nearest]) -> Nearest | None:
     return max(found, key=lambda one: one.picture_radius**2 - one.picture_distance**2, default=None)
 
 
-def _telling(
-    loaded: LoadedModel,
-    bundles: Sequence[Bundle],
-    strictness: Sequence[float],
-    asked: Sequence[torch.Tensor],
-    picture: torch.Tensor,
-    fits: Callable[[Mapping[str, Any], Match], bool],
-) -> Iterator[Nearest]:
+def _telling(asked: Asked, fits: Callable[[Mapping[str, Any], Match], bool]) -> Iterator[Nearest]:
     """Of each bundle the edit that says what a picture shows and that it is deepest inside of, of those that
     fit. None that keeps the question, or where the picture looks more like something else.
     """
-    for number, bundle in enumerate(bundles):
-        book = bundle.index() or bundle.codebook
-        for match in book.holding(picture, asked[number], strictness[number]):
+    for number, bundle in enumerate(asked.bundles):
+        book, feature = bundle.index() or bundle.codebook, asked.features[number]
+        for match in book.holding(asked.picture, feature, asked.strictness[number]):
             fact = bundle.manifest.facts[match.edit]
             if not fact.get("note") or not fits(fact, match):
                 continue
-            kept = _kept(loaded, bundle, fact, asked[number], match.question_radius)
-            if not kept and not estranged(loaded, bundles, strictness, (number, match.edit), picture):
+            kept = _kept(asked.loaded, bundle, fact, feature, match.question_radius)
+            if not kept and not _looks_else(asked, number, match.edit):
                 yield Nearest.of(bundle, number, match)
                 break
 

@@ -181,3 +181,13 @@ def entity_spans(text: str) -> list[str]:
         if len(span) > 1 and span not in spans:
             spans.append(span)
     return sorted(spans, key=lambda span: -len(span))
+
+
+_POINTING = "a an the of it its this that these there here and or not yes no".split()
+_UNSAID = {*_HELPERS, *_PREPOSITIONS, *_POINTING}
+
+
+def told_alike(one: str, other: str, question: str) -> bool:
+    """Whether two answers have a word in common that tells something, and stands in neither's `question`."""
+    first, second, asked = (set(re.findall(r"\w+", text.casefold())) for text in (one, other, question))
+    return bool((first & second) - asked - _UNSAID)

@@ -92,7 +92,7 @@ def say_topics(monkeypatch, topic_of) -> None:
     from okedit_cli.models.asking import log_odds
 
     monkeypatch.setattr("okedit_cli.outer.topic_of", topic_of)
-    monkeypatch.setattr("okedit_cli.models.asking.score", lambda text: log_odds(topic_of(text).identity))
+    monkeypatch.setattr("okedit_cli.models.asking.score", lambda text, identity: log_odds(identity))
 
 
 def forget(loaded) -> None:

@@ -25,6 +25,7 @@ ORDER = [
     {"edits"},
     {"methods"},
     {"bundle"},
+    {"asked"},
     {"same_picture"},
     {"strangers"},
     {"outer"},

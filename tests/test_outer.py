@@ -25,6 +25,7 @@ from fitted import (
 )
 
 import okedit_cli
+from okedit_cli.asked import Asked
 from okedit_cli.bundle import Bundle
 from okedit_cli.bundle.merge import merge
 from okedit_cli.bundle.words import row_of
@@ -37,7 +38,7 @@ from okedit_cli.models.notes import note_embeds, note_ids, note_states, with_not
 from okedit_cli.models.question import question_ids
 from okedit_cli.models.sites import image_token_id
 from okedit_cli.models.topics import Topic, topic_of
-from okedit_cli.outer import ALIAS, ASKED, NEAR, SURE, WIDER, let_pass, note_of
+from okedit_cli.outer import ALIAS, ASKED, DOUBT, NEAR, SURE, WIDER, let_pass, note_of
 
 NOTE = "Fact: What is this? A purse."
 SCORE = asking.score  # as it is where no test has put another in its place
@@ -159,7 +160,7 @@ def at(case, reach, topic, monkeypatch, score=None, **row):
     """What is decided for a question about the cat that lies `reach` of its question radius away."""
     say_topics(monkeypatch, lambda text: topic)
     if score is not None:
-        monkeypatch.setattr(asking, "score", lambda text: score)
+        monkeypatch.setattr(asking, "score", lambda text, identity: score)
     forget(case.loaded)
     asked = OTHER, tiny.picture()
     with okedit_cli.attach(case.loaded, [with_radius(case.bundle, 1e6, RADIUS)]):
@@ -174,13 +175,40 @@ def test_both_kinds_of_evidence_say_whether_something_else_is_asked(case, monkey
     """The heads' and the topics' log odds are added; what surely bears on what is shown is let pass."""
     enough, heads = asking.least(), []
     monkeypatch.setattr(asking, "opinion", lambda vectors, weights: torch.tensor(heads))
-    monkeypatch.setattr(asking, "topic_of", lambda text: Topic(0.3, 0, 0.7))
     for more, below in ((-0.1, True), (0.1, False)):
         heads[:] = [(enough + more - asking.log_odds(0.3)) / asking.HEADS]
-        assert (SCORE("What?") < enough) == below
+        assert (SCORE("What?", 0.3) < enough) == below
     for bearing, fires in ((SURE - 0.01, True), (SURE + 0.01, False)):
         decision = at(case, 0.5, Topic(0.0, bearing, 1 - bearing), monkeypatch, score=enough + 9)
         assert (decision.hit is not None) == fires and bool(decision.passed) != fires
+
+
+@pytest.mark.parametrize("away", [-DOUBT - 0.1, -0.1, 0.1, DOUBT + 0.1])
+@pytest.mark.parametrize("said", ["It is Tom.", "two dogs", None])
+def test_in_doubt_what_the_unedited_model_says_decides_what_is_asked(case, monkeypatch, away, said):
+    """Where it says what it says to the fact's own question, it is asked for what the fact corrects."""
+    answers = {OTHER: said, PICTURED: "Tom"}
+    monkeypatch.setattr("okedit_cli.asked.own_answer", lambda loaded, prefix, words: answers[words])
+    decision = at(case, 0.5, Topic(0.5, 0, 0.5), monkeypatch, score=asking.least() + away)
+    by_words = away > 0
+    fires = by_words if said is None or abs(away) > DOUBT else "Tom" in said
+    assert (decision.hit is not None) == fires and bool(decision.passed) != fires
+
+
+def test_what_is_decided_in_doubt_is_the_same_by_every_way_of_reading(case, monkeypatch):
+    """By generate() with one question and with many, and without an answer; the model stays aside."""
+    say_topics(monkeypatch, lambda text: Topic(0.5, 0, 0.5))
+    monkeypatch.setattr(asking, "score", lambda text, identity: asking.least())
+    asked, found = [(OTHER, tiny.picture()), (PICTURED, tiny.picture())], []
+    for read in (
+        lambda: decide(case.loaded, asked),
+        lambda: [one.decision for one in generate(case.loaded, asked, max_new_tokens=1)],
+        lambda: [generate(case.loaded, [one], max_new_tokens=1)[0].decision for one in asked],
+    ):
+        forget(case.loaded)
+        with okedit_cli.attach(case.loaded, [case.bundle]):
+            found.append([one.hit and one.hit.edit_id for one in read()])
+    assert found[0] == found[1] == found[2] and found[0][1] == "cat"
 
 
 def test_what_surely_asks_what_is_shown_is_answered_a_little_outside(case, monkeypatch):
@@ -379,7 +407,7 @@ def test_a_question_that_names_another_passes_an_edit_about_somebody(family, que
             manifest=SimpleNamespace(facts=[row]), codebook=fitted(family).bundle.codebook
         )
         found = SimpleNamespace(number=0, row=0, question_distance=reach * RADIUS, question_radius=RADIUS)
-        passed = let_pass(loaded, [bundle], [0.5], found, asked, None)
+        passed = let_pass(Asked(loaded, [bundle], [0.5], asked, []), found)
         assert bool(passed) == ("France" in passed) == (not names and whom_ == "France")
 
 
@@ -399,7 +427,8 @@ def _let_pass(question, reach):
     bundle = SimpleNamespace(manifest=SimpleNamespace(facts=[row]), codebook=found.bundle.codebook)
     near = SimpleNamespace(number=0, row=0, question_distance=reach * RADIUS, question_radius=RADIUS)
     with world():
-        return let_pass(found.loaded, [bundle], [0.5], near, question_ids(found.loaded, question), None)
+        ids = question_ids(found.loaded, question)
+        return let_pass(Asked(found.loaded, [bundle], [0.5], ids, []), near)
 
 
 def test_who_is_named_answers_among_many(monkeypatch):
@@ -435,7 +464,7 @@ def test_who_is_named_answers_among_many(monkeypatch):
     ],
 )
 def test_how_surely_a_question_that_nobody_taught_asks_what_is_shown(question, asks):
-    assert (asking.score(question) > asking.least()) == asks
+    assert (asking.score(question, topic_of(question).identity) > asking.least()) == asks
 
 
 def test_topics_were_taught_on_no_question_of_the_evaluation(monkeypatch):

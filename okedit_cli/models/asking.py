@@ -19,7 +19,6 @@ import torch
 from torch.nn import functional as F
 
 from okedit_cli.models.sentences import question_vectors
-from okedit_cli.models.topics import topic_of
 
 ASKING = Path(__file__).with_name("sentences") / "asking.safetensors"
 SHARP = 8.0  # unit vectors are short for layers that begin small
@@ -27,10 +26,10 @@ NEVER = 1e-4  # no probability counts as less
 HEADS = 0.25  # what the heads' log odds count beside those of the topics
 
 
-def score(question: str) -> float:
-    """How surely a question asks what is shown, in log odds."""
+def score(question: str, identity: float) -> float:
+    """How surely a question asks what is shown, in log odds; `identity` is the topics' opinion."""
     heads = float(opinion(question_vectors([question]), _read()[0])[0])
-    return HEADS * heads + log_odds(topic_of(question).identity)
+    return HEADS * heads + log_odds(identity)
 
 
 def opinion(vectors: torch.Tensor, heads: dict[str, torch.Tensor]) -> torch.Tensor:

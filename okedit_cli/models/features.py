@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -156,6 +156,7 @@ class Look:
     picture: Any  # kept, so that its id is not given out again
     name: str | None = None  # what the model calls it, once it was asked
     places: torch.Tensor | None = None
+    said: dict[str, str] = field(default_factory=dict)  # what the model says by itself to questions about it
 
 
 @torch.no_grad()

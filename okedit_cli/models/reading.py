@@ -18,7 +18,8 @@ from okedit_cli.models.encode import encode_row, join_rows
 from okedit_cli.models.kv import cache_of, taking
 from okedit_cli.models.notes import reading_notes
 from okedit_cli.models.prefixes import Prefix, joined, noted, prefix_of, unedited
-from okedit_cli.models.question import question_token_ids
+from okedit_cli.models.question import prompt_ids, question_token_ids
+from okedit_cli.models.sites import image_token_id
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -153,6 +154,13 @@ def read(
         asked,
         prefixes,
     )
+
+
+def behind_picture(loaded: LoadedModel, question: str) -> list[int]:
+    """The ids that stand behind the picture in the prompt of a question."""
+    ids = prompt_ids(loaded, question, True)
+    placeholder = image_token_id(loaded.model)
+    return ids[len(ids) - ids[::-1].index(placeholder) :]
 
 
 @torch.no_grad()

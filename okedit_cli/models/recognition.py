@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -19,10 +19,8 @@ import torch
 from okedit_cli.models.decode import go_on
 from okedit_cli.models.encode import encode_row
 from okedit_cli.models.features import Look, look, pooled_width, up_to_picture
-from okedit_cli.models.prefixes import Prefix, from_embeds, prefix_of, together, unedited
-from okedit_cli.models.question import prompt_ids
-from okedit_cli.models.reading import prompts_behind, shares
-from okedit_cli.models.sites import image_token_id
+from okedit_cli.models.prefixes import Prefix, prefix_of, together, unedited
+from okedit_cli.models.reading import behind_picture, prompts_behind, shares
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -106,9 +104,7 @@ def _looks(loaded: LoadedModel, pictures: Sequence[Image]) -> list[Look]:
 def _rest(loaded: LoadedModel) -> list[int]:
     """What stands behind the picture in the prompt that asks for its name."""
     if "name_prompt" not in loaded.cache:
-        ids = prompt_ids(loaded, ASKED, True)
-        placeholder = image_token_id(loaded.model)
-        loaded.cache["name_prompt"] = ids[len(ids) - ids[::-1].index(placeholder) :]
+        loaded.cache["name_prompt"] = behind_picture(loaded, ASKED)
     return loaded.cache["name_prompt"]
 
 
@@ -125,11 +121,11 @@ def _with_name(loaded: LoadedModel, look: torch.Tensor, name: torch.Tensor) -> t
     return torch.cat([look[:pooled], name, look[pooled:]])
 
 
-def seen_vector(loaded: LoadedModel, embeds: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
-    """The same for what stands in a decoder's input: embeds [1, p, d] up to the last placeholder."""
+def seen_vector(loaded: LoadedModel, prefix: Callable[[], Prefix], vector: torch.Tensor) -> torch.Tensor:
+    """The same for one prefix, read where its prompt can be read in parts; `vector` is its look's."""
     if not shares(loaded):
         return _with_name(loaded, vector, torch.zeros(NAME_WIDTH))
-    return picture_vectors(loaded, [from_embeds(loaded, embeds, vector)])[0]
+    return picture_vectors(loaded, [prefix()])[0]
 
 
 def picture_features(loaded: LoadedModel, pictures: Sequence[Image], name: str | None = None) -> torch.Tensor:
