@@ -11,9 +11,9 @@ import torch
 
 from okedit_cli.attach import Decision
 from okedit_cli.models.decode import go_on, greedy
-from okedit_cli.models.encode import encode, encode_row
+from okedit_cli.models.encode import encode
 from okedit_cli.models.kv import taking
-from okedit_cli.models.prefixes import Prefix, prefix_of
+from okedit_cli.models.prefixes import Prefix, prefix_behind
 from okedit_cli.models.question import question_ids
 from okedit_cli.models.reading import Prompts, read, shares
 from okedit_cli.models.recognition import picture_features, picture_vectors, recognise
@@ -114,12 +114,8 @@ def decide(loaded: LoadedModel, questions: Sequence[tuple[str, Image | None]]) -
         ids = [question_ids(loaded, prompt) for prompt, _ in questions]
         recognise(loaded, [p for _, p in questions if p is not None])
         seen = [None if p is None else picture_features(loaded, [p])[0] for _, p in questions]
-    attachment.decide(ids, seen, [p and partial(_prefix, loaded, p) for _, p in questions])
+    attachment.decide(ids, seen, [p and partial(prefix_behind, loaded, p) for _, p in questions])
     return list(attachment.decisions)
-
-
-def _prefix(loaded: LoadedModel, picture: Image) -> Prefix:
-    return prefix_of(loaded, encode_row(loaded, "?", picture), picture)
 
 
 def _given(prefix: Prefix) -> Prefix:

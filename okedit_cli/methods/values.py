@@ -64,17 +64,20 @@ def fit_values(
     """Values of facts, each given by its samples, and the seconds each took; without `places` they begin with
     random directions.
     """
-    parts, seconds = [], []
-    step = max(1, ROWS // POSITIVES)
-    for start in range(0, len(facts), step):
-        began = time.perf_counter()
-        part = facts[start : start + step]
-        parts.append(_fit_part(loaded, part, layer, seed, rank, places))
-        seconds += [(time.perf_counter() - began) / len(part)] * len(part)
-        done(start + len(part))
     width = hidden_size(loaded.model)
-    none = Values(torch.zeros(0, rank, width), torch.zeros(0, rank, width), torch.zeros(0, width))
-    return joined([none, *parts]), seconds
+    found = Values(*(torch.zeros(len(facts), *shape) for shape in ((rank, width), (rank, width), (width,))))
+    seconds, step = [0.0] * len(facts), max(1, ROWS // POSITIVES)
+    # answers of one length together: pads cost as much as words
+    order = sorted(range(len(facts)), key=lambda n: len(answer_ids(loaded, _chosen(facts[n])[0].target)))
+    for start in range(0, len(facts), step):
+        began, rows = time.perf_counter(), order[start : start + step]
+        part = _fit_part(loaded, [facts[n] for n in rows], layer, seed, rank, places)
+        for name in ("down", "up", "bias"):
+            getattr(found, name)[rows] = getattr(part, name)
+        for n in rows:
+            seconds[n] = (time.perf_counter() - began) / len(rows)
+        done(start + len(rows))
+    return found, seconds
 
 
 def joined(parts: Sequence[Values]) -> Values:

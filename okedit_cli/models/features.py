@@ -32,6 +32,7 @@ QUESTIONS = -2  # the question encoder: the sentence encoder, taught which quest
 # Image tokens are pooled in two halves: models that order them by kind or by place keep that apart.
 HALVES = 2
 BATCH, LOOKS = 32, 16
+LOOK_IDS = 20_000  # pictures whose prompts' beginnings are remembered
 LOOKS_BYTES = 256 << 20  # of looks and their pictures: thousands of small ones
 
 
@@ -146,8 +147,8 @@ def look_vector(
 @dataclass
 class Look:
     """What a model sees of one picture: the decoder's input [1, p, d] up to its last placeholder, position
-    ids as the model told its decoder (None: none), the picture's look_vector() on the CPU, and the columns
-    [P] of its placeholders (None: nobody told).
+    ids as the model told its decoder (None: none), the picture's look_vector() on the CPU, the columns [P]
+    of its placeholders (None: nobody told), and the p ids that were read.
     """
 
     embeds: torch.Tensor
@@ -156,6 +157,7 @@ class Look:
     picture: Any  # kept, so that its id is not given out again
     name: str | None = None  # what the model calls it, once it was asked
     places: torch.Tensor | None = None
+    ids: tuple[int, ...] = ()
     said: dict[str, str] = field(default_factory=dict)  # what the model says by itself to questions about it
 
 
@@ -170,6 +172,28 @@ def look(loaded: LoadedModel, row: dict[str, torch.Tensor], picture: Image) -> L
     return known[key]
 
 
+def look_of(loaded: LoadedModel, picture: Image) -> Look:
+    """Look at a picture, once for all questions; what has been seen is not even made into pixels again."""
+    if (seen := _seen(loaded, picture)) is None:
+        seen = look(loaded, up_to_picture(loaded, encode_row(loaded, "?", picture)), picture)
+        _remember(loaded, seen)
+    return seen
+
+
+def _seen(loaded: LoadedModel, picture: Image) -> Look | None:
+    """The look at a picture, if it is kept."""
+    known, ids = loaded.cache.get("looks", {}), loaded.cache.get("look_ids", {}).get(id(picture))
+    found = known[id(picture), ids] if (id(picture), ids) in known else None
+    return found if found is not None and found.picture is picture else None
+
+
+def _remember(loaded: LoadedModel, seen: Look) -> None:
+    kept = loaded.cache.setdefault("look_ids", {})
+    if len(kept) >= LOOK_IDS:
+        kept.clear()
+    kept[id(seen.picture)] = seen.ids
+
+
 def look_together(loaded: LoadedModel, pictures: Sequence[Image]) -> None:
     """Look at many pictures as batches. Quicker than one by one, and other than that by rounding: good for
     fitting.
@@ -177,6 +201,8 @@ def look_together(loaded: LoadedModel, pictures: Sequence[Image]) -> None:
     known: Bounded = loaded.cache.setdefault("looks", Bounded())
     alike: dict[tuple, list[tuple[tuple, dict, Image]]] = {}
     for picture in pictures:
+        if _seen(loaded, picture) is not None:
+            continue
         row = up_to_picture(loaded, encode_row(loaded, "?", picture))
         shapes = tuple((name, tuple(value.shape)) for name, value in sorted(row.items()))
         alike.setdefault(shapes, []).append(
@@ -188,6 +214,7 @@ def look_together(loaded: LoadedModel, pictures: Sequence[Image]) -> None:
             keys, given, shown = zip(*rows[start : start + LOOKS], strict=True)
             for key, seen in zip(keys, _look_at(loaded, given, shown), strict=True):
                 known.put(key, seen, seen.embeds.nbytes + held_bytes(seen.picture), LOOKS_BYTES)
+                _remember(loaded, seen)
 
 
 @torch.no_grad()
@@ -212,7 +239,8 @@ def _look_at(loaded: LoadedModel, rows: Sequence[dict], pictures: Sequence[Image
             where = where[..., i : i + 1, :].clone()
         places = (ids == image_token_id(loaded.model)).nonzero()[:, 0]
         vector = look_vector(loaded, found[0][i], ids, thumbnails[i])
-        out.append(Look(embeds[i : i + 1].clone(), where, vector, picture, places=places))
+        row = tuple(rows[i]["input_ids"][0].tolist())
+        out.append(Look(embeds[i : i + 1].clone(), where, vector, picture, places=places, ids=row))
     return out
 
 

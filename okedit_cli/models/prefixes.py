@@ -17,7 +17,7 @@ import torch
 
 from okedit_cli.bounded import Bounded
 from okedit_cli.models.encode import encode_row, join_rows
-from okedit_cli.models.features import Look, cut_row, look
+from okedit_cli.models.features import Look, cut_row, look, look_of
 from okedit_cli.models.kv import cache_of
 from okedit_cli.models.notes import note_embeds, note_start, reading_notes, with_note
 from okedit_cli.models.question import template_head
@@ -44,7 +44,7 @@ class Prefix:
     seen: Look | None  # None without a picture
 
 
-def fork(cache: Any, rows: Sequence[int] | torch.Tensor | None = None) -> Any:
+def fork(cache: Any, rows: Sequence[int] | torch.Tensor | slice | None = None) -> Any:
     """The same cache, or some rows of it, to go on from twice: layers that grow put new tensors in place."""
     twin = copy.copy(cache)
     twin.layers = [copy.copy(layer) for layer in cache.layers]
@@ -74,6 +74,15 @@ def prefix_of(loaded: LoadedModel, row: dict[str, torch.Tensor], picture: Image 
     return kept[key]
 
 
+def prefix_behind(loaded: LoadedModel, picture: Image) -> Prefix:
+    """The prefix of a picture, for any question."""
+    key = id(picture), look_of(loaded, picture).ids
+    for known in (loaded.cache.get("drafts", {}), loaded.cache.get("prefixes", {})):
+        if key in known:
+            return known[key]
+    return prefix_of(loaded, encode_row(loaded, "?", picture), picture)
+
+
 def forget_prefixes(loaded: LoadedModel) -> None:
     """Forget all prefixes, where others will be asked for from now on."""
     loaded.cache.pop("prefixes", None)
@@ -100,10 +109,9 @@ def together(loaded: LoadedModel, pictures: Sequence[Image]) -> Iterator[None]:
     kept, drafts = loaded.cache.get("prefixes", {}), {}
     alike: dict[tuple, list[tuple[tuple, int, Look]]] = {}
     for picture in {id(picture): picture for picture in pictures}.values():
-        row = encode_row(loaded, "?", picture)
-        length, key = _place(loaded, row, picture)
+        seen = look_of(loaded, picture)
+        length, key = len(seen.ids), (id(picture), seen.ids)
         if key not in kept:
-            seen = look(loaded, cut_row(row, length), picture)
             shape = None if seen.positions is None else seen.positions.shape
             alike.setdefault((length, shape), []).append((key, length, seen))
     for rows in alike.values():

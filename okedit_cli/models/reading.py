@@ -17,7 +17,7 @@ import torch
 from okedit_cli.models.encode import encode_row, join_rows
 from okedit_cli.models.kv import cache_of, taking
 from okedit_cli.models.notes import reading_notes
-from okedit_cli.models.prefixes import Prefix, joined, noted, prefix_of, unedited
+from okedit_cli.models.prefixes import Prefix, fork, joined, noted, prefix_of, unedited
 from okedit_cli.models.question import prompt_ids, question_token_ids
 from okedit_cli.models.sites import image_token_id
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # relative to the spread of the logits: rounding stays below, another reading of the prompt does not
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}
 COARSE = 0.1
+ROWS = 32  # prompts that are read as one batch
 # generation settings that change what is likeliest: with one of them only generate() says what the model says
 _RULES = {
     "repetition_penalty": 1.0, "encoder_repetition_penalty": 1.0, "no_repeat_ngram_size": 0,
@@ -129,9 +130,40 @@ def read(
         notes = noting(asked, prefixes)
         prefixes = [noted(loaded, *one) if one[1] else one[0] for one in zip(prefixes, notes, strict=True)]
     rests = [one[prefix.length : -1] for one, prefix in zip(ids, prefixes, strict=True)]
+    ends = torch.cat([prefix.end for prefix in prefixes], dim=-2)
+    counts = torch.tensor([len(rest) for rest in rests], device=ends.device)[:, None]
+    cache, mask = _read_rests(loaded, prefixes, rests, notes)
+    last = torch.stack([one[-1:] for one in ids]).to(loaded.device)
+    return Prompts(cache, mask, last, ends + 1 + counts, asked, prefixes)
+
+
+def _read_rests(
+    loaded: LoadedModel, prefixes: Sequence[Prefix], rests: Sequence[torch.Tensor], notes: Sequence[str]
+) -> tuple[Any, torch.Tensor]:
+    """The cache behind the prefixes and what follows each, and the mask of its columns. Of many rows those of
+    about one length are read together: pads cost as much as words.
+    """
+    if len(rests) <= ROWS:
+        return _read_part(loaded, prefixes, rests, notes)
+    order = sorted(range(len(rests)), key=lambda i: len(rests[i]))
+    rows: list[tuple[Any, torch.Tensor]] = [None] * len(rests)
+    for start in range(0, len(order), ROWS):
+        part = order[start : start + ROWS]
+        cache, mask = _read_part(loaded, *([of[i] for i in part] for of in (prefixes, rests, notes)))
+        for place, i in enumerate(part):
+            rows[i] = fork(cache, slice(place, place + 1)), mask[place]
+    width = max(len(mask) for _, mask in rows)
+    masks = [torch.nn.functional.pad(mask, (width - len(mask), 0)) for _, mask in rows]
+    return joined([cache for cache, _ in rows], width), torch.stack(masks)
+
+
+def _read_part(
+    loaded: LoadedModel, prefixes: Sequence[Prefix], rests: Sequence[torch.Tensor], notes: Sequence[str]
+) -> tuple[Any, torch.Tensor]:
+    """The same of a few rows, as one batch."""
     head, longest = max(prefix.length for prefix in prefixes), max(map(len, rests))
-    mask = torch.zeros(len(rows), head + longest, dtype=torch.long)
-    filled = torch.zeros(len(rows), longest, dtype=torch.long)
+    mask = torch.zeros(len(rests), head + longest, dtype=torch.long)
+    filled = torch.zeros(len(rests), longest, dtype=torch.long)
     ends = torch.cat([prefix.end for prefix in prefixes], dim=-2)
     counts = torch.tensor([len(rest) for rest in rests], device=ends.device)[:, None]
     for i, (rest, prefix) in enumerate(zip(rests, prefixes, strict=True)):
@@ -146,14 +178,7 @@ def read(
         with reading_notes(loaded, [0 if note else None for note in notes]):
             told = {"input_ids": filled, "attention_mask": mask, "position_ids": where}
             cache = _read_on(loaded, cache, told)
-    return Prompts(
-        cache,
-        mask,
-        torch.stack([one[-1:] for one in ids]).to(loaded.device),
-        ends + 1 + counts,
-        asked,
-        prefixes,
-    )
+    return cache, mask
 
 
 def behind_picture(loaded: LoadedModel, question: str) -> list[int]:

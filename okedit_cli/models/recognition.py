@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from okedit_cli.models.decode import go_on
-from okedit_cli.models.encode import encode_row
-from okedit_cli.models.features import Look, look, pooled_width, up_to_picture
-from okedit_cli.models.prefixes import Prefix, prefix_of, together, unedited
+from okedit_cli.models.features import Look, look_of, pooled_width
+from okedit_cli.models.prefixes import Prefix, prefix_behind, together, unedited
 from okedit_cli.models.reading import behind_picture, prompts_behind, shares
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ def recognise(loaded: LoadedModel, pictures: Sequence[Image], *, fitting: bool =
         new = [(p, seen) for p, seen in zip(part, looks, strict=True) if seen.name is None]
         shown = [p for p, _ in new]
         with unedited(loaded), together(loaded, shown) if fitting else nullcontext():
-            prefixes = [prefix_of(loaded, encode_row(loaded, "?", p), p) for p in shown]
+            prefixes = [prefix_behind(loaded, p) for p in shown]
             ask_names(loaded, prefixes)
         for (_, seen), prefix in zip(new, prefixes, strict=True):
             seen.name = prefix.seen.name  # another look where memory is short
@@ -98,7 +97,7 @@ def recognise(loaded: LoadedModel, pictures: Sequence[Image], *, fitting: bool =
 
 def _looks(loaded: LoadedModel, pictures: Sequence[Image]) -> list[Look]:
     with unedited(loaded):
-        return [look(loaded, up_to_picture(loaded, encode_row(loaded, "?", p)), p) for p in pictures]
+        return [look_of(loaded, p) for p in pictures]
 
 
 def _rest(loaded: LoadedModel) -> list[int]:

@@ -84,6 +84,7 @@ class EfficientNetLite2(nn.Module):
         """Pixels [B, 3, H, W], (rgb01 - 0.498) / 0.502 -> features [B, 1280, H/32, W/32], middle [B, 120,
         H/16, W/16].
         """
+        pixels = pixels.contiguous(memory_format=torch.channels_last)  # half as quick again on CPUs
         x = F.relu6(self.bn0(self.conv_stem(pixels)))
         middle = x
         for i, block in enumerate(self.blocks):
