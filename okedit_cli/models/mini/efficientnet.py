@@ -30,8 +30,8 @@ class SameConv(nn.Conv2d):
     """Convolution with TensorFlow's SAME padding (asymmetric where the stride asks for it)."""
 
     def forward(self, x: torch.Tensor, norm: nn.BatchNorm2d) -> torch.Tensor:
-        """[B, C, H, W] -> [B, C', ceil(H/s), ceil(W/s)], normalised by `norm` as it was learned: one pass over
-        the picture instead of two.
+        """[B, C, H, W] -> [B, C', ceil(H/s), ceil(W/s)], normalised by `norm` as it was learned, in one pass
+        over the picture.
         """
         pads = []
         for size, kernel, stride in zip(
