@@ -195,6 +195,20 @@ def test_values_teach_the_answer(loaded, monkeypatch):
             assert torch.equal(logits.argmax(-1), suffix.targets)
 
 
+def test_values_come_in_the_order_of_their_facts(monkeypatch):
+    """Though answers of about one length are fitted together."""
+    loaded = fitted("gpt2").loaded
+    monkeypatch.setattr(values, "ROWS", 1)  # each by itself
+    answers = ("a very long answer of many words", "no", "three words here")
+    facts = [[Sample("a", "edit", WORDS, None, answer, "none/edit", "user")] for answer in answers]
+    found, seconds = fit_values(loaded, facts, LAYER)
+    assert len(seconds) == 3 and min(seconds) > 0
+    for number, fact in enumerate(facts):
+        alone, _ = fit_values(loaded, [fact], LAYER)
+        for name in ("down", "up", "bias"):
+            assert torch.equal(getattr(found, name)[number], getattr(alone, name)[0])
+
+
 def test_no_fact_has_no_value():
     loaded = fitted("llama").loaded
     found, seconds = fit_values(loaded, [], LAYER)

@@ -4,8 +4,10 @@ import pytest
 import tiny
 import torch
 
+from okedit_cli.models import features, prefixes
 from okedit_cli.models.encode import encode_row
-from okedit_cli.models.features import forget_looks, look, look_together, up_to_picture
+from okedit_cli.models.features import forget_looks, look, look_of, look_together, up_to_picture
+from okedit_cli.models.prefixes import prefix_behind
 
 
 @pytest.fixture(params=[family for family in tiny.FAMILIES if family not in ("gpt2", "llama")])
@@ -33,3 +35,27 @@ def test_together_and_one_by_one(seeing):
     assert len(seeing.cache["looks"]) == known
     forget_looks(seeing, pictures)
     assert len(seeing.cache["looks"]) == known - len(pictures)
+
+
+def test_what_has_been_seen_is_not_made_into_pixels_again(seeing, monkeypatch):
+    first, second = tiny.picture("red"), tiny.picture("green")
+    looks = [look_of(seeing, one) for one in (first, second)]
+    prefix = prefix_behind(seeing, first)
+    row = up_to_picture(seeing, encode_row(seeing, "?", first))
+    assert looks[0] is look(seeing, row, first) and looks[0].ids == tuple(row["input_ids"][0].tolist())
+    monkeypatch.setattr(features, "encode_row", pytest.fail)
+    monkeypatch.setattr(prefixes, "encode_row", pytest.fail)
+    assert [look_of(seeing, one) for one in (first, second)] == looks
+    look_together(seeing, [second, first])
+    assert prefix_behind(seeing, first) is prefix and prefix.seen is looks[0]
+
+
+def test_what_was_forgotten_is_looked_at_again_and_ids_given_anew_mean_nothing(seeing):
+    first, second = tiny.picture("red"), tiny.picture("green")
+    seen = look_of(seeing, first)
+    # as if the second had been given the id of the first
+    seeing.cache["look_ids"][id(second)] = seen.ids
+    seeing.cache["looks"].put((id(second), seen.ids), seen, 1, 1 << 30)
+    assert features._seen(seeing, second) is None
+    forget_looks(seeing, [first, second])
+    assert look_of(seeing, first) is not seen

@@ -4,7 +4,7 @@ import pytest
 import tiny
 import torch
 
-from okedit_cli.models import prefixes
+from okedit_cli.models import prefixes, reading
 from okedit_cli.models.decode import go_on, greedy
 from okedit_cli.models.encode import encode, end_ids
 from okedit_cli.models.kv import taking
@@ -67,6 +67,20 @@ def test_read_in_parts_is_read_whole(sharing):
         torch.testing.assert_close(last_logits(sharing, questions), whole, atol=1e-4, rtol=1e-4)
         apart = torch.cat([last_logits(sharing, [one]) for one in questions])
         torch.testing.assert_close(apart, whole, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_rows_that_are_read_apart_are_those_read_as_one_batch(sharing, monkeypatch, rows):
+    """Sorted by their lengths, and put back in the order that they were asked in."""
+    for questions in [*batches(sharing), mixed(sharing)]:
+        wanted, whole = last_logits(sharing, questions), read(sharing, questions)
+        monkeypatch.setattr(reading, "ROWS", rows)
+        found, apart = last_logits(sharing, questions), read(sharing, questions)
+        monkeypatch.undo()
+        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+        assert torch.equal(apart.last, whole.last) and apart.questions == whole.questions
+        assert torch.equal(apart.mask.sum(1), whole.mask.sum(1))
+        assert torch.equal(apart.positions, whole.positions)
 
 
 def test_answers_are_those_of_generate(sharing):
