@@ -55,7 +55,7 @@ def scope_channels(
         shown = [s for s in shown if s.origin == "user"]
     given, drawn = (unique([s.picture for s in part]) for part in _parted(shown))
     if not individual:  # a picture of the bank that bears the same name may show the same thing
-        drawn = [p for p, called in zip(drawn, recognise(eye.loaded, drawn), strict=True) if called != name]
+        drawn = [p for p in drawn if not eye.bears(p, name)]
     given, drawn = ([eye.picture(picture) for picture in part] for part in (given, drawn))
     if plain:
         given, drawn = [*given, *drawn], []

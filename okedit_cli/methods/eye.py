@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from okedit_cli.methods.about import shows_one
-from okedit_cli.methods.spaces import Spaces, question_ids
-from okedit_cli.models.features import question_feature
-from okedit_cli.models.recognition import look_features, picture_features, recognise
+from okedit_cli.methods.spaces import Spaces, of_bank, question_ids
+from okedit_cli.models.features import pooled_width, question_feature
+from okedit_cli.models.recognition import (
+    NAME_WIDTH,
+    look_features,
+    name_vector,
+    picture_features,
+    recognise,
+)
 from okedit_cli.models.thumbnails import THUMBNAIL, as_bytes, thumbnail_in
 from okedit_cli.transforms import plain_border
 
@@ -19,13 +25,16 @@ if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
     from okedit_cli.samples import Sample
 
+ROUNDING = 1e-3  # of what a name weighs
+
 
 class Eye:
     """Keys of questions and pictures in the model's spaces, each computed once."""
 
     def __init__(self, loaded: LoadedModel, spaces: Spaces):
         self.loaded, self.spaces = loaded, spaces
-        self._pictures: dict[int, tuple[object, torch.Tensor]] = {}
+        # the bank's have been looked at for the spaces
+        self._pictures: dict[int, tuple[object, torch.Tensor]] = of_bank(spaces)
 
     def question(self, text: str) -> torch.Tensor:
         """Key [r] of a question."""
@@ -41,11 +50,18 @@ class Eye:
             self._pictures[id(picture)] = picture, found
         return self._pictures[id(picture)][1]
 
+    def bears(self, picture, name: str) -> bool:
+        """Whether the name that the model has for a picture is this."""
+        pooled = pooled_width(self.loaded)
+        weight = self.spaces.picture.projection[pooled : pooled + NAME_WIDTH, -NAME_WIDTH:]
+        apart = self.picture(picture)[-NAME_WIDTH:] - name_vector(name) @ weight
+        return float(apart.abs().max()) < ROUNDING * float(weight.abs().max())
+
     def recognise(self, samples: dict[str, list[Sample]]) -> None:
         """Ask for the names of all pictures that need one, many at a time."""
         shown = [s for rows in samples.values() for s in rows if s.picture is not None]
         wanted = [s.picture for s in shown if s.role != "positive" or s.origin == "user"]
-        self.meet(unique(wanted))
+        self.meet([picture for picture in unique(wanted) if id(picture) not in self._pictures])
 
     def meet(self, pictures: Sequence) -> None:
         """Ask for the names of pictures, many at a time."""

@@ -91,6 +91,14 @@ class Spaces:
         return ((VERIFIED * self.reaches.own) ** 2 + self.reaches.name**2) ** 0.5 * self.picture_unit
 
 
+def of_bank(spaces: Spaces) -> dict[int, tuple[object, torch.Tensor]]:
+    """The bank's pictures and their keys by the pictures' ids; {} where the spaces know another bank."""
+    shown, keys = load_bank().pictures, spaces.bank_pictures
+    if keys is None or len(keys) != len(shown):
+        return {}
+    return {id(p.image): (p.image, key) for p, key in zip(shown, keys, strict=True)}
+
+
 def candidate_layers(count: int) -> list[int]:
     """What may serve as the question's feature, of a model of so many layers: the question encoder."""
     return [QUESTIONS]

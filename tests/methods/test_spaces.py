@@ -16,9 +16,9 @@ from okedit_cli.methods.about import shows_one
 from okedit_cli.methods.base import Options
 from okedit_cli.methods.channels import scope_channels
 from okedit_cli.methods.eye import Eye
-from okedit_cli.methods.spaces import LEARNED, WHITENED, Reaches, Spaces, candidate_layers
+from okedit_cli.methods.spaces import LEARNED, WHITENED, Reaches, Spaces, candidate_layers, of_bank
 from okedit_cli.models.features import QUESTIONS
-from okedit_cli.models.recognition import NAME_WIDTH, name_vector
+from okedit_cli.models.recognition import NAME_WIDTH, name_vector, picture_features, recognise
 from okedit_cli.models.sentences import question_radius
 from okedit_cli.samples import Sample, build_samples
 
@@ -144,13 +144,35 @@ def test_a_picture_of_the_bank_with_the_same_name_may_show_the_same(channels, mo
 
     def reach(others):
         """Where the model calls the fact's picture a cat, and others so."""
-        names = iter([["cat"], [others] * 99])
-        monkeypatch.setattr(
-            "okedit_cli.methods.channels.recognise", lambda loaded, pictures: next(names)[: len(pictures)]
-        )
+        monkeypatch.setattr("okedit_cli.methods.channels.recognise", lambda loaded, pictures: ["cat"])
+        monkeypatch.setattr(Eye, "bears", lambda eye, picture, name: name == others)
         return of(drawn)[2][1]
 
     assert reach("cat").d_neg == float("inf") > reach("dog").d_neg
+
+
+def test_the_banks_pictures_are_known_from_the_spaces(channels, monkeypatch):
+    """Their keys, which nobody looks for again, and by them their names."""
+    case, _ = channels
+    spaces, shown = case.loaded.cache["spaces"], [p.image for p in rooms.load_bank().pictures]
+    spaces = replace(spaces, bank_pictures=spaces.picture(picture_features(case.loaded, shown)))
+    eye, found = Eye(case.loaded, spaces), of_bank(spaces)
+    assert len(found) == len(spaces.bank_pictures) > 5
+    for picture in shown[:4]:
+        looked = spaces.picture(picture_features(case.loaded, [picture])[0])
+        torch.testing.assert_close(eye.picture(picture), looked, atol=1e-4, rtol=1e-4)
+        [name] = recognise(case.loaded, [picture])
+        assert eye.bears(picture, name) and not eye.bears(picture, f"{name} of another sort")
+    monkeypatch.setattr("okedit_cli.methods.eye.picture_features", pytest.fail)
+    monkeypatch.setattr(
+        "okedit_cli.methods.eye.recognise", lambda loaded, pictures, fitting: asked.extend(pictures)
+    )
+    asked, own = [], tiny.picture()
+    rows = [Sample("f", "negative", "?", picture, None, "other/edit", "bank") for picture in shown]
+    eye.recognise({"f": [Sample("f", "edit", "?", own, "x", "edit/edit", "user"), *rows]})
+    assert asked == [own] and len([eye.picture(picture) for picture in shown]) == len(shown)
+    assert of_bank(replace(spaces, bank_pictures=spaces.bank_pictures[1:])) == {}  # another bank's
+    assert of_bank(replace(spaces, bank_pictures=None)) == {}
 
 
 def test_a_question_on_another_picture_tells_nothing_about_words(channels):
