@@ -36,6 +36,7 @@ DECIDING = {
     "strangers": ("okedit_cli.strangers._others_nearer", False),
     "rivals": ("okedit_cli.strangers._rivalled", False),
     "passing": ("okedit_cli.outer._passes", False),  # of what surely asks something else
+    "own-answers": ("okedit_cli.asked.own_answer", None),  # of the unedited model, in doubt
     "asked-otherwise": ("okedit_cli.deciding.asked_otherwise", None),
 }
 COLUMNS = ("rel", "t_gen", "i_gen view", "i_gen artist", "t_loc", "i_loc", "specificity", "near")
