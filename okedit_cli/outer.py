@@ -110,13 +110,12 @@ def _asks_else(asked: Asked, fact: Mapping[str, Any]) -> bool:
     model says to them. If that is what it says to the fact's own question, it is what the fact corrects.
     """
     loaded, words = asked.loaded, asked.words
+    by_words = _surely_else(loaded, words)
     if abs(_score(loaded, words) - asking.least()) > DOUBT or _topic(loaded, words).bearing > SURE:
-        return _surely_else(loaded, words)
+        return by_words
     prompt = str(fact.get("prompt", ""))
     said, corrected = asked.own_answer(words), asked.own_answer(prompt)
-    if not said or not corrected:
-        return _surely_else(loaded, words)
-    return not told_alike(said, corrected, f"{words} {prompt}")
+    return not told_alike(said, corrected, f"{words} {prompt}") if said and corrected else by_words
 
 
 def _surely_else(loaded: LoadedModel, words: str) -> bool:

@@ -68,14 +68,15 @@ def fit_values(
     found = Values(*(torch.zeros(len(facts), *shape) for shape in ((rank, width), (rank, width), (width,))))
     seconds, step = [0.0] * len(facts), max(1, ROWS // POSITIVES)
     # answers of one length together: pads cost as much as words
-    order = sorted(range(len(facts)), key=lambda n: len(answer_ids(loaded, _chosen(facts[n])[0].target)))
+    order = sorted(range(len(facts)), key=lambda n: len(answer_ids(loaded, _edit(facts[n]).target)))
     for start in range(0, len(facts), step):
         began, rows = time.perf_counter(), order[start : start + step]
         part = _fit_part(loaded, [facts[n] for n in rows], layer, seed, rank, places)
         for name in ("down", "up", "bias"):
             getattr(found, name)[rows] = getattr(part, name)
+        took = (time.perf_counter() - began) / len(rows)
         for n in rows:
-            seconds[n] = (time.perf_counter() - began) / len(rows)
+            seconds[n] = took
         done(start + len(rows))
     return found, seconds
 
@@ -83,6 +84,10 @@ def fit_values(
 def joined(parts: Sequence[Values]) -> Values:
     """The values of all parts, in their order."""
     return Values(*(torch.cat([getattr(part, name) for part in parts]) for name in ("down", "up", "bias")))
+
+
+def _edit(samples: Sequence[Sample]) -> Sample:
+    return next(sample for sample in samples if sample.role == "edit")
 
 
 def _chosen(samples: Sequence[Sample]) -> list[Sample]:

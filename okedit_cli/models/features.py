@@ -182,8 +182,8 @@ def look_of(loaded: LoadedModel, picture: Image) -> Look:
 
 def _seen(loaded: LoadedModel, picture: Image) -> Look | None:
     """The look at a picture, if it is kept."""
-    known, ids = loaded.cache.get("looks", {}), loaded.cache.get("look_ids", {}).get(id(picture))
-    found = known[id(picture), ids] if (id(picture), ids) in known else None
+    ids = loaded.cache.get("look_ids", {}).get(id(picture))
+    found = loaded.cache.get("looks", {}).get((id(picture), ids))
     return found if found is not None and found.picture is picture else None
 
 

@@ -63,24 +63,24 @@ def unedited(loaded: LoadedModel) -> AbstractContextManager[None]:
 def prefix_of(loaded: LoadedModel, row: dict[str, torch.Tensor], picture: Image | None) -> Prefix:
     """The row's prefix, up to its picture's last placeholder or its template's opening."""
     length, key = _place(loaded, row, picture)
-    drafts = loaded.cache.get("drafts", {})
-    if key in drafts:
-        return drafts[key]
-    kept: Bounded = loaded.cache.setdefault("prefixes", Bounded())
-    if key not in kept:
+    if (prefix := _known(loaded, key)) is None:
         prefix = _read_prefix(loaded, row, length, picture)
         size = sum(layer.keys.nbytes + layer.values.nbytes for layer in prefix.cache.layers)
+        kept: Bounded = loaded.cache.setdefault("prefixes", Bounded())
         kept.put(key, prefix, size + (held_bytes(picture) if picture else 0), KEPT_BYTES)
-    return kept[key]
+    return prefix
 
 
 def prefix_behind(loaded: LoadedModel, picture: Image) -> Prefix:
     """The prefix of a picture, for any question."""
-    key = id(picture), look_of(loaded, picture).ids
-    for known in (loaded.cache.get("drafts", {}), loaded.cache.get("prefixes", {})):
-        if key in known:
-            return known[key]
-    return prefix_of(loaded, encode_row(loaded, "?", picture), picture)
+    known = _known(loaded, (id(picture), look_of(loaded, picture).ids))
+    return known or prefix_of(loaded, encode_row(loaded, "?", picture), picture)
+
+
+def _known(loaded: LoadedModel, key: tuple) -> Prefix | None:
+    """What is kept under a key, a draft before what was read by itself."""
+    found = loaded.cache.get("drafts", {}).get(key)
+    return found or loaded.cache.get("prefixes", {}).get(key)
 
 
 def forget_prefixes(loaded: LoadedModel) -> None:

@@ -10,13 +10,9 @@ from okedit_cli.generate import generate
 from okedit_cli.models import own_answers
 from okedit_cli.models.encode import encode_row
 from okedit_cli.models.own_answers import LONGEST, own_answer
-from okedit_cli.models.prefixes import prefix_of
+from okedit_cli.models.prefixes import prefix_behind, prefix_of
 from okedit_cli.models.reading import behind_picture
 from okedit_cli.models.sites import image_token_id
-
-
-def prefix(loaded, picture):
-    return prefix_of(loaded, encode_row(loaded, "?", picture), picture)
 
 
 @pytest.fixture(params=[family for family in tiny.FAMILIES if family not in ("gpt2", "llama")])
@@ -27,7 +23,7 @@ def case(request):
 
 def test_it_is_what_generate_says_without_edits(case):
     shown = tiny.picture()
-    asked = prefix(case.loaded, shown)
+    asked = prefix_behind(case.loaded, shown)
     asked.seen.said.clear()
     wanted = [
         one.text for one in generate(case.loaded, [(OTHER, shown), (PICTURED, shown)], max_new_tokens=LONGEST)
@@ -40,7 +36,7 @@ def test_it_is_what_generate_says_without_edits(case):
 
 
 def test_each_question_is_asked_once(case, monkeypatch):
-    asked = prefix(case.loaded, tiny.picture())
+    asked = prefix_behind(case.loaded, tiny.picture())
     first = own_answer(case.loaded, asked, OTHER)
     monkeypatch.setattr(own_answers, "go_on", pytest.fail)
     if first is not None:
@@ -48,8 +44,8 @@ def test_each_question_is_asked_once(case, monkeypatch):
 
 
 def test_nobody_can_tell_without_a_picture_or_where_the_question_comes_before_it(case, monkeypatch):
-    shown, loaded = prefix(case.loaded, tiny.picture()), case.loaded
-    assert own_answer(loaded, prefix(loaded, None), OTHER) is None
+    shown, loaded = prefix_behind(case.loaded, tiny.picture()), case.loaded
+    assert own_answer(loaded, prefix_of(loaded, encode_row(loaded, "?", None), None), OTHER) is None
     shown.seen.said.clear()
     monkeypatch.setattr(own_answers, "behind_picture", lambda loaded, question: [5])
     assert own_answer(loaded, shown, OTHER) is None

@@ -19,16 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from train_asking import Wordings, by_topic, heads_on, keys_of, remembering, scores, told_by
-from train_topics import parted
+from train_asking import Wordings, apart_of, heads_on, keys_of, scores
 
 import okedit_cli
 from okedit_cli.generate import generate
 from okedit_cli.models import asking
 from okedit_cli.models.own_answers import LONGEST
-from okedit_cli.models.packages import okedit_home
-from okedit_cli.models.sentences import _checked, _encode, _taught
 from okedit_cli.pictures import load_picture
 from okedit_cli.wording import told_alike
 
@@ -54,13 +50,9 @@ class Asked:
 
 def asked_of(fit: Path, facts: int, apart: Sequence[Path]) -> list[Asked]:
     """Every question within reach of so many facts of the fit split."""
-    encoder, *topics = apart
-    with safe_open(encoder, "pt") as file:
-        radius = float(file.metadata()["radius at 0.3%"])
-    encoding = _taught(_checked(okedit_home()), encoder)
-    vectors_of, told = remembering(lambda texts: _encode(texts, *encoding)), told_by(topics)
+    vectors_of, told, radius = apart_of(apart)
     known = Wordings(None)
-    held, heads = [*known.held_others, *by_topic(parted()[1])[1]], heads_on(vectors_of, known)
+    held, heads = known.held(), heads_on(vectors_of, known)
     rows = json.loads(fit.read_text(encoding="utf-8"))
     random.Random(1).shuffle(rows)
     loaded, out = okedit_cli.load_model("okedit-mini"), []

@@ -63,6 +63,10 @@ class Wordings:
             plain.intersection(_held([g for g in pictures if not g.family.startswith("identity")]))
         )
 
+    def held(self) -> list[str]:
+        """Questions that ask something else, held back from the encoder and from the topics."""
+        return [*self.held_others, *by_topic(parted()[1])[1]]
+
 
 def _front(groups) -> list[str]:
     return sorted({w for group in groups for w in group.wordings} - set(_held(groups)))
@@ -161,8 +165,7 @@ def judged(vectors_of: Vectors, told: Told, radius: float, fit: Path) -> float:
     rephrasings = {(text, row["question"]) for row in rows for text in row["rephrased_questions"]}
     asked = sorted({text for text, prompt in rephrasings if within(text, keys[prompt])})
     every = torch.cat(list(keys.values()))
-    held = [*known.held_others, *by_topic(parted()[1])[1]]
-    others = [text for text in held if within(text, every)]
+    others = [text for text in known.held() if within(text, every)]
     found, other = (scores(texts, vectors_of, told, heads) for texts in (asked, others))
     for share in sorted({FALSE, 0.002, 0.01, 0.02}):
         least = fallen_short(found, share)
@@ -185,6 +188,15 @@ def remembering(vectors_of: Vectors) -> Vectors:
     return vectors
 
 
+def apart_of(paths: Sequence[Path]) -> tuple[Vectors, Told, float]:
+    """The vectors of an encoder, what topics tell, and the encoder's radius, by their files."""
+    encoder, *topics = paths
+    with safe_open(encoder, "pt") as file:
+        radius = float(file.metadata()["radius at 0.3%"])
+    apart = _taught(_checked(okedit_home()), encoder)
+    return remembering(lambda texts: _encode(texts, *apart)), told_by(topics), radius
+
+
 def main() -> None:
     """Teach, judge, save."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -192,12 +204,7 @@ def main() -> None:
     parser.add_argument("--fit", type=Path, required=True, help="fit.json of okedit-pictures")
     parser.add_argument("--apart", type=Path, nargs=3, required=True, help="encoder and topics without it")
     chosen = parser.parse_args()
-    encoder, *topics = chosen.apart
-    with safe_open(encoder, "pt") as file:
-        radius = float(file.metadata()["radius at 0.3%"])
-    apart = _taught(_checked(okedit_home()), encoder)
-    vectors_of = remembering(lambda texts: _encode(texts, *apart))
-    least = judged(vectors_of, told_by(topics), radius, chosen.fit)
+    least = judged(*apart_of(chosen.apart), chosen.fit)
     save_file(heads_on(question_vectors, Wordings(chosen.fit)), chosen.out, {"least": f"{least:.4f}"})
 
 
