@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 MAX_SIDE = 1024  # models see fewer pixels; larger views only cost time
 MAX_TURN = 15.0  # degrees
@@ -181,12 +181,26 @@ def _ground(picture: Image.Image, chance: random.Random) -> Image.Image:
     small = Image.fromarray(np.where(near, 255, 0).astype(np.uint8))
     small = small.resize((side, side), Image.Resampling.BOX)
     small = small.point(lambda level: 255 if level >= 128 else 0)
-    framed = ImageOps.expand(small, 1, 255)
-    ImageDraw.floodfill(framed, (0, 0), 77)
-    outside = framed.crop((1, 1, side + 1, side + 1)).point(lambda level: 255 if level == 77 else 0)
+    outside = Image.fromarray(np.where(_outside(np.asarray(small) > 0), 255, 0).astype(np.uint8))
     outside = outside.filter(ImageFilter.MaxFilter(3)).resize(picture.size, Image.Resampling.NEAREST)
     mask = Image.fromarray(np.where((np.asarray(outside) > 0) & near, 255, 0).astype(np.uint8))
     return Image.composite(Image.new("RGB", picture.size, colour), picture, mask)
+
+
+def _outside(free: np.ndarray) -> np.ndarray:
+    """What of the free places [h, w] of a map is reached from beyond its edge, along rows and columns."""
+    free = np.pad(free, 1, constant_values=True)
+    reached = np.zeros_like(free)
+    reached[0, 0], before = True, 0
+    while reached.sum() > before:
+        before = reached.sum()
+        for turned, got in ((free, reached), (free.T, reached.T)):
+            # stretches between walls are flooded as wholes, each row's with numbers of their own
+            stretch = np.cumsum(~turned, axis=1) + np.arange(len(turned))[:, None] * (turned.shape[1] + 1)
+            wet = np.zeros(len(turned) * (turned.shape[1] + 1), dtype=bool)
+            wet[stretch[got]] = True
+            got |= turned & wet[stretch]
+    return reached[1:-1, 1:-1]
 
 
 _RECOLOURS = {_colour, _grey, _ground}

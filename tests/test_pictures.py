@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw, ImageOps
 
 from okedit_cli.errors import InvalidFacts
 from okedit_cli.pictures import load_picture, picture_sha256
-from okedit_cli.transforms import has_white_border, views
+from okedit_cli.transforms import _outside, has_white_border, views
 
 
 def saved(picture: Image.Image, kind: str, **options) -> bytes:
@@ -169,6 +171,19 @@ def test_drawing_on_paper_gets_another_ground_but_keeps_its_own_white():
     view = views(drawing, 10, seed=0)[9]  # another ground and a turn
     assert min(view.getpixel((5, 5))) < 235
     assert min(view.getpixel((50, 50))) > 235
+
+
+MAPS = st.integers(1, 20).flatmap(
+    lambda n: st.lists(st.lists(st.booleans(), min_size=n, max_size=n), min_size=1)
+)
+
+
+@given(MAPS)
+def test_what_is_reached_from_beyond_the_edge_is_what_pillow_floods(rows):
+    free = np.array(rows)
+    framed = ImageOps.expand(Image.fromarray(np.where(free, 255, 0).astype(np.uint8)), 1, 255)
+    ImageDraw.floodfill(framed, (0, 0), 77)
+    assert np.array_equal(_outside(free), np.asarray(framed)[1:-1, 1:-1] == 77)
 
 
 def test_views_of_a_tiny_picture():

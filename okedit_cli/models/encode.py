@@ -174,9 +174,8 @@ def _wants_positions(loaded: LoadedModel) -> bool:
     return loaded.cache["takes_positions"]
 
 
-def _check(loaded: LoadedModel, row: dict[str, Tensor], with_picture: bool) -> None:
-    """The row's length and its placeholders: none without a picture, as many as its features with one."""
-    length = row["input_ids"].shape[1]
+def check_length(loaded: LoadedModel, length: int) -> None:
+    """UsageError for a prompt of no tokens, or of more than the model reads."""
     if not length:
         raise UsageError("The prompt is empty.", hint="Write a question.")
     longest = getattr(text_config(loaded.model), "max_position_embeddings", None)
@@ -185,6 +184,11 @@ def _check(loaded: LoadedModel, row: dict[str, Tensor], with_picture: bool) -> N
             f"The prompt has {length} tokens; {loaded.name} reads at most {longest}.",
             hint="Shorten the prompt.",
         )
+
+
+def _check(loaded: LoadedModel, row: dict[str, Tensor], with_picture: bool) -> None:
+    """The row's length and its placeholders: none without a picture, as many as its features with one."""
+    check_length(loaded, row["input_ids"].shape[1])
     placeholder = image_token_id(loaded.model)
     if placeholder is None:
         return

@@ -203,7 +203,7 @@ def _remembered(loaded: LoadedModel, name: str, key: Any, read: Callable[[], Pre
 
 
 def joined(caches: Sequence[Any], length: int) -> Any:
-    """Caches of one row each as one batch, shorter ones filled up with zeros on the left."""
+    """The rows of caches as one batch, shorter ones filled up with zeros on the left."""
 
     def column(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         return torch.cat(

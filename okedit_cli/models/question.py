@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # They differ in their first and in their last token, so that what they share is the template's and not
 # theirs.
 _SENTINELS = ("a", "Q?", "7 x")
+KEPT = 10_000  # questions of which is remembered what stands behind a picture
 
 
 @dataclass(frozen=True)
@@ -145,3 +146,49 @@ def prompt_ids(loaded: LoadedModel, prompt: str, pictured: bool) -> list[int]:
     blank = Image.new("RGB", (64, 64))
     row = loaded.processor(text=[text], images=[blank], add_special_tokens=special, return_tensors="pt")
     return row["input_ids"][0].tolist()
+
+
+def behind_picture(loaded: LoadedModel, question: str) -> list[int]:
+    """The ids that stand behind the picture in the prompt of a question."""
+    known = loaded.cache.setdefault("behind", {})
+    if question not in known:
+        if len(known) >= KEPT:
+            known.clear()
+        read = _by_words if _spells_out(loaded) else _by_picture
+        known[question] = read(loaded, question)
+    return list(known[question])
+
+
+def asks_behind(loaded: LoadedModel) -> bool:
+    """Whether the whole of a question stands behind the picture, in a model's prompts; found out once."""
+    if "asks_behind" not in loaded.cache:
+        first, other = (prompt_ids(loaded, text, True) for text in _SENTINELS[:2])
+        ends = [len(ids) - len(_behind(loaded, ids)) for ids in (first, other)]
+        loaded.cache["asks_behind"] = first[: ends[0]] == other[: ends[1]]
+    return loaded.cache["asks_behind"]
+
+
+def _spells_out(loaded: LoadedModel) -> bool:
+    """Whether what the processor puts behind a picture is what the tokenizer makes of the template's text."""
+    if "spells_out" not in loaded.cache:
+        told = [(_by_words(loaded, text), _by_picture(loaded, text)) for text in _SENTINELS]
+        loaded.cache["spells_out"] = all(words == picture for words, picture in told)
+    return loaded.cache["spells_out"]
+
+
+def _by_words(loaded: LoadedModel, question: str) -> list[int]:
+    """What follows the picture's placeholder in the template's text; nothing looks at a picture."""
+    text = render(loaded, question, True)
+    special = adds_special_tokens(loaded, text)
+    return _behind(loaded, loaded.tokenizer(text, add_special_tokens=special)["input_ids"])
+
+
+def _by_picture(loaded: LoadedModel, question: str) -> list[int]:
+    return _behind(loaded, prompt_ids(loaded, question, True))
+
+
+def _behind(loaded: LoadedModel, ids: Sequence[int]) -> list[int]:
+    """The ids behind the last placeholder, all where there is none."""
+    placeholder = image_token_id(loaded.model)
+    last = max((place for place, one in enumerate(ids) if one == placeholder), default=-1)
+    return list(ids[last + 1 :])

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from okedit_cli.models.encode import encode_row, join_rows
+from okedit_cli.models.encode import check_length, encode_row, join_rows
 from okedit_cli.models.kv import cache_of, taking
 from okedit_cli.models.notes import reading_notes
-from okedit_cli.models.prefixes import Prefix, fork, joined, noted, prefix_of, unedited
-from okedit_cli.models.question import prompt_ids, question_token_ids
-from okedit_cli.models.sites import image_token_id
+from okedit_cli.models.prefixes import Prefix, fork, joined, noted, prefix_behind, prefix_of, unedited
+from okedit_cli.models.question import asks_behind, behind_picture, question_token_ids
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -121,11 +120,9 @@ def read(
     `noting` is told the questions' ids and the prefixes, and tells the note that is to be written over each
     prompt's picture ("": none).
     """
-    rows = [encode_row(loaded, prompt, picture) for prompt, picture in questions]
-    prefixes = [prefix_of(loaded, row, picture) for row, (_, picture) in zip(rows, questions, strict=True)]
-    ids = [row["input_ids"][0] for row in rows]
+    ids, prefixes = zip(*(_begun(loaded, *question) for question in questions), strict=True)
     asked = [question_token_ids(loaded, one, torch.ones_like(one)) for one in ids]
-    notes = [""] * len(rows)
+    notes = [""] * len(ids)
     if noting is not None:
         notes = noting(asked, prefixes)
         prefixes = [noted(loaded, *one) if one[1] else one[0] for one in zip(prefixes, notes, strict=True)]
@@ -137,6 +134,17 @@ def read(
     return Prompts(cache, mask, last, ends + 1 + counts, asked, prefixes)
 
 
+def _begun(loaded: LoadedModel, prompt: str, picture: Image | None) -> tuple[torch.Tensor, Prefix]:
+    """A prompt's ids [L] and its prefix; a picture that was looked at is not made into pixels again."""
+    if picture is None or loaded.processor is None or not asks_behind(loaded):
+        row = encode_row(loaded, prompt, picture)
+        return row["input_ids"][0], prefix_of(loaded, row, picture)
+    prefix = prefix_behind(loaded, picture)
+    ids = [*prefix.seen.ids, *behind_picture(loaded, prompt)]
+    check_length(loaded, len(ids))
+    return torch.tensor(ids), prefix
+
+
 def _read_rests(
     loaded: LoadedModel, prefixes: Sequence[Prefix], rests: Sequence[torch.Tensor], notes: Sequence[str]
 ) -> tuple[Any, torch.Tensor]:
@@ -146,15 +154,16 @@ def _read_rests(
     if len(rests) <= ROWS:
         return _read_part(loaded, prefixes, rests, notes)
     order = sorted(range(len(rests)), key=lambda i: len(rests[i]))
-    rows: list[tuple[Any, torch.Tensor]] = [None] * len(rests)
+    caches, masks = [], []
     for start in range(0, len(order), ROWS):
         part = order[start : start + ROWS]
         cache, mask = _read_part(loaded, *([of[i] for i in part] for of in (prefixes, rests, notes)))
-        for place, i in enumerate(part):
-            rows[i] = fork(cache, slice(place, place + 1)), mask[place]
-    width = max(len(mask) for _, mask in rows)
-    masks = [torch.nn.functional.pad(mask, (width - len(mask), 0)) for _, mask in rows]
-    return joined([cache for cache, _ in rows], width), torch.stack(masks)
+        caches.append(cache)
+        masks.append(mask)
+    width = max(mask.shape[1] for mask in masks)
+    mask = torch.cat([torch.nn.functional.pad(mask, (width - mask.shape[1], 0)) for mask in masks])
+    asked = torch.tensor(order).argsort().to(mask.device)  # as they were given
+    return fork(joined(caches, width), asked), mask[asked]
 
 
 def _read_part(
@@ -179,13 +188,6 @@ def _read_part(
             told = {"input_ids": filled, "attention_mask": mask, "position_ids": where}
             cache = _read_on(loaded, cache, told)
     return cache, mask
-
-
-def behind_picture(loaded: LoadedModel, question: str) -> list[int]:
-    """The ids that stand behind the picture in the prompt of a question."""
-    ids = prompt_ids(loaded, question, True)
-    placeholder = image_token_id(loaded.model)
-    return ids[len(ids) - ids[::-1].index(placeholder) :]
 
 
 @torch.no_grad()

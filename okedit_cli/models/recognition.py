@@ -19,7 +19,8 @@ import torch
 from okedit_cli.models.decode import go_on
 from okedit_cli.models.features import Look, look_of, pooled_width
 from okedit_cli.models.prefixes import Prefix, prefix_behind, together, unedited
-from okedit_cli.models.reading import behind_picture, prompts_behind, shares
+from okedit_cli.models.question import behind_picture
+from okedit_cli.models.reading import prompts_behind, shares
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from okedit_cli.errors import ModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import nn
     from transformers import PreTrainedModel
 
@@ -53,32 +55,34 @@ def _find(model: PreTrainedModel) -> tuple[nn.Module, nn.ModuleList]:
     # look first: a vision tower may have as many layers as the decoder.
     named = model.get_decoder()
     for root in [module for module in (named, model) if module is not None]:
-        found = list(_lists_of(root, count))
-        if root is model:
-            found = [(owner, layers) for owner, layers in found if not _is_vision(model, owner)]
+        if root is not model:
+            if (first := next(_lists_of(root, count), None)) is not None:
+                return first  # the outermost; deeper ones belong to a layer's inside
+            continue
+        found = [(owner, layers) for owner, layers in _lists_of(root, count) if not _is_vision(model, owner)]
         if len(found) == 1:
             return found[0]
-        if found and root is not model:
-            return found[0]  # the outermost; deeper ones belong to a layer's inside
     raise ModelError(
         f"{type(model).__name__}: no single list of {count} decoder layers was found.",
         hint="This family is not supported yet.",
     )
 
 
-def _lists_of(root: nn.Module, count: int):
-    """(owner, list) for every ModuleList of `count` layers with parameters under root, outermost first."""
+def _lists_of(root: nn.Module, count: int) -> Iterator[tuple[nn.Module, nn.ModuleList]]:
+    """(owner, list) for every ModuleList of `count` layers with parameters under root, outermost first, found
+    as far as they are asked for.
+    """
     from torch import nn
 
-    pairs = (
-        (name.count("."), owner, child)
-        for name, owner in root.named_modules()
-        for child in owner.children()
-        if isinstance(child, nn.ModuleList) and len(child) == count
-    )
-    for _, owner, layers in sorted(pairs, key=lambda pair: pair[0]):
-        if all(next(layer.parameters(), None) is not None for layer in layers):
-            yield owner, layers
+    level = {root: None}  # in order, each once
+    while level:
+        for owner in level:
+            for child in owner.children():
+                if not isinstance(child, nn.ModuleList) or len(child) != count:
+                    continue
+                if all(next(layer.parameters(), None) is not None for layer in child):
+                    yield owner, child
+        level = {child: None for owner in level for child in owner.children()}
 
 
 def _is_vision(model: PreTrainedModel, module: nn.Module) -> bool:

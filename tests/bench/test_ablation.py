@@ -7,7 +7,8 @@ import tiny
 from fitted import load, world
 
 from okedit_cli.evaluate.case import Case, Probe
-from tools.bench.ablation import COLUMNS, DECIDING, SCOPE, judged, undecided
+from okedit_cli.models import features, prefixes
+from tools.bench.ablation import COLUMNS, DECIDING, SCOPE, held, judged, remembering, undecided
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,9 @@ def test_it_counts_what_fires_and_where_none_should(pictures):
     ]  # fmt: skip
     with world():
         loaded = load("llava")
-        shares = {part: judged(loaded, cases, [part] if part else [], {}) for part in (None, "names", "keys")}
+        facts = [case.fact() for case in cases]
+        bundles = {part: held(loaded, facts, [part] if part else []) for part in (None, "names", "keys")}
+        shares = {part: judged(loaded, cases, bundle, {}) for part, bundle in bundles.items()}
     for found in shares.values():
         assert tuple(found) == COLUMNS
         assert found["rel"] == 1 and found["i_gen view"] == 1  # its own picture and words
@@ -43,3 +46,10 @@ def test_parts_of_a_decision_stand_where_they_are_said_to(part):
     with undecided(part):
         assert getattr(importlib.import_module(place), name)(1, 2) is DECIDING[part][1]
     assert getattr(importlib.import_module(place), name) is real and part not in SCOPE
+
+
+def test_what_is_known_of_pictures_is_kept_between_rows_and_not_behind_them():
+    before = features.LOOKS_BYTES, prefixes.KEPT_BYTES
+    with remembering():
+        assert features.LOOKS_BYTES == prefixes.KEPT_BYTES > max(before)
+    assert (features.LOOKS_BYTES, prefixes.KEPT_BYTES) == before

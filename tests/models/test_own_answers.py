@@ -11,7 +11,7 @@ from okedit_cli.models import own_answers
 from okedit_cli.models.encode import encode_row
 from okedit_cli.models.own_answers import LONGEST, own_answer
 from okedit_cli.models.prefixes import prefix_behind, prefix_of
-from okedit_cli.models.reading import behind_picture
+from okedit_cli.models.question import behind_picture
 from okedit_cli.models.sites import image_token_id
 
 
@@ -47,7 +47,7 @@ def test_nobody_can_tell_without_a_picture_or_where_the_question_comes_before_it
     shown, loaded = prefix_behind(case.loaded, tiny.picture()), case.loaded
     assert own_answer(loaded, prefix_of(loaded, encode_row(loaded, "?", None), None), OTHER) is None
     shown.seen.said.clear()
-    monkeypatch.setattr(own_answers, "behind_picture", lambda loaded, question: [5])
+    monkeypatch.setattr(own_answers, "asks_behind", lambda loaded: False)
     assert own_answer(loaded, shown, OTHER) is None
     monkeypatch.setitem(loaded.cache, "shares", False)
     assert own_answer(loaded, shown, OTHER) is None

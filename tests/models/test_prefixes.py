@@ -4,12 +4,14 @@ import pytest
 import tiny
 import torch
 
+from okedit_cli.errors import UsageError
 from okedit_cli.models import prefixes, reading
+from okedit_cli.models import question as asked
 from okedit_cli.models.decode import go_on, greedy
 from okedit_cli.models.encode import encode, end_ids
 from okedit_cli.models.kv import taking
 from okedit_cli.models.load import load_model
-from okedit_cli.models.prefixes import fork, together
+from okedit_cli.models.prefixes import fork, prefix_behind, together
 from okedit_cli.models.reading import prompts_behind, read, shares
 
 SHARING = ("llava", "qwen2_vl", "idefics3", "llama")  # GPT-2 has no template: nothing comes before a question
@@ -81,6 +83,45 @@ def test_rows_that_are_read_apart_are_those_read_as_one_batch(sharing, monkeypat
         assert torch.equal(apart.last, whole.last) and apart.questions == whole.questions
         assert torch.equal(apart.mask.sum(1), whole.mask.sum(1))
         assert torch.equal(apart.positions, whole.positions)
+
+
+def test_a_picture_that_was_looked_at_is_not_made_into_pixels_again(sharing, monkeypatch):
+    if sharing.processor is None:
+        return
+    own = tiny.picture()
+    questions = [(text, own) for text in WORDS]
+    whole = [encode(sharing, [one])["input_ids"][0].tolist() for one in questions]
+    for text in WORDS:
+        behind = asked.behind_picture(sharing, text)
+        assert whole[WORDS.index(text)][-len(behind) :] == behind == asked._by_picture(sharing, text)
+    prefix_behind(sharing, own)
+    for module in (reading, prefixes):
+        monkeypatch.setattr(module, "encode_row", pytest.fail)
+    prompts = read(sharing, questions)
+    lengths = [len(ids) - 1 for ids in whole]
+    assert prompts.mask.sum(1).tolist() == lengths
+    monkeypatch.setattr(sharing.model.config.get_text_config(), "max_position_embeddings", min(lengths))
+    with pytest.raises(UsageError, match="reads at most"):
+        read(sharing, questions)
+
+
+def test_questions_before_the_picture_are_read_with_it(opened, monkeypatch):
+    """Nothing is then the same for all questions: each is read as its processor gives it."""
+    loaded, own = opened["llava"], tiny.picture()
+    assert asked.asks_behind(loaded)
+    wanted = last_logits(loaded, [(WORDS[0], own)])
+    monkeypatch.setitem(loaded.cache, "asks_behind", False)
+    monkeypatch.setattr(reading, "behind_picture", pytest.fail)
+    assert torch.equal(last_logits(loaded, [(WORDS[0], own)]), wanted)
+
+
+def test_where_a_processor_writes_more_behind_the_picture_it_is_asked(opened, monkeypatch):
+    loaded = opened["idefics3"]
+    monkeypatch.setattr(asked, "_by_words", lambda loaded, text: [])
+    for kept in ("behind", "spells_out"):
+        monkeypatch.setitem(loaded.cache, kept, {})
+        monkeypatch.delitem(loaded.cache, kept)
+    assert asked.behind_picture(loaded, WORDS[0]) == asked._by_picture(loaded, WORDS[0]) != []
 
 
 def test_answers_are_those_of_generate(sharing):
