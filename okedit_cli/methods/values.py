@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from okedit_cli.samples import Sample
 
 RANK, STEPS, RATE = 4, 40, 0.05
-ENOUGH, LEAST = 0.001, 15  # mean cross-entropy at which a fact needs no more steps after so many
+ENOUGH, LEAST = 0.0015, 12  # mean cross-entropy at which a fact needs no more steps after so many
 ROWS = 96  # samples fitted together: bounds memory
-POSITIVES, VIEWS = 10, 2  # samples of a fact that are run, the edit among them; transformed views of those
-RIVALS, STRANGERS = 64, 2048  # tokens an answer is weighed against: likely ones at each place, and any
-CHECKS, RISEN = (6, 14, 22, 30), 8  # steps at which all tokens are looked at: the likeliest join those
+POSITIVES, VIEWS = 10, 1  # samples of a fact that are run, the edit among them; transformed views of those
+RIVALS, STRANGERS = 24, 512  # tokens an answer is weighed against: likely ones at each place, and any
+CHECKS, RISEN = (8, 20), 8  # steps at which all tokens are looked at: the likeliest join those
 
 
 @dataclass

@@ -6,7 +6,7 @@ encoder's vectors, and the topics' opinion, as log odds. The heads count for a q
 that they were taught better, and err more in those of others. Measured with an encoder and topics that were
 not taught the fit split of okedit-pictures, on its rephrasings within reach: none of 328 scores below
 `least()`, and 5 in a thousand would if their tail went on as it begins; of questions within reach that ask
-something else 67 % do (tools/bank/train_asking.py).
+something else 58 % of 182 do (tools/bank/train_asking.py).
 """
 
 from __future__ import annotations

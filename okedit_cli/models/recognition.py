@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from okedit_cli.models.decode import go_on
-from okedit_cli.models.features import Look, look_of, pooled_width
+from okedit_cli.models.features import Look, look_of, look_together, pooled_width
 from okedit_cli.models.prefixes import Prefix, prefix_behind, together, unedited
 from okedit_cli.models.question import behind_picture
 from okedit_cli.models.reading import prompts_behind, shares
@@ -84,6 +84,9 @@ def recognise(loaded: LoadedModel, pictures: Sequence[Image], *, fitting: bool =
     names = []
     for start in range(0, len(pictures), BATCH):
         part = pictures[start : start + BATCH]
+        if fitting:
+            with unedited(loaded):
+                look_together(loaded, part)
         looks = _looks(loaded, part)
         new = [(p, seen) for p, seen in zip(part, looks, strict=True) if seen.name is None]
         shown = [p for p, _ in new]

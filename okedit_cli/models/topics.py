@@ -3,8 +3,8 @@
 "What is this?" asks what is shown, "Can one eat it?" what follows from it; "Which colour is it?", "Who owns
 it?" and "What is the capital of Peru?" ask neither. Two linear layers, each on a sentence encoder with
 low-rank changes of its own (0.7 MB), taught on hand-written questions from other beginnings; their mean is
-less sure where one of them errs. Of questions held back each tells 93 % of what bears on the thing shown, and
-88 % of the rest (tools/bank/train_topics.py --fit, seeds 0 and 1, three epochs).
+less sure where one of them errs. Of questions held back each tells 91 % of what bears on the thing shown, and
+89 % of the rest (tools/bank/train_topics.py --fit, seeds 0 and 1, three epochs).
 """
 
 from __future__ import annotations

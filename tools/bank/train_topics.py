@@ -1,9 +1,9 @@
 """Teach what a question is about: `python tools/bank/train_topics.py OUT.safetensors [--epochs 3]`.
 
 Low-rank changes of all-MiniLM-L6-v2 and a linear layer on it (okedit_cli/models/topics.py), cross-entropy,
-on the free questions of topic_questions.yaml, those for a kind of kind_questions.yaml, and the question
-encoder's wordings, whose intents are sorted here. What depends on the picture at hand as much as on the kind
-of thing (its size, its parts) is left out. Every fourth free question is held back, and printed is how those
+on the free questions of topic_questions.yaml and of the two files of MANNERS, those for a kind of
+kind_questions.yaml, and the question encoder's wordings, whose intents are sorted here. What depends on the
+picture at hand as much as on the kind of thing (its size, its parts) is left out. Every fourth free question is held back, and printed is how those
 are told; of the question encoder's wordings those that it holds back as well (train_asking.py). A wording
 that okedit-pictures happens to ask with as well is left out, but for those of its fit split, with --fit.
 """
@@ -35,6 +35,7 @@ from okedit_cli.dataset.things import stock
 from okedit_cli.models.topics import Topic
 
 HERE = Path(__file__).parent
+MANNERS = ("manner_identity", "manner_other")  # more questions by topic, in manners of all sorts
 RANK, RATE, BATCH, SHARP, HELD_BACK, MIXES = 8, 1e-3, 32, 8.0, 4, 40
 IDENTITY, BEARING, OTHER = range(len(Topic._fields))
 FOLLOWS = """
@@ -59,13 +60,13 @@ DEPENDS = """
 """.split()
 
 
-def free_questions() -> list[tuple[str, int, str]]:
-    """(question, topic, group) of every line of topic_questions.yaml."""
-    found = yaml.safe_load((HERE / "topic_questions.yaml").read_text(encoding="utf-8"))
+def free_questions(file: str = "topic_questions") -> list[tuple[str, int, str]]:
+    """(question, topic, group) of every line of a file of questions by topic."""
+    found = yaml.safe_load((HERE / f"{file}.yaml").read_text(encoding="utf-8"))
     return [
         (line, topic, f"{name}/{group}")
         for topic, name in enumerate(Topic._fields)
-        for group, lines in found[name].items()
+        for group, lines in found.get(name, {}).items()
         for line in lines
     ]
 
@@ -106,10 +107,13 @@ def choices(chance: random.Random, count: int = 20) -> list[tuple[str, int, str]
 def parted() -> tuple[list[tuple[str, int, str]], list[tuple[str, int, str]]]:
     """The free questions that are taught, and those that are held back: of every group, whatever the seed."""
     chance = random.Random(0)
-    free = free_questions() + choices(chance)
-    chance.shuffle(free)
-    free.sort(key=lambda row: row[2])
-    return [row for n, row in enumerate(free) if n % HELD_BACK], free[::HELD_BACK]
+    taught, held = [], []
+    for free in (free_questions() + choices(chance), *map(free_questions, MANNERS)):
+        chance.shuffle(free)
+        free.sort(key=lambda row: row[2])
+        taught += [row for n, row in enumerate(free) if n % HELD_BACK]
+        held += free[::HELD_BACK]
+    return taught, held
 
 
 def sorted_wordings(chance: random.Random) -> list[tuple[str, int]]:
