@@ -32,7 +32,6 @@ def _layer(number: int):
     return found["weight"].float(), found["bias"].float()
 
 
-@functools.lru_cache(maxsize=10_000)
 def topic_of(question: str) -> Topic:
     """What a question is about."""
     found = []

@@ -3,9 +3,10 @@
 Low-rank changes of all-MiniLM-L6-v2 and a linear layer on it (okedit_cli/models/topics.py), cross-entropy,
 on the free questions of topic_questions.yaml and of the two files of MANNERS, those for a kind of
 kind_questions.yaml, and the question encoder's wordings, whose intents are sorted here. What depends on the
-picture at hand as much as on the kind of thing (its size, its parts) is left out. Every fourth free question is held back, and printed is how those
-are told; of the question encoder's wordings those that it holds back as well (train_asking.py). A wording
-that okedit-pictures happens to ask with as well is left out, but for those of its fit split, with --fit.
+picture at hand as much as on the kind of thing (its size, its parts) is left out. Every fourth free question
+is held back, and printed is how those are told; of the question encoder's wordings those that it holds back
+as well (train_asking.py). A wording that okedit-pictures happens to ask with as well is left out, but for
+those of its fit split, with --fit.
 """
 
 from __future__ import annotations

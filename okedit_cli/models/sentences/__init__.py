@@ -115,7 +115,13 @@ def question_vectors(texts: Sequence[str]) -> Tensor:
 
 def topic_vectors(texts: Sequence[str], number: int) -> Tensor:
     """Unit vectors [n, 384] of questions in one of the encoders taught what they are about (topics.py)."""
-    return _encode(texts, *_taught(_checked(okedit_home()), TOPICS[number]))
+    return _encode_once(tuple(texts), _checked(okedit_home()), TOPICS[number])
+
+
+@functools.lru_cache(maxsize=10_000)
+def _encode_once(texts: tuple[str, ...], weights: Path, changes_file: Path) -> Tensor:
+    """A fit asks for the same question more than once; nobody writes into what it is given."""
+    return _encode(texts, *_taught(weights, changes_file))
 
 
 def sentence_features(texts: Sequence[str]) -> Tensor:
