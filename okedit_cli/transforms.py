@@ -190,14 +190,16 @@ def _ground(picture: Image.Image, chance: random.Random) -> Image.Image:
 def _outside(free: np.ndarray) -> np.ndarray:
     """What of the free places [h, w] of a map is reached from beyond its edge, along rows and columns."""
     free = np.pad(free, 1, constant_values=True)
-    reached = np.zeros_like(free)
+    reached, ways = np.zeros_like(free), []
+    for turned, got in ((free, reached), (free.T, reached.T)):
+        # stretches between walls are flooded as wholes, each row's with numbers of their own
+        stretch = np.cumsum(~turned, axis=1) + np.arange(len(turned))[:, None] * (turned.shape[1] + 1)
+        ways.append((turned, got, stretch))
     reached[0, 0], before = True, 0
-    while reached.sum() > before:
-        before = reached.sum()
-        for turned, got in ((free, reached), (free.T, reached.T)):
-            # stretches between walls are flooded as wholes, each row's with numbers of their own
-            stretch = np.cumsum(~turned, axis=1) + np.arange(len(turned))[:, None] * (turned.shape[1] + 1)
-            wet = np.zeros(len(turned) * (turned.shape[1] + 1), dtype=bool)
+    while (now := reached.sum()) > before:
+        before = now
+        for turned, got, stretch in ways:
+            wet = np.zeros(stretch.max() + 1, dtype=bool)
             wet[stretch[got]] = True
             got |= turned & wet[stretch]
     return reached[1:-1, 1:-1]

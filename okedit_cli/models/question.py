@@ -124,10 +124,7 @@ def _find_frame(loaded: LoadedModel, pictured: bool) -> _Frame:
     tail = min(_shared(first[::-1], other[::-1]) for other in others)
     before, after = first[:head], first[len(first) - tail :]
     placeholder = image_token_id(loaded.model)
-    if (
-        placeholder in before
-    ):  # a picture's placeholders vary in number; what follows the last of them does not
-        before = before[len(before) - before[::-1].index(placeholder) :]
+    before = _behind(loaded, before)  # placeholders vary in number; what follows the last of them does not
     if placeholder in after:
         after = after[: after.index(placeholder) + 1]
     return _Frame(before, after)
@@ -137,15 +134,21 @@ def prompt_ids(loaded: LoadedModel, prompt: str, pictured: bool) -> list[int]:
     """Ids of a prompt, about a (blank) picture or none."""
     from PIL import Image
 
-    text = render(loaded, prompt, pictured)
-    special = adds_special_tokens(loaded, text)
     if not pictured:
-        return loaded.tokenizer(text, add_special_tokens=special)["input_ids"]
+        return _spelled(loaded, prompt, False)
+    text = render(loaded, prompt, True)
+    special = adds_special_tokens(loaded, text)
     # the processor writes what stands around a picture's placeholders, so a real (blank) picture has to go
     # through it
     blank = Image.new("RGB", (64, 64))
     row = loaded.processor(text=[text], images=[blank], add_special_tokens=special, return_tensors="pt")
     return row["input_ids"][0].tolist()
+
+
+def _spelled(loaded: LoadedModel, prompt: str, pictured: bool) -> list[int]:
+    """Ids of the template's text as the tokenizer makes them, one placeholder for a picture."""
+    text = render(loaded, prompt, pictured)
+    return loaded.tokenizer(text, add_special_tokens=adds_special_tokens(loaded, text))["input_ids"]
 
 
 def behind_picture(loaded: LoadedModel, question: str) -> list[int]:
@@ -178,9 +181,7 @@ def _spells_out(loaded: LoadedModel) -> bool:
 
 def _by_words(loaded: LoadedModel, question: str) -> list[int]:
     """What follows the picture's placeholder in the template's text; nothing looks at a picture."""
-    text = render(loaded, question, True)
-    special = adds_special_tokens(loaded, text)
-    return _behind(loaded, loaded.tokenizer(text, add_special_tokens=special)["input_ids"])
+    return _behind(loaded, _spelled(loaded, question, True))
 
 
 def _by_picture(loaded: LoadedModel, question: str) -> list[int]:

@@ -74,7 +74,7 @@ def _lists_of(root: nn.Module, count: int) -> Iterator[tuple[nn.Module, nn.Modul
     """
     from torch import nn
 
-    level = {root: None}  # in order, each once
+    level, known = {root: None}, {root}  # in order, each once, where it is outermost
     while level:
         for owner in level:
             for child in owner.children():
@@ -82,7 +82,8 @@ def _lists_of(root: nn.Module, count: int) -> Iterator[tuple[nn.Module, nn.Modul
                     continue
                 if all(next(layer.parameters(), None) is not None for layer in child):
                     yield owner, child
-        level = {child: None for owner in level for child in owner.children()}
+        level = {child: None for owner in level for child in owner.children() if child not in known}
+        known |= set(level)
 
 
 def _is_vision(model: PreTrainedModel, module: nn.Module) -> bool:

@@ -275,6 +275,7 @@ def test_wordings_come_before_views(loaded):
     chosen = values._chosen(rows)
     assert len(chosen) == values.POSITIVES and chosen[0] is rows[0]
     assert len({s.prompt for s in chosen}) >= 7
+    assert {s.cell for s in chosen[:-1]} == {s.cell for s in chosen}
     assert sum(s.origin == "transform" for s in chosen) == values.POSITIVES - 7  # there was room
     more = [replace(rows[1], prompt=f"wording {n}") for n in range(6, 9)]
     assert sum(s.origin == "transform" for s in values._chosen([*rows, *more])) == values.VIEWS
