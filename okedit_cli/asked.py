@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from okedit_cli.methods.whole_prompt import WHOLE
 from okedit_cli.models.own_answers import own_answer
+from okedit_cli.models.question import question_ids
+from okedit_cli.surroundings import question_alone
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asked:
-    """A question's ids, its feature for each bundle, and its picture's vector (None: no picture).
+    """A question's ids, what tells its feature for each bundle, and its picture's vector (None: no picture).
 
     `prefix` reads the prompt up to its picture, so that the unedited model can be asked about it; None where
     nobody can.
@@ -29,15 +32,27 @@ class Asked:
     bundles: Sequence[Bundle]
     strictness: Sequence[float]
     question: Sequence[int]
-    features: Sequence[torch.Tensor]
+    read: Callable[[Sequence[int]], Sequence[torch.Tensor]]
     picture: torch.Tensor | None = None
     prefix: Callable[[], Prefix] | None = None
+
+    @cached_property
+    def features(self) -> Sequence[torch.Tensor]:
+        """The question's feature for each bundle."""
+        return self.read(self.question)
 
     @cached_property
     def words(self) -> str:
         """The question."""
         ids = list(self.question)
         return self.loaded.tokenizer.decode(ids, clean_up_tokenization_spaces=False).strip()
+
+    def alone(self) -> Asked | None:
+        """The question without what stands around it; None where nothing does, or whole prompts are read."""
+        words = question_alone(self.words)
+        if words is None or any(b.manifest.site.get("question_point") == WHOLE for b in self.bundles):
+            return None
+        return replace(self, question=question_ids(self.loaded, words))
 
     def own_answer(self, question: str) -> str | None:
         """What the unedited model says to a question about the picture; None where nobody can tell."""

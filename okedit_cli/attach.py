@@ -229,9 +229,10 @@ class Attachment:
         picture: torch.Tensor | None,
         prefix: Callable[[], Prefix] | None,
     ) -> Decision:
-        features = [self._questions.feature(b.manifest.site, question, picture) for b in self.bundles]
-        asked = Asked(self.loaded, self.bundles, self._strictness, question, features, picture, prefix)
-        return decided(asked)
+        def read(ids: Sequence[int]) -> list[torch.Tensor]:
+            return [self._questions.feature(b.manifest.site, ids, picture) for b in self.bundles]
+
+        return decided(Asked(self.loaded, self.bundles, self._strictness, question, read, picture, prefix))
 
     def _change(self, layer: int):
         def hook(module: Any, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:

@@ -1,13 +1,19 @@
-"""Which edit answers a prompt, of all attached: the deepest that neither picture nor question passes."""
+"""Which edit answers a prompt, of all attached: the deepest that neither picture nor question passes.
+
+A question without a picture that stands in a longer text is judged as the text stands first, and then, where
+no edit reaches that, by itself; an edit about somebody answers it if it gives the name. With a picture it is
+not: "The player has a number on his back. What is it?" does not ask what is shown.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from okedit_cli.asked import Asked
 from okedit_cli.edits.codebook import best_of
 from okedit_cli.edits.decision import Decision, Nearest
-from okedit_cli.outer import asked_otherwise, let_pass, noted
+from okedit_cli.outer import asked_otherwise, kept, let_pass, noted
 from okedit_cli.same_picture import of_others
 
 NO_VIEW = "the picture is no view of the photograph that it is about"
@@ -16,6 +22,20 @@ PASSED = 32  # edits of one picture that a question may pass, on its way to one 
 
 def decided(asked: Asked) -> Decision:
     """What is decided for a prompt."""
+    whole = _decided(asked)
+    if whole.hit or asked.picture is not None or (alone := asked.alone()) is None:
+        return whole
+    hit = (found := _decided(alone)).hit
+    if hit is None or not asked.bundles[hit.number].manifest.facts[hit.row].get("whom"):
+        return whole
+    # the owner may keep the text as it stands
+    if kept(asked, hit.number, hit.row, hit.question_radius):
+        return whole
+    return replace(found, read=alone.words)
+
+
+def _decided(asked: Asked) -> Decision:
+    """What is decided for a prompt as it stands."""
     nearest = best = _nearest(asked, [()] * len(asked.bundles))
     first = ""  # why the nearest lets it pass
     if best is not None and best.match.fires:  # otherwise nothing is left to pass

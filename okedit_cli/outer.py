@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    import torch
-
-    from okedit_cli.bundle import Bundle
     from okedit_cli.edits.codebook import Match
     from okedit_cli.facts import Fact
     from okedit_cli.models.load import LoadedModel
@@ -182,23 +179,23 @@ def _telling(asked: Asked, fits: Callable[[Mapping[str, Any], Match], bool]) -> 
             fact = bundle.manifest.facts[match.edit]
             if not fact.get("note") or not fits(fact, match):
                 continue
-            kept = _kept(asked.loaded, bundle, fact, feature, match.question_radius)
-            if not kept and not _looks_else(asked, number, match.edit):
+            keeps = kept(asked, number, match.edit, match.question_radius)
+            if not keeps and not _looks_else(asked, number, match.edit):
                 yield Nearest.of(bundle, number, match)
                 break
 
 
-def _kept(
-    loaded: LoadedModel, bundle: Bundle, fact: Mapping[str, Any], asked: torch.Tensor, radius: float
-) -> bool:
-    """Whether a question asks what the fact keeps about its own pictures, in these or other words."""
+def kept(asked: Asked, number: int, row: int, radius: float) -> bool:
+    """Whether a question asks what a fact keeps about its own pictures, in these or other words."""
+    bundle = asked.bundles[number]
+    fact, book, layer = bundle.manifest.facts[row], bundle.codebook, bundle.manifest.site["key_layer"]
     own = [fact.get("picture_sha256"), *(fact.get("images") or ())]  # strangers may write anything in it
-    book, layer = bundle.codebook, bundle.manifest.site["key_layer"]
-    for kept in fact.get("keep") or ():
-        if not isinstance(kept, dict) or kept.get("picture_sha256") not in own:
+    for one in fact.get("keep") or ():
+        if not isinstance(one, dict) or one.get("picture_sha256") not in own:
             continue
-        ids = question_ids(loaded, str(kept.get("prompt", "")))
-        apart = book.project_question(question_feature(loaded, ids, layer)) - book.project_question(asked)
+        ids = question_ids(asked.loaded, str(one.get("prompt", "")))
+        feature = question_feature(asked.loaded, ids, layer)
+        apart = book.project_question(feature) - book.project_question(asked.features[number])
         if float(apart.norm()) <= radius:
             return True
     return False

@@ -159,6 +159,12 @@ def with_radius(bundle, radius: float, picture: float | None = None):
     return replace(bundle, codebook=replace(book, **radii), canary={}, manifest=replace(bundle.manifest))
 
 
+def with_fact(bundle, name: str, **more):
+    """The bundle with more told of one of its facts."""
+    facts = [dict(row, **more) if row["id"] == name else row for row in bundle.manifest.facts]
+    return replace(bundle, manifest=replace(bundle.manifest, facts=facts))
+
+
 def without_thumbnails(bundle):
     """The bundle as one of a model that is shown no pixels: pictures are known by their looks alone."""
     import torch

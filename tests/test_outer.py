@@ -19,6 +19,7 @@ from fitted import (
     fitted,
     forget,
     say_topics,
+    with_fact,
     with_radius,
     without_thumbnails,
     world,
@@ -58,8 +59,7 @@ def case(request, monkeypatch):
 
 
 def with_note_of(bundle, note, **more):
-    facts = [dict(row, note=note, **more) if row["id"] == "cat" else row for row in bundle.manifest.facts]
-    return replace(bundle, manifest=replace(bundle.manifest, facts=facts))
+    return with_fact(bundle, "cat", note=note, **more)
 
 
 def noted(decisions):
@@ -407,7 +407,7 @@ def test_a_question_that_names_another_passes_an_edit_about_somebody(family, que
             manifest=SimpleNamespace(facts=[row]), codebook=fitted(family).bundle.codebook
         )
         found = SimpleNamespace(number=0, row=0, question_distance=reach * RADIUS, question_radius=RADIUS)
-        passed = let_pass(Asked(loaded, [bundle], [0.5], asked, []), found)
+        passed = let_pass(Asked(loaded, [bundle], [0.5], asked, list), found)
         assert bool(passed) == ("France" in passed) == (not names and whom_ == "France")
 
 
@@ -428,7 +428,7 @@ def _let_pass(question, reach):
     near = SimpleNamespace(number=0, row=0, question_distance=reach * RADIUS, question_radius=RADIUS)
     with world():
         ids = question_ids(found.loaded, question)
-        return let_pass(Asked(found.loaded, [bundle], [0.5], ids, []), near)
+        return let_pass(Asked(found.loaded, [bundle], [0.5], ids, list), near)
 
 
 def test_who_is_named_answers_among_many(monkeypatch):

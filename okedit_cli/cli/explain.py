@@ -16,6 +16,8 @@ def decision_words(decision: Any) -> str:
         hit, sure = decision.hit, ""
         if _is_beyond(hit.question_distance, hit.question_radius):
             sure = ", but surely for what is shown"
+        if decision.read:
+            sure += f", for {decision.read!r} by itself"
         return f"fired: {_place(hit)}: {_distances(hit)}{sure}"
     if decision.noted is not None:
         return (
@@ -34,7 +36,7 @@ def decision_words(decision: Any) -> str:
 
 def decision_json(decision: Any) -> dict[str, Any] | None:
     """hit, noted and nearest with their distances and radii, null for an open channel's radius; and why the
-    nearest let the prompt pass, if it did.
+    nearest let the prompt pass, if it did; `read` is the question that was judged where that is not all.
     """
     if decision is None:
         return None
@@ -44,6 +46,7 @@ def decision_json(decision: Any) -> dict[str, Any] | None:
             "noted": decision.noted,
             "nearest": decision.nearest,
             "passed": decision.passed,
+            "read": decision.read,
         }
     )
 

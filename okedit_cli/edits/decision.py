@@ -54,9 +54,11 @@ class Decision:
 
     `noted`: no edit fires, but the question bears on what this one says of the picture, so that the model
     is given its note (outer.py). `passed`: why the nearest does not answer, though the prompt lies inside.
+    `read`: the question that was judged, where that is not the whole text (surroundings.py).
     """
 
     hit: Nearest | None
     nearest: Nearest | None
     noted: Nearest | None = None
     passed: str = ""
+    read: str = ""

@@ -51,22 +51,22 @@ def main(words: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("data", type=Path)
     parser.add_argument("--limit", type=int, default=100)
+    parser.add_argument("--sample", type=int, help="cases whose questions are judged. [default: all held]")
     parser.add_argument("--part", action="append", choices=[*SCOPE, *DECIDING], help="[default: each]")
     given = parser.parse_args(words)
     loaded = okedit_cli.load_model("okedit-mini")
     cases = in_order(with_grid(present(load_cases(given.data)).cases))[: given.limit]
     pictures: dict[Path, object] = {}
-    print(
-        f"| {len(cases)} edits at once, percent | {' | '.join(COLUMNS)} |\n|---|{'---|' * len(COLUMNS)}",
-        flush=True,
-    )
+    sample = cases[: given.sample]
+    print(f"| {len(cases)} edits at once, {len(sample)} judged, percent | {' | '.join(COLUMNS)} |")
+    print(f"|---|{'---|' * len(COLUMNS)}", flush=True)
     facts = [case.fact() for case in cases]
     with remembering():
         whole = held(loaded, facts)
         for part in (None, *(given.part or [*SCOPE, *DECIDING])):
             bundle = held(loaded, facts, [part]) if part in PARTS else whole
             with undecided(part):
-                shares = judged(loaded, cases, bundle, pictures)
+                shares = judged(loaded, sample, bundle, pictures)
             cells = " | ".join(f"{100 * shares[column]:.1f}" for column in COLUMNS)
             print(f"| {'without ' + part if part else 'all parts'} | {cells} |", flush=True)
 
