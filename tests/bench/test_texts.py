@@ -3,7 +3,7 @@
 from fitted import load, world
 
 from okedit_cli.evaluate.case import Case, Probe
-from tools.bench.texts import decided, shares
+from tools.bench.texts import decided, shares, told
 
 
 def test_it_counts_what_fires_and_where_none_should():
@@ -23,5 +23,6 @@ def test_it_counts_what_fires_and_where_none_should():
         ("b", "rel"),
     ]
     assert shares(found)["rel"] == 1 and set(shares(found)) == {"rel", "t_gen", "t_loc"}
+    assert told({"t_gen": 0.5}) == ["  other wordings    50.0"]
     for one in found:
         assert one.right == (one.fired == (None if one.metric == "t_loc" else one.case))

@@ -124,6 +124,18 @@ def test_counterfact_in_both_forms(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("asked_in", "kind"),
+    [
+        ("It rained. Ada plays", "paraphrase"), ("References\n\nAda plays the game", "paraphrase"),
+        ("Ada's favourite piece is", "generation"), ("People around Ada talk of", "generation"),
+        ("She plays", ""), ("", ""),
+    ],
+)  # fmt: skip
+def test_the_flat_counterfact_tells_its_paraphrases_from_what_follows(tmp_path, asked_in, kind):
+    assert one(tmp_path, {**FLAT, "rephrase_prompt": asked_in})[1].kind == kind
+
+
 def test_knowedit_flattens_answers_and_lists_of_prompts(tmp_path):
     data, case = one(tmp_path, KNOWEDIT)
     assert data.format == "knowedit" and case.before == "Paris"

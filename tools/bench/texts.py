@@ -38,6 +38,7 @@ class Decided:
     nearest: str | None
     reach: float
     passed: str
+    kind: str = ""
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -50,8 +51,10 @@ def main(words: Sequence[str] | None = None) -> None:
     cases = [case for case in present(load_cases(given.data)).cases if case.picture is None][: given.limit]
     found = decided(okedit_cli.load_model("okedit-mini"), cases)
     print(f"{given.data.name}: {len(cases)} facts at once, percent of questions decided as they should be")
-    for metric, share in shares(found).items():
-        print(f"  {COLUMNS[metric]:16} {100 * share:5.1f}")
+    kinds = sorted({one.kind for one in found})
+    for kind in ("", *(kinds if len(kinds) > 1 else ())):
+        part = [one for one in found if kind in ("", one.kind)]
+        print("\n".join([f"{kind}:"] * bool(kind) + told(shares(part))))
     if given.misses:
         missed = [asdict(one) for one in found if not one.right]
         given.misses.write_text(json.dumps(missed, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -80,8 +83,22 @@ def _row(case: Case, metric: str, prompt: str, decision) -> Decided:
     right = fired == (case.id if METRICS[metric].positive else None)
     reach = near.question_distance / near.question_radius if near and near.question_radius else float("inf")
     return Decided(
-        case.id, metric, case.prompt, prompt, right, fired, near and near.edit_id, reach, decision.passed
+        case.id,
+        metric,
+        case.prompt,
+        prompt,
+        right,
+        fired,
+        near and near.edit_id,
+        reach,
+        decision.passed,
+        case.kind,
     )
+
+
+def told(found: dict[str, float]) -> list[str]:
+    """A line for each share."""
+    return [f"  {COLUMNS[metric]:16} {100 * share:5.1f}" for metric, share in found.items()]
 
 
 def shares(found: Sequence[Decided]) -> dict[str, float]:

@@ -4,9 +4,17 @@ Flat: `case_id, prompt, target_new, subject, ground_truth, rephrase_prompt, loca
 locality_ground_truth`. Original: `case_id, requested_rewrite{prompt with {}, subject, target_new.str,
 target_true.str}, paraphrase_prompts, neighborhood_prompts`. A neighbour is another subject of the same
 relation whose answer is the old target.
+
+CounterFact asks each fact in paraphrases, behind a piece of unrelated text, and in generation prompts, which
+ask for what follows from it ("X's favorite lunchtime work meals include", for the city that X works in). The
+original form's `paraphrase_prompts` are the former; a `rephrase_prompt` of the flat form may be either, so
+that its rows are reported apart: of kind `paraphrase`, or `generation`.
 """
 
 from __future__ import annotations
+
+import re
+from collections.abc import Sequence
 
 from okedit_cli.evaluate.case import Case, Probe
 from okedit_cli.evaluate.readers.rows import LeftOut, Row
@@ -18,15 +26,25 @@ def read_flat(row: Row) -> Case:
     locality = ()
     if "locality_prompt" in row.fields:
         locality = (Probe(row.text("locality_prompt"), None, row.texts("locality_ground_truth")),)
+    subject, rephrasings = row.text("subject", optional=True), row.texts("rephrase_prompt")
     return Case(
         id=_id(row),
         prompt=row.text("prompt"),
         target=target,
         before=row.text("ground_truth", optional=True),
-        subject=row.text("subject", optional=True),
-        rephrasings=row.texts("rephrase_prompt"),
+        subject=subject,
+        rephrasings=rephrasings,
         text_locality=locality,
+        kind=_asked_in(rephrasings, subject),
     )
+
+
+def _asked_in(rephrasings: Sequence[str], subject: str) -> str:
+    """Which of CounterFact's prompts a row asks in; "" where the subject does not tell."""
+    if not rephrasings or not subject or any(subject not in text for text in rephrasings):
+        return ""
+    led_up = all(re.search(r"[.!?\n]", text[: text.index(subject)]) for text in rephrasings)
+    return "paraphrase" if led_up else "generation"
 
 
 def read_original(row: Row) -> Case:
