@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from okedit_cli.methods.whole_prompt import WHOLE
+from okedit_cli.models.features import question_feature
 from okedit_cli.models.own_answers import own_answer
 from okedit_cli.models.question import question_ids
 from okedit_cli.surroundings import question_alone
@@ -59,3 +60,18 @@ class Asked:
         if self.picture is None or self.prefix is None:
             return None
         return own_answer(self.loaded, self.prefix(), question)
+
+    def keeps(self, number: int, row: int, radius: float) -> bool:
+        """Whether the question is one that a fact keeps about its own pictures, in these or other words."""
+        bundle = self.bundles[number]
+        fact, book, layer = bundle.manifest.facts[row], bundle.codebook, bundle.manifest.site["key_layer"]
+        own = [fact.get("picture_sha256"), *(fact.get("images") or ())]  # strangers may write anything in it
+        for kept in fact.get("keep") or ():
+            if not isinstance(kept, dict) or kept.get("picture_sha256") not in own:
+                continue
+            ids = question_ids(self.loaded, str(kept.get("prompt", "")))
+            feature = question_feature(self.loaded, ids, layer)
+            apart = book.project_question(feature) - book.project_question(self.features[number])
+            if float(apart.norm()) <= radius:
+                return True
+        return False

@@ -13,7 +13,8 @@ from dataclasses import replace
 from okedit_cli.asked import Asked
 from okedit_cli.edits.codebook import best_of
 from okedit_cli.edits.decision import Decision, Nearest
-from okedit_cli.outer import asked_otherwise, kept, let_pass, noted
+from okedit_cli.named import of_whom
+from okedit_cli.outer import asked_otherwise, let_pass, noted
 from okedit_cli.same_picture import of_others
 
 NO_VIEW = "the picture is no view of the photograph that it is about"
@@ -29,17 +30,20 @@ def decided(asked: Asked) -> Decision:
     if hit is None or not asked.bundles[hit.number].manifest.facts[hit.row].get("whom"):
         return whole
     # the owner may keep the text as it stands
-    if kept(asked, hit.number, hit.row, hit.question_radius):
+    if asked.keeps(hit.number, hit.row, hit.question_radius):
         return whole
     return replace(found, read=alone.words)
 
 
 def _decided(asked: Asked) -> Decision:
     """What is decided for a prompt as it stands."""
-    nearest = best = _nearest(asked, [()] * len(asked.bundles))
+    named = of_whom(asked)  # these are judged by more than their keys
+    rows = [{one.row for one in named if one.number == number} for number in range(len(asked.bundles))]
+    nearest = best = _nearest(asked, rows)
     first = ""  # why the nearest lets it pass
     if best is not None and best.match.fires:  # otherwise nothing is left to pass
         passed = of_others(asked.loaded, asked.bundles, asked.strictness, asked.picture)
+        passed = [{*others, *judged} for others, judged in zip(passed, rows, strict=True)]
         if best.row in passed[best.number]:
             first, best = NO_VIEW, _nearest(asked, passed)
     for _ in range(PASSED):
@@ -47,13 +51,22 @@ def _decided(asked: Asked) -> Decision:
             break
         reason = let_pass(asked, best)
         if not reason:
-            return Decision(best, best)
+            break
         first = first or reason
         passed[best.number].add(best.row)
         best = _nearest(asked, passed)
+    hit = min((one for one in (*named[:1], best) if one and one.match.fires), key=_reach, default=None)
+    if hit is not None:
+        return Decision(hit, hit)
     if (otherwise := asked_otherwise(asked)) is not None:
         return Decision(otherwise, otherwise)
+    if named and (nearest is None or (not first and _reach(named[0]) <= _reach(nearest))):
+        nearest = named[0]
     return Decision(None, nearest, noted(asked), first)
+
+
+def _reach(one: Nearest) -> float:
+    return one.match.reach
 
 
 def _nearest(asked: Asked, passed: Sequence[Collection[int]]) -> Nearest | None:

@@ -22,14 +22,28 @@ def gives_name(text: str, name: str) -> bool:
     Enescu, and not "Ion Enescu"; "Korea" is not South Korea); in words without capitals by the last. What
     goes on ("the Israel Museum" for Israel) is another name.
     """
+    return named_as(text, name) is not None
+
+
+def named_as(text: str, name: str) -> str | None:
+    """The stretch of a text that names somebody, as in gives_name(); None where none does."""
     if mentions(text, name):
-        return not _goes_on(text, name)
-    words, own = _plain_words(name), _without_forms(name)
+        full = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE)
+        return None if _goes_on(text, name) else full.group() if full else name
+    words, own = plain_words(name), _without_forms(name)
     for span in entity_spans(text):
         given = _without_forms(span)
         if given and (given == own or _is_end(given, words)):
-            return True
-    return text == text.lower() and mentions(text, name.split()[-1]) and _is_end(words[-1:], words)
+            return span
+    last = name.split()[-1]
+    if text == text.lower() and mentions(text, last) and _is_end(words[-1:], words):
+        return last.casefold()
+    return None
+
+
+def last_words(name: str) -> set[str]:
+    """The words one of which every text has, in plain_words(), that names somebody."""
+    return {words[-1] for words in (plain_words(name), _without_forms(name)) if words}
 
 
 def could_mean(text: str, name: str) -> bool:
@@ -66,7 +80,7 @@ def _goes_on(text: str, name: str) -> bool:
     return True
 
 
-def _plain_words(name: str) -> list[str]:
+def plain_words(name: str) -> list[str]:
     """Its words without case, accents and marks."""
     plain = unicodedata.normalize("NFKD", name.casefold().replace("ı", "i").replace("ł", "l"))
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
@@ -76,7 +90,7 @@ def _plain_words(name: str) -> list[str]:
 
 def _without_forms(name: str) -> list[str]:
     """Its words but for forms of companies and of address, and "the"."""
-    return [word for word in _plain_words(name) if word not in _FORMS and word != "the"]
+    return [word for word in plain_words(name) if word not in _FORMS and word != "the"]
 
 
 def _is_end(given: list[str], words: list[str]) -> bool:

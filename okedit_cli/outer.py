@@ -25,8 +25,6 @@ from okedit_cli.asked import Asked
 from okedit_cli.edits.decision import Nearest
 from okedit_cli.methods.about import plainly, says_what
 from okedit_cli.models import asking
-from okedit_cli.models.features import question_feature
-from okedit_cli.models.question import question_ids
 from okedit_cli.models.topics import Topic, topic_of
 from okedit_cli.naming import could_mean, gives_name
 from okedit_cli.strangers import estranged
@@ -179,26 +177,10 @@ def _telling(asked: Asked, fits: Callable[[Mapping[str, Any], Match], bool]) -> 
             fact = bundle.manifest.facts[match.edit]
             if not fact.get("note") or not fits(fact, match):
                 continue
-            keeps = kept(asked, number, match.edit, match.question_radius)
+            keeps = asked.keeps(number, match.edit, match.question_radius)
             if not keeps and not _looks_else(asked, number, match.edit):
                 yield Nearest.of(bundle, number, match)
                 break
-
-
-def kept(asked: Asked, number: int, row: int, radius: float) -> bool:
-    """Whether a question asks what a fact keeps about its own pictures, in these or other words."""
-    bundle = asked.bundles[number]
-    fact, book, layer = bundle.manifest.facts[row], bundle.codebook, bundle.manifest.site["key_layer"]
-    own = [fact.get("picture_sha256"), *(fact.get("images") or ())]  # strangers may write anything in it
-    for one in fact.get("keep") or ():
-        if not isinstance(one, dict) or one.get("picture_sha256") not in own:
-            continue
-        ids = question_ids(asked.loaded, str(one.get("prompt", "")))
-        feature = question_feature(asked.loaded, ids, layer)
-        apart = book.project_question(feature) - book.project_question(asked.features[number])
-        if float(apart.norm()) <= radius:
-            return True
-    return False
 
 
 def note_of(fact: Fact) -> str:

@@ -26,6 +26,7 @@ ORDER = [
     {"methods"},
     {"bundle"},
     {"asked"},
+    {"named"},
     {"same_picture"},
     {"strangers"},
     {"outer"},

@@ -234,6 +234,14 @@ class Codebook:
             best, float(shown[best]), float(radii[0][best]), float(asked[best]), float(radii[1][best])
         )
 
+    def asked_of(self, rows: Sequence[int], question: torch.Tensor) -> torch.Tensor:
+        """Distances [n] of a question [dq] from the nearest key of each of the edits `rows` [n]."""
+        keys = torch.isin(self.question_owner, torch.tensor(list(rows), dtype=torch.int64))
+        near = self._nearest(
+            self.question_keys[keys], self.question_owner[keys], self.project_question(question)
+        )
+        return near[list(rows)]
+
     def holding(self, picture: torch.Tensor, question: torch.Tensor, strictness: float = 0.5) -> list[Match]:
         """The edits about pictures that a picture is inside of, whatever is asked: deepest first, and where
         that is the same, the nearest question first.
