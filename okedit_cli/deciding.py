@@ -1,8 +1,9 @@
 """Which edit answers a prompt, of all attached: the deepest that neither picture nor question passes.
 
-A question without a picture that stands in a longer text is judged as the text stands first, and then, where
-no edit reaches that, by itself; an edit about somebody answers it if it gives the name. With a picture it is
-not: "The player has a number on his back. What is it?" does not ask what is shown.
+A question that stands in a longer text is judged as the text stands first, and then, where no edit reaches
+that, by itself, if it says what it is about: the picture ("What does this picture show?"), or by name whom an
+edit in words is about. Others lean on what stands before: "The player has a number on his back. What is it?"
+does not ask what is shown.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from okedit_cli.edits.decision import Decision, Nearest
 from okedit_cli.named import of_whom
 from okedit_cli.outer import asked_otherwise, let_pass, noted
 from okedit_cli.same_picture import of_others
+from okedit_cli.surroundings import points_at_picture
 
 NO_VIEW = "the picture is no view of the photograph that it is about"
 PASSED = 32  # edits of one picture that a question may pass, on its way to one that it asks for
@@ -24,15 +26,23 @@ PASSED = 32  # edits of one picture that a question may pass, on its way to one 
 def decided(asked: Asked) -> Decision:
     """What is decided for a prompt."""
     whole = _decided(asked)
-    if whole.hit or asked.picture is not None or (alone := asked.alone()) is None:
+    if whole.hit or (alone := asked.alone()) is None:
         return whole
-    hit = (found := _decided(alone)).hit
-    if hit is None or not asked.bundles[hit.number].manifest.facts[hit.row].get("whom"):
+    if asked.picture is not None and not points_at_picture(alone.words):
+        return whole
+    found = _decided(alone)
+    acting = found.hit or found.noted
+    if acting is None or (asked.picture is None and not _about(asked, acting)):
         return whole
     # the owner may keep the text as it stands
-    if asked.keeps(hit.number, hit.row, hit.question_radius):
+    if asked.keeps(acting.number, acting.row, acting.question_radius):
         return whole
     return replace(found, read=alone.words)
+
+
+def _about(asked: Asked, edit: Nearest) -> str:
+    """Whom an edit in words is about; it answers no question that does not give the name (outer.py)."""
+    return asked.bundles[edit.number].manifest.facts[edit.row].get("whom") or ""
 
 
 def _decided(asked: Asked) -> Decision:

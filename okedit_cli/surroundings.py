@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from .wording import is_order
+from .wording import PICTURE_WORDS, is_order
 
 # after these a full stop ends no sentence, whatever follows ...
 _SHORT = "mr mrs ms dr prof st mt ft gen col lt sgt rev hon fig vs cf approx".split()
@@ -37,6 +37,13 @@ def question_alone(text: str) -> str | None:
         orders = [one for one in sentences if is_order(one)]
         found = orders[0] if len(orders) == 1 else ""
     return found if found and len(found) < len(" ".join(sentences)) else None
+
+
+def points_at_picture(question: str) -> bool:
+    """Whether a question says by itself that it is about the picture, and leans on nothing said before."""
+    leans = r"\b(?:it|its|he|his|him|she|hers?|they|them|their|that|those|one|ones|same|other|also|too)\b"
+    points = re.search(rf"\b(?:this|the) {PICTURE_WORDS}\b", question, re.IGNORECASE)
+    return points is not None and re.search(leans, question, re.IGNORECASE) is None
 
 
 def _marked(sentence: str) -> str:

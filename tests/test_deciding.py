@@ -9,6 +9,8 @@ import okedit_cli
 from okedit_cli.cli.explain import decision_json, decision_words
 from okedit_cli.generate import decide, generate
 from okedit_cli.methods.whole_prompt import WHOLE
+from okedit_cli.models.features import question_feature
+from okedit_cli.models.question import question_ids
 
 BEFORE, BEHIND = "It rained all day and we met Mr. Brown.", "Answer in one word."
 LONG = f"{BEFORE} {WORDS} {BEHIND}"
@@ -52,12 +54,27 @@ def test_what_the_owner_keeps_stays_in_its_longer_text():
     assert kept.hit is None and not kept.read and next_one.hit is not None
 
 
-def test_a_picture_may_be_what_the_text_speaks_of():
+@pytest.mark.parametrize(
+    ("question", "judged"),
+    [(PICTURED, False), ("What does this picture show?", True), ("What is it in this picture?", False)],
+)
+def test_a_text_about_a_picture_is_judged_whole_unless_its_question_says_that_it_is(question, judged):
     found = fitted("llava")
     own = next(picture for words, picture in found.questions if words == PICTURED)
-    bundle = with_fact(found.bundle, "cat", whom="cat")
-    long, plain = decided(found.loaded, bundle, (f"{BEFORE} {PICTURED}", own), (PICTURED, own))
-    assert long.hit is None and plain.hit.edit_id == "cat"
+    bundle = found.bundle
+    feature = question_feature(found.loaded, question_ids(found.loaded, question), site_layer(bundle))
+    book = replace(bundle.codebook, question_keys=bundle.codebook.question_keys.clone())
+    book.question_keys[book.question_owner == 0] = book.project_question(feature)
+    bundle = with_fact(replace(bundle, codebook=book), "cat", whom="")
+    long, plain, bare = decided(
+        found.loaded, bundle, (f"{BEFORE} {question}", own), (question, own), (f"{BEFORE} {question}", None)
+    )
+    assert plain.hit.edit_id == "cat" and bare.hit is None
+    assert (long.hit is not None, long.read) == (judged, question if judged else "")
+
+
+def site_layer(bundle):
+    return bundle.manifest.site["key_layer"]
 
 
 def test_whole_prompts_are_judged_whole():

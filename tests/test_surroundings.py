@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okedit_cli.surroundings import question_alone
+from okedit_cli.surroundings import points_at_picture, question_alone
 
 STATEMENTS = st.sampled_from(
     [
@@ -62,3 +62,19 @@ def test_what_is_left_stands_in_the_text_and_nothing_around_it(text):
     if alone is not None:
         assert "".join(re.findall(r"\w", alone)) in "".join(re.findall(r"\w", text))
         assert question_alone(alone) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "points"),
+    [
+        ("What does this picture show?", True),
+        ("which animal is in the photo", True),
+        ("What is it in this picture?", False),
+        ("What does the other picture show?", False),
+        ("Which one is in this photo?", False),
+        ("What is this?", False),
+        ("What is that picture?", False),
+    ],
+)
+def test_a_question_that_says_that_it_is_about_the_picture(question, points):
+    assert points_at_picture(question) == points
