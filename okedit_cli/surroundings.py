@@ -14,7 +14,8 @@ from .wording import PICTURE_WORDS, is_order
 _SHORT = "mr mrs ms dr prof st mt ft gen col lt sgt rev hon fig vs cf approx".split()
 # ... and after these, and within a number, where it goes on in small letters or figures
 _SHORT_WITHIN = "no nos vol vols pp ed eds jr sr inc ltd co corp llc etc e.g i.e a.m p.m ca".split()
-_END = re.compile(r"(?:[.!?]+[\"'”’)\]]*\s+|\s*\n\s*)")
+_END = re.compile(r"(?<![.!?])[.!?]+[\"'”’)\]]*\s+|\n\s*")
+_LOOK = 40  # characters on either side of a mark tell what it is
 
 
 def question_alone(text: str) -> str | None:
@@ -55,7 +56,8 @@ def _sentences(text: str) -> list[str]:
     """The sentences of a text, lines apart; what is shortened with a full stop ends none."""
     out, start = [], 0
     for end in _END.finditer(text):
-        if "\n" in end.group() or not _goes_on(text[start : end.end()].rstrip(), text[end.end() :]):
+        before = text[max(start, end.start() - _LOOK) : end.end()].rstrip()
+        if "\n" in end.group() or not _goes_on(before, text[end.end() : end.end() + _LOOK]):
             out.append(text[start : end.end()].strip())
             start = end.end()
     return [one for one in (*out, text[start:].strip()) if re.search(r"\w", one)]

@@ -97,9 +97,11 @@ def judged(loaded, cases: Sequence[Case], bundle: Bundle, pictures: dict) -> dic
             probes = [(metric, probe) for _, metric, probe in case.probes() if metric != "port"]
             asked = [(probe.prompt, _shown(probe.picture, pictures)) for _, probe in probes]
             for (metric, probe), decision in zip(probes, decide(loaded, asked), strict=True):
-                acting = decision.hit or decision.noted
+                positive = METRICS[metric].positive
+                # what is to stay is to be told nothing either
+                acting = decision.hit if positive else decision.hit or decision.noted
                 fired = acting.edit_id if acting else None
-                wanted = case.id if METRICS[metric].positive else None
+                wanted = case.id if positive else None
                 column = f"{metric} {probe.cell}" if metric == "i_gen" and probe.cell else metric
                 right[column].append(fired == wanted)
     return {column: sum(some) / len(some) if (some := right[column]) else float("nan") for column in COLUMNS}

@@ -59,8 +59,9 @@ def judged(
                 pictures[probe.picture] = load_picture(probe.picture)
         asked = [(written(probe.prompt), pictures[probe.picture]) for _, probe in probes]
         for (metric, _), (text, _), decision in zip(probes, asked, decide(loaded, asked), strict=True):
-            acting = decision.hit or decision.noted
-            wanted = case.id if METRICS[metric].positive else None
+            positive = METRICS[metric].positive
+            acting = decision.hit if positive else decision.hit or decision.noted
+            wanted = case.id if positive else None
             right = (acting.edit_id if acting else None) == wanted
             out.append((metric, "" if right else f"{metric} of {case.id}: {text!r}"))
     return out
