@@ -65,18 +65,15 @@ def _decided(asked: Asked) -> Decision:
         first = first or reason
         passed[best.number].add(best.row)
         best = _nearest(asked, passed)
-    hit = min((one for one in (*named[:1], best) if one and one.match.fires), key=_reach, default=None)
-    if hit is not None:
+    fires = [one for one in (*named, best) if one is not None and one.match.fires]
+    if fires:
+        hit = fires[best_of([one.match for one in fires])]
         return Decision(hit, hit)
     if (otherwise := asked_otherwise(asked)) is not None:
         return Decision(otherwise, otherwise)
-    if named and (nearest is None or (not first and _reach(named[0]) <= _reach(nearest))):
-        nearest = named[0]
+    if named and not first:  # of those that do not fire the nearest
+        nearest = min((*named, *([nearest] if nearest else [])), key=lambda one: one.match.reach)
     return Decision(None, nearest, noted(asked), first)
-
-
-def _reach(one: Nearest) -> float:
-    return one.match.reach
 
 
 def _nearest(asked: Asked, passed: Sequence[Collection[int]]) -> Nearest | None:

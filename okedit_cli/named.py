@@ -1,25 +1,24 @@
-"""Questions in words about somebody: judged with the name that they give, and with others in its place.
+"""Questions in words about somebody: judged by what they ask of whoever is named.
 
-A name is a good part of what a question means, and the rest decides whether an edit about whom it names is
-asked. So where it is not clearly near to such an edit its distance is a mean of three: as it stands, and from
-the fact's own wordings with "Paris" and with "it" for the name in both. How near is set on hand-written
-questions about named subjects, which no encoder was taught, so that of those that ask for something else of
-the same subject no more are answered than by the distance alone (tools/bank/judge_names.py).
+A question that gives the name is answered within the edit's radius, as any other is. Names are a good part of
+what a question means, so that one that asks for the same in other words may lie beyond it; and there the name
+is taken out: the relation encoder compares what is left with the fact's own wordings and with what its owner
+keeps, "it" in the name's place (what that is worth: tools/bank/judge_names.py).
 """
 
 from __future__ import annotations
 
 import weakref
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from okedit_cli.edits.codebook import Match
 from okedit_cli.edits.decision import Nearest
-from okedit_cli.models.features import QUESTIONS, question_feature
-from okedit_cli.models.question import question_ids
+from okedit_cli.models.features import QUESTIONS
+from okedit_cli.models.sentences import relation_radius, relation_vectors
 from okedit_cli.naming import last_words, named_as, plain_words
 
 if TYPE_CHECKING:
@@ -27,10 +26,7 @@ if TYPE_CHECKING:
     from okedit_cli.bundle import Bundle
     from okedit_cli.models.load import LoadedModel
 
-STAND_INS = ("Paris", "it")  # a name that says little, and none
-CLEARLY = 0.9  # of the radius
-MEAN = 1.03  # of the radius: how far a mean may lie
-FARTHEST = MEAN * (1 + len(STAND_INS))  # of the radius: no rest makes up for more
+STAND_IN = "it"
 KNOWN = 64  # bundles whose names are looked up at a time
 
 
@@ -51,53 +47,50 @@ class Names:
 
 
 def of_whom(asked: Asked) -> list[Nearest]:
-    """Edits about whom a question names, however far, by how far: their distances are the means of three."""
+    """Edits about whom a question in words names, however far what it asks is from them."""
     if asked.picture is not None:
         return []
     found = []
     for number, bundle in enumerate(asked.bundles):
         if bundle.manifest.site["key_layer"] == QUESTIONS:  # for which it was judged
             found += [Nearest.of(bundle, number, match) for match in _matches(asked, number, bundle)]
-    return sorted(found, key=lambda one: one.match.reach)
+    return found
 
 
 def _matches(asked: Asked, number: int, bundle: Bundle) -> Iterator[Match]:
-    facts, words = bundle.manifest.facts, asked.words
-    given = {
-        row: named_as(words, str(facts[row]["whom"])) for row in _names(asked.loaded, bundle).near(words)
-    }
-    rows = [row for row, stretch in given.items() if stretch is not None]
-    if not rows:
-        return
-    book = bundle.codebook
-    whole = book.asked_of(rows, asked.features[number])
-    for row, distance in zip(rows, whole.tolist(), strict=True):
-        radius = float(book.question_radius[row]) * (1.5 - asked.strictness[number])
-        if CLEARLY * radius < distance <= FARTHEST * radius:
-            apart = _apart(asked.loaded, bundle, words, given[row], facts[row])
-            mean = (distance + sum(apart)) / (1 + len(apart)) / MEAN
-            # the radius leaves out what the owner keeps, and the rest must not let it in
-            if not (mean <= radius < distance and asked.keeps(number, row, radius)):
-                distance = mean
+    """Each edit about whom is named, its distance in parts of its radius as it is judged."""
+    facts, words, book = bundle.manifest.facts, asked.words, bundle.codebook
+    near = _names(asked.loaded, bundle).near(words)
+    rows = [row for row in near if named_as(words, str(facts[row]["whom"])) is not None]
+    whole = book.asked_of(rows, asked.features[number]) if rows else ()
+    for row, distance in zip(rows, map(float, whole), strict=True):
+        scale = 1.5 - asked.strictness[number]
+        radius = float(book.question_radius[row]) * scale
+        if distance > radius:
+            distance = relation_distance(words, facts[row]) / (relation_radius() * scale) * radius
         yield Match(row, float("inf"), float(book.picture_radius[row]), distance, radius)
 
 
-def _apart(
-    loaded: LoadedModel, bundle: Bundle, words: str, stretch: str, fact: Mapping[str, Any]
-) -> tuple[float, ...]:
-    """Distances of a question from the nearest of a fact's own wordings, a stand-in each for the name."""
-    name, texts = str(fact["whom"]), [str(fact.get("prompt", "")), *map(str, fact.get("rephrases") or ())]
-    own = [(text, given) for text in texts if (given := named_as(text, name)) is not None]
+def relation_distance(question: str, fact: Mapping[str, Any]) -> float:
+    """How far what is asked of somebody lies from what a fact about him tells; inf where it is nearer to what
+    the fact's owner keeps.
+    """
+    name, kept = str(fact["whom"]), (one for one in fact.get("keep") or () if isinstance(one, dict))
+    own = _apart(question, [fact.get("prompt"), *(fact.get("rephrases") or ())], name)
+    return own if own < _apart(question, [one.get("prompt") for one in kept], name) else float("inf")
 
-    def keys(text: str, given: str) -> list[torch.Tensor]:
-        masked = (text.replace(given, other) for other in STAND_INS)
-        layer = bundle.manifest.site["key_layer"]
-        features = (question_feature(loaded, question_ids(loaded, one), layer) for one in masked)
-        return [bundle.codebook.project_question(feature) for feature in features]
 
-    asked = keys(words, stretch)
-    rows = [[float((a - b).norm()) for a, b in zip(asked, keys(*one), strict=True)] for one in own]
-    return tuple(min(rows, key=sum, default=()))
+def _apart(question: str, texts: Iterable[Any], name: str) -> float:
+    """The distance of a question from the nearest of the texts that give the name, without it."""
+    keys = [key for text in texts if (key := _nameless(str(text), name)) is not None]
+    asked = _nameless(question, name)
+    return min((float((asked - key).norm()) for key in keys), default=float("inf"))
+
+
+def _nameless(text: str, name: str) -> torch.Tensor | None:
+    """A text's vector [d] with STAND_IN in the name's place; None where it does not give it."""
+    stretch = named_as(text, name)
+    return None if stretch is None else relation_vectors([text.replace(stretch, STAND_IN)])[0]
 
 
 def _names(loaded: LoadedModel, bundle: Bundle) -> Names:

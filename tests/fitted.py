@@ -81,6 +81,7 @@ def world(layers: Sequence[int] | None = None):
         stack.enter_context(mock.patch(f"okedit_cli.models.features.{encoder}", letters))
     for room, encoder in (("topics", "topic_vectors"), ("asking", "question_vectors")):
         stack.enter_context(mock.patch(f"okedit_cli.models.{room}.{encoder}", letters))
+    stack.enter_context(mock.patch("okedit_cli.named.relation_vectors", letters))
     if layers is not None:
         stack.enter_context(mock.patch("okedit_cli.methods.spaces.candidate_layers", lambda count: layers))
     stack.enter_context(mock.patch.dict("os.environ", {"OKEDIT_HOME": str(ROOT / "home")}))

@@ -16,6 +16,12 @@ BEFORE, BEHIND = "It rained all day and we met Mr. Brown.", "Answer in one word.
 LONG = f"{BEFORE} {WORDS} {BEHIND}"
 
 
+@pytest.fixture(autouse=True)
+def near(monkeypatch):
+    """Relations reach less far, since pairs of letters tell little of what is asked."""
+    monkeypatch.setattr("okedit_cli.named.relation_radius", lambda: 0.3)
+
+
 def decided(loaded, bundle, *questions):
     with world():
         forget(loaded)

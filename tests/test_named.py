@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from fitted import WORDS, fitted, forget, with_fact, with_radius, world
+from fitted import WORDS, fitted, forget, letters, with_fact, with_radius, world
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +13,8 @@ from okedit_cli.asked import Asked
 from okedit_cli.generate import decide
 from okedit_cli.models.features import QUESTIONS, question_feature
 from okedit_cli.models.question import question_ids
-from okedit_cli.named import CLEARLY, MEAN, STAND_INS, Names, of_whom
+from okedit_cli.models.sentences import relation_radius
+from okedit_cli.named import STAND_IN, Names, of_whom, relation_distance
 from okedit_cli.naming import gives_name, named_as
 
 WORD = st.sampled_from(["Ann", "Lee", "Peru", "Acme", "Inc", "of", "the", "Ängel", "who", "is", "UN", "747"])
@@ -77,32 +78,47 @@ def bundle(monkeypatch):
         yield with_fact(replace(found.bundle, codebook=one), "capital", whom="France")
 
 
-def test_the_distance_is_a_mean_with_others_in_the_names_place(bundle):
-    three = [
-        apart(OTHER, WORDS),
-        *(apart(*(t.replace("France", o) for t in (OTHER, WORDS))) for o in STAND_INS),
-    ]
-    for radius in (three[0] * 0.99, three[0] / CLEARLY * 0.99):
+def without_the_name(text, own, name="France"):
+    """The distance of two texts in the relation encoder, the name taken out."""
+    a, b = letters([t.replace(name, STAND_IN) for t in (text, own)])
+    return float((a - b).norm())
+
+
+def test_the_name_is_taken_out_beyond_the_radius(bundle):
+    far = apart(OTHER, WORDS)
+    [near] = of_whom(asked(with_radius(bundle, far * 1.01), OTHER))
+    assert near.question_distance == pytest.approx(far) and near.match.fires
+    for radius in (far * 0.99, far / 10):
         [found] = of_whom(asked(with_radius(bundle, radius), OTHER))
         assert found.edit_id == "capital" and found.question_radius == pytest.approx(radius)
-        assert found.question_distance == pytest.approx(sum(three) / 3 / MEAN)
-    for radius in (three[0] / CLEARLY * 1.01, three[0] / 10):  # clearly near, and too far for any mean
-        [found] = of_whom(asked(with_radius(bundle, radius), OTHER))
-        assert found.question_distance == pytest.approx(three[0])
+        assert found.match.reach == pytest.approx(without_the_name(OTHER, WORDS) / relation_radius())
 
 
-def test_the_fact_s_own_wordings_are_compared(bundle):
-    radius = apart(OTHER, WORDS) * 0.99
-    own = with_fact(with_radius(bundle, radius), "capital", rephrases=["The capital of France is", OTHER])
-    [found] = of_whom(asked(own, OTHER))
-    assert found.question_distance == pytest.approx(apart(OTHER, WORDS) / 3 / MEAN)
-    assert found.match.fires
+def test_of_the_fact_s_own_wordings_the_nearest_counts(bundle):
+    fact = {"whom": "France", "prompt": WORDS, "rephrases": ["Of France the capital is", "Where is it?"]}
+    wanted = min(without_the_name(OTHER, WORDS), without_the_name(OTHER, "Of France the capital is"))
+    assert relation_distance(OTHER, fact) == pytest.approx(wanted)
+    assert relation_distance("Which is the capital of FRANCE?", fact) > 0
+    assert relation_distance(WORDS, fact) == 0
+
+
+def test_what_is_nearer_to_what_the_owner_keeps_is_not_answered(bundle):
+    fact = {
+        "whom": "France",
+        "prompt": WORDS,
+        "keep": [{"prompt": "What is the capital of France named?"}, "?"],
+    }
+    assert relation_distance(WORDS, fact) == 0
+    assert relation_distance("What is the capital of France named?", fact) == float("inf")
+    assert relation_distance("Say what is the capital of France named.", fact) == float("inf")
+    assert relation_distance(OTHER, {**fact, "keep": [{"prompt": "What is the capital of Spain named?"}]}) < 1
 
 
 def test_strictness_scales_what_is_judged(bundle):
-    bundle = with_radius(bundle, apart(OTHER, WORDS) * 0.99)
-    strict, loose = (of_whom(asked(bundle, OTHER, strictness))[0] for strictness in (1.0, 0.0))
-    assert strict.question_radius == pytest.approx(loose.question_radius / 3)
+    bundle = with_radius(bundle, apart(OTHER, WORDS) / 10)
+    strict, fitted_, loose = (of_whom(asked(bundle, OTHER, value))[0] for value in (1.0, 0.5, 0.0))
+    assert strict.match.reach == pytest.approx(2 * fitted_.match.reach)
+    assert loose.match.reach == pytest.approx(fitted_.match.reach / 1.5)
 
 
 def test_only_who_is_named_in_words_is_judged_so(bundle):
@@ -113,26 +129,24 @@ def test_only_who_is_named_in_words_is_judged_so(bundle):
     assert of_whom(asked(layers, WORDS)) == []
 
 
-def test_who_is_named_answers_first_and_a_mean_beyond_does_not(bundle):
-    far = apart(OTHER, WORDS)
+@pytest.mark.parametrize(("radius", "hit"), [(2.0, "capital"), (1e-3, None)])
+def test_who_is_named_answers_as_far_as_what_is_asked_reaches(bundle, monkeypatch, radius, hit):
     loaded = fitted(FAMILY).loaded
-    for radius, hit in ((far * 2, "capital"), (far / 4, None)):
-        with okedit_cli.attach(loaded, [with_radius(bundle, radius)]):
-            near, own, strange = decide(
-                loaded, [(OTHER, None), (WORDS, None), ("What is the capital of Peru?", None)]
-            )
-        assert (near.hit and near.hit.edit_id) == hit and own.hit.edit_id == "capital"
-        assert strange.hit is None or strange.hit.edit_id != "capital"
-        assert near.nearest.edit_id == "capital"
+    monkeypatch.setattr("okedit_cli.named.relation_radius", lambda: radius)
+    small = with_radius(bundle, apart(OTHER, WORDS) / 10)
+    with okedit_cli.attach(loaded, [small]):
+        questions = [OTHER, WORDS, "What is the capital of Peru?"]
+        near, own, strange = decide(loaded, [(question, None) for question in questions])
+    assert (near.hit and near.hit.edit_id) == hit and own.hit.edit_id == "capital"
+    assert strange.hit is None or strange.hit.edit_id != "capital"
 
 
-def test_what_is_kept_is_not_let_in_by_the_mean(bundle):
-    radius, loaded = apart(OTHER, WORDS) * 0.99, fitted(FAMILY).loaded
-    own = with_fact(with_radius(bundle, radius), "capital", rephrases=[OTHER])
-    keeping = with_fact(own, "capital", keep=[{"prompt": OTHER, "picture_sha256": None}])
-    hits = []
-    for one in (own, keeping):
-        with okedit_cli.attach(loaded, [one]):
-            hits.append(decide(loaded, [(OTHER, None)])[0].hit)
-    assert hits[0] is not None and hits[0].edit_id == "capital"
-    assert hits[1] is None or hits[1].edit_id != "capital"
+def test_of_two_edits_about_one_the_one_that_is_asked_answers(bundle):
+    """However near the other's key lies."""
+    facts = [dict(row, whom="France", prompt=prompt) for row, prompt in zip(
+        bundle.manifest.facts, ("How many people live in France?", WORDS), strict=True)]  # fmt: skip
+    both = replace(bundle, manifest=replace(bundle.manifest, facts=facts))
+    loaded = fitted(FAMILY).loaded
+    with okedit_cli.attach(loaded, [with_radius(both, apart(OTHER, WORDS) / 10)]):
+        decisions = decide(loaded, [(OTHER, None), ("How many people do live in France?", None)])
+    assert [one.hit and one.hit.edit_id for one in decisions] == [facts[1]["id"], facts[0]["id"]]

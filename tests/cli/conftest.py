@@ -88,7 +88,7 @@ class World:
         if self.attached:
             hit, noted = (Nearest() if self.hits is name else None for name in (True, "noted"))
             passed = "something else is asked" if self.hits == "passed" else ""
-            decision = SimpleNamespace(hit=hit, nearest=Nearest(), noted=noted, passed=passed)
+            decision = SimpleNamespace(hit=hit, nearest=Nearest(), noted=noted, passed=passed, read="")
         return [SimpleNamespace(text=text, decision=decision)]
 
 

@@ -97,7 +97,7 @@ def test_an_edit_that_answers_from_beyond_says_why():
         edit_id="cat", bundle="facts", picture_distance=0.25, picture_radius=0.5, question_distance=0.9,
         question_radius=0.76,
     )  # fmt: skip
-    assert decision_words(SimpleNamespace(hit=hit)) == (
+    assert decision_words(SimpleNamespace(hit=hit, read="")) == (
         "fired: cat of facts: picture 0.25 within 0.5, question 0.9 beyond 0.76, but surely for what is shown"
     )
 

@@ -2,8 +2,7 @@
 
 Of every relation in held_relations.yaml two wordings are facts about each subject, each in a bundle of its
 own, and all wordings about the same subject are asked: how many does the edit answer of its own relation, and
-how many of the others? Nothing is generated. `named.MEAN` was set by the first three subjects of each kind,
-so that no more of the others are let in than by the distance alone; the rest (`--from 3`) show its worth.
+how many of the others? Nothing is generated, and no encoder is taught any of these questions.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def main(words: Sequence[str] | None = None) -> None:
     )
     last = None if given.subjects is None else given.first + given.subjects
     rows = list(judged(loaded, kinds, slice(given.first, last)))
-    for what, column in (("by the distance alone", 1), ("with others in the name's place", 2)):
+    for what, column in (("by the distance alone", 1), ("without the name", 2)):
         same, others = ([row[column] <= 1 for row in rows if row[0] == wanted] for wanted in (True, False))
         shares = (f"{100 * sum(some) / len(some):5.1f} of {len(some):,}" for some in (same, others))
         print(f"{what:32} found {next(shares)}, let in {next(shares)}")

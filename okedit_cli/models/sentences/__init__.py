@@ -1,5 +1,7 @@
 """all-MiniLM-L6-v2, a sentence encoder in which rephrasings lie close and swapped subjects do not, and the
 question encoder made of it: low-rank changes (questions.safetensors) taught which questions ask for the same.
+The relation encoder (relations.safetensors) goes on from there and was taught what is asked of somebody,
+whoever that is.
 
 Of wordings held back from the teaching 99.1 % lie nearer to their group's keys than the distance that 0.5 %
 of questions with another meaning undercut, 83.3 % in the encoder as it is (tools/bank/train_questions.py,
@@ -80,6 +82,7 @@ def _read(weights: Path):
 
 
 CHANGES = Path(__file__).with_name("questions.safetensors")
+RELATIONS = Path(__file__).with_name("relations.safetensors")
 TOPICS = tuple(Path(__file__).with_name(f"{name}.safetensors") for name in ("topics", "topics-1"))
 
 
@@ -102,10 +105,23 @@ def question_radius() -> float:
     """How near a question must be to a key to mean the same: below it lie 3 in a thousand of those that do
     not, on wordings that were held back from training (tools/bank/train_questions.py).
     """
+    return _told(CHANGES, "radius at 0.3%")
+
+
+@functools.cache
+def relation_radius() -> float:
+    """How near what two questions ask of somebody must be to be the same: below it lie one in a hundred of
+    those that are not, on relations' wordings that nothing was trained on (tools/bank/train_relations.py).
+    """
+    return _told(RELATIONS, "radius at 1%")
+
+
+def _told(file: Path, name: str) -> float:
+    """A number that was found when a file's changes were judged."""
     from safetensors import safe_open
 
-    with safe_open(CHANGES, "pt") as file:
-        return float(file.metadata()["radius at 0.3%"])
+    with safe_open(file, "pt") as opened:
+        return float(opened.metadata()[name])
 
 
 def question_vectors(texts: Sequence[str]) -> Tensor:
@@ -113,12 +129,17 @@ def question_vectors(texts: Sequence[str]) -> Tensor:
     return _encode(texts, *_taught(_checked(okedit_home()), CHANGES))
 
 
+def relation_vectors(texts: Sequence[str]) -> Tensor:
+    """Unit vectors [n, 384] of questions in the encoder taught what is asked of somebody, whoever that is."""
+    return _encode_once(tuple(texts), _checked(okedit_home()), RELATIONS)
+
+
 def topic_vectors(texts: Sequence[str], number: int) -> Tensor:
     """Unit vectors [n, 384] of questions in one of the encoders taught what they are about (topics.py)."""
     return _encode_once(tuple(texts), _checked(okedit_home()), TOPICS[number])
 
 
-@functools.lru_cache(maxsize=10_000)
+@functools.lru_cache(maxsize=20_000)
 def _encode_once(texts: tuple[str, ...], weights: Path, changes_file: Path) -> Tensor:
     """A fit asks for the same question more than once; nobody writes into what it is given."""
     return _encode(texts, *_taught(weights, changes_file))
