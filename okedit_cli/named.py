@@ -20,6 +20,7 @@ from okedit_cli.edits.decision import Nearest
 from okedit_cli.models.features import QUESTIONS
 from okedit_cli.models.sentences import relation_radius, relation_vectors
 from okedit_cli.naming import last_words, named_as, plain_words
+from okedit_cli.wording import mentions
 
 if TYPE_CHECKING:
     from okedit_cli.asked import Asked
@@ -61,7 +62,7 @@ def _matches(asked: Asked, number: int, bundle: Bundle) -> Iterator[Match]:
     """Each edit about whom is named, its distance in parts of its radius as it is judged."""
     facts, words, book = bundle.manifest.facts, asked.words, bundle.codebook
     near = _names(asked.loaded, bundle).near(words)
-    rows = [row for row in near if named_as(words, str(facts[row]["whom"])) is not None]
+    rows = [row for row in near if _surely_named(words, str(facts[row]["whom"]))]
     whole = book.asked_of(rows, asked.features[number]) if rows else ()
     for row, distance in zip(rows, map(float, whole), strict=True):
         scale = 1.5 - asked.strictness[number]
@@ -69,6 +70,12 @@ def _matches(asked: Asked, number: int, bundle: Bundle) -> Iterator[Match]:
         if distance > radius:
             distance = relation_distance(words, facts[row]) / (relation_radius() * scale) * radius
         yield Match(row, float("inf"), float(book.picture_radius[row]), distance, radius)
+
+
+def _surely_named(text: str, name: str) -> bool:
+    """Whether a text names somebody, and not only what a name may end with ("tv show", in small letters)."""
+    stretch = named_as(text, name)
+    return stretch is not None and (stretch[:1] != stretch[:1].lower() or mentions(text, name))
 
 
 def relation_distance(question: str, fact: Mapping[str, Any]) -> float:

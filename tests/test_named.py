@@ -124,6 +124,9 @@ def test_strictness_scales_what_is_judged(bundle):
 def test_only_who_is_named_in_words_is_judged_so(bundle):
     assert of_whom(asked(bundle, "What is the capital of Spain?")) == []
     assert of_whom(asked(with_fact(bundle, "capital", whom=""), WORDS)) == []
+    show = with_fact(bundle, "capital", whom="The France Show")
+    named = ["who was on the france show?", "Who was on the France Show?", "Who was on the Show?"]
+    assert [len(of_whom(asked(show, text))) for text in (*named, "what was on the tv show?")] == [1, 1, 1, 0]
     assert of_whom(asked(bundle, WORDS, picture=torch.zeros(3))) == []
     layers = replace(bundle, manifest=replace(bundle.manifest, site={**bundle.manifest.site, "key_layer": 1}))
     assert of_whom(asked(layers, WORDS)) == []
