@@ -1,10 +1,10 @@
-"""What is each part of the scope worth? `python -m tools.bench.ablation DATA --limit 100 [--part PART ...]`
+"""What is each part of the scope worth? `python -m tools.bench.ablation DATA --limit 400 --sample 100`
 
-Every edit of the cases in one bundle, with all parts and with each left out; then every question of the cases
-is judged: does its own edit fire, or, outside of its scope, none? Nothing is generated and no value is
-fitted, and what the model sees in a picture and says of it is kept from row to row: the first takes minutes,
-the others less. Percent of questions; the published method reads whole prompts and is measured by `okedit
-eval --method balancedit-paper` instead.
+Every edit of the cases in one bundle, with all parts and with each left out; then every question of the first
+cases is judged: does its own edit fire or give its note, or, outside of its scope, none? Nothing is generated
+and no value is fitted, and what the model sees in a picture and says of it is kept from row to row: the first
+takes minutes, the others less. Percent of questions; the published method reads whole prompts and is measured
+by `okedit eval --method balancedit-paper` instead.
 """
 
 from __future__ import annotations
@@ -97,11 +97,9 @@ def judged(loaded, cases: Sequence[Case], bundle: Bundle, pictures: dict) -> dic
             probes = [(metric, probe) for _, metric, probe in case.probes() if metric != "port"]
             asked = [(probe.prompt, _shown(probe.picture, pictures)) for _, probe in probes]
             for (metric, probe), decision in zip(probes, decide(loaded, asked), strict=True):
-                positive = METRICS[metric].positive
-                # what is to stay is to be told nothing either
-                acting = decision.hit if positive else decision.hit or decision.noted
+                acting = decision.hit or decision.noted
                 fired = acting.edit_id if acting else None
-                wanted = case.id if positive else None
+                wanted = case.id if METRICS[metric].positive else None
                 column = f"{metric} {probe.cell}" if metric == "i_gen" and probe.cell else metric
                 right[column].append(fired == wanted)
     return {column: sum(some) / len(some) if (some := right[column]) else float("nan") for column in COLUMNS}
