@@ -65,7 +65,7 @@ def apart(one, other):
 
 
 @pytest.fixture
-def bundle(monkeypatch):
+def bundle():
     """Of a fact about France whose only key is its own prompt, in a small world."""
     found = fitted(FAMILY)
     assert found.bundle.manifest.site["key_layer"] == QUESTIONS

@@ -296,7 +296,7 @@ def main() -> None:
         if step % 100 == 0:
             judged = judge(encoder, groups)
             print(step, round(time.time() - began), {k: round(v, 3) for k, v in judged.items()}, flush=True)
-            _save(encoder, chosen.out, judged)
+            save(encoder, chosen.out, judged)
         if step % 3 == 2:
             picked = relations.batch(chance)
             texts = [(g, w) for g in picked for w in g.wordings]
@@ -316,7 +316,8 @@ def main() -> None:
             part["lr"] = RATE * max(0.02, 1 - step / chosen.steps)
 
 
-def _save(encoder: Encoder, out: Path, judged: dict[str, float]) -> None:
+def save(encoder: Encoder, out: Path, judged: dict[str, float]) -> None:
+    """Write the changes, and how they were judged."""
     from safetensors.torch import save_file
 
     save_file(encoder.changed(), out, {name: f"{value:.4f}" for name, value in judged.items()})

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 import yaml
-from train_questions import HERE, RATE, Encoder, Relations, contrast
+from train_questions import HERE, RATE, Encoder, Relations, contrast, save
 
 from okedit_cli.named import STAND_IN
 
@@ -109,13 +109,6 @@ def begun() -> Encoder:
     assert not wrong, wrong
     encoder.load_state_dict(changes, strict=False)
     return encoder
-
-
-def save(encoder: Encoder, out: Path, judged: dict[str, float]) -> None:
-    """Write the changes, and how they were judged."""
-    from safetensors.torch import save_file
-
-    save_file(encoder.changed(), out, {name: f"{value:.4f}" for name, value in judged.items()})
 
 
 if __name__ == "__main__":

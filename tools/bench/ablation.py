@@ -95,7 +95,7 @@ def judged(loaded, cases: Sequence[Case], bundle: Bundle, pictures: dict) -> dic
     with okedit_cli.attach(loaded, [bundle]):
         for case in cases:
             probes = [(metric, probe) for _, metric, probe in case.probes() if metric != "port"]
-            asked = [(probe.prompt, _shown(probe.picture, pictures)) for _, probe in probes]
+            asked = [(probe.prompt, shown(probe.picture, pictures)) for _, probe in probes]
             for (metric, probe), decision in zip(probes, decide(loaded, asked), strict=True):
                 acting = decision.hit or decision.noted
                 fired = acting.edit_id if acting else None
@@ -111,7 +111,8 @@ def held(loaded, facts: Sequence[Fact], without: Sequence[str] = ()) -> Bundle:
         return okedit_cli.fit(loaded, facts, without=without, checked=False, force=True).bundle
 
 
-def _shown(path: Path | None, pictures: dict):
+def shown(path: Path | None, pictures: dict):
+    """The picture of a file, loaded once; None for none."""
     if path is not None and path not in pictures:
         pictures[path] = load_picture(path)
     return pictures.get(path)

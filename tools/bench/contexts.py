@@ -19,8 +19,7 @@ from okedit_cli.evaluate import load_cases, present
 from okedit_cli.evaluate.case import METRICS, Case
 from okedit_cli.evaluate.grid import in_order, with_grid
 from okedit_cli.generate import decide
-from okedit_cli.pictures import load_picture
-from tools.bench.ablation import held, remembering
+from tools.bench.ablation import held, remembering, shown
 
 COLUMNS = ("rel", "t_gen", "t_loc", "i_loc", "specificity", "near")
 
@@ -36,7 +35,7 @@ def main(words: Sequence[str] | None = None) -> None:
     given = parser.parse_args(words)
     loaded = okedit_cli.load_model("okedit-mini")
     cases = in_order(with_grid(present(load_cases(given.data)).cases))[: given.limit]
-    pictures: dict[Path | None, object] = {None: None}
+    pictures: dict[Path, object] = {}
     with remembering(), okedit_cli.attach(loaded, [held(loaded, [case.fact() for case in cases])]):
         print(f"| {len(cases)} edits at once, percent | {' | '.join(COLUMNS)} |")
         print(f"|---|{'---|' * len(COLUMNS)}", flush=True)
@@ -54,10 +53,7 @@ def judged(
     out = []
     for case in cases:
         probes = [(metric, probe) for _, metric, probe in case.probes() if metric in COLUMNS]
-        for _, probe in probes:
-            if probe.picture not in pictures:
-                pictures[probe.picture] = load_picture(probe.picture)
-        asked = [(written(probe.prompt), pictures[probe.picture]) for _, probe in probes]
+        asked = [(written(probe.prompt), shown(probe.picture, pictures)) for _, probe in probes]
         for (metric, _), (text, _), decision in zip(probes, asked, decide(loaded, asked), strict=True):
             positive = METRICS[metric].positive
             acting = decision.hit if positive else decision.hit or decision.noted
