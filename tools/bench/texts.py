@@ -2,7 +2,8 @@
 
 Every fact of a file (zsRE, CounterFact, KnowEdit, fact files) in one bundle, as `okedit eval --sequential`
 holds them; then every question about text is decided: does the fact's own edit fire, or, of what is to stay,
-none? Nothing is generated and no value is fitted, so that a thousand facts take minutes.
+none? Nothing is generated and no value is fitted, so that a thousand facts take minutes. CounterFact's
+generation prompts are told apart by what they ask for (asked.py).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from okedit_cli.evaluate import load_cases, present
 from okedit_cli.evaluate.case import METRICS, Case
 from okedit_cli.generate import decide
 from tools.bench.ablation import held
+from tools.bench.asked import asked_for
 
 COLUMNS = {"rel": "the edit itself", "t_gen": "other wordings", "t_loc": "left alone"}
 BATCH = 64
@@ -92,7 +94,7 @@ def _row(case: Case, metric: str, prompt: str, decision) -> Decided:
         near and near.edit_id,
         reach,
         decision.passed,
-        case.kind,
+        asked_for().get(case.id, case.kind),
     )
 
 
