@@ -1,9 +1,10 @@
 """Questions in words about somebody: judged by what they ask of whoever is named.
 
-A question that gives the name is answered within the edit's radius, as any other is. Names are a good part of
-what a question means, so that one that asks for the same in other words may lie beyond it; and there the name
-is taken out: the relation encoder compares what is left with the fact's own wordings and with what its owner
-keeps, "it" in the name's place (what that is worth: tools/bank/judge_names.py).
+Names are a good part of what a question means: one that gives an edit's name may lie within the edit's
+radius and ask for something else, or beyond it and ask for the same in other words. So the name is taken out,
+"it" in its place, and the relation encoder compares what is left with the fact's own wordings and with what
+its owner keeps: what surely asks for the same is answered beyond the radius, too, and what is nowhere near to
+it is not answered within (what that is worth: tools/bank/judge_names.py).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 from okedit_cli.edits.codebook import Match
 from okedit_cli.edits.decision import Nearest
 from okedit_cli.models.features import QUESTIONS
-from okedit_cli.models.sentences import relation_radius, relation_vectors
+from okedit_cli.models.sentences import relation_border, relation_radius, relation_vectors
 from okedit_cli.naming import last_words, named_as, plain_words
 from okedit_cli.wording import mentions
 
@@ -67,8 +68,11 @@ def _matches(asked: Asked, number: int, bundle: Bundle) -> Iterator[Match]:
     for row, distance in zip(rows, map(float, whole), strict=True):
         scale = 1.5 - asked.strictness[number]
         radius = float(book.question_radius[row]) * scale
+        asks = relation_distance(words, facts[row]) / scale
         if distance > radius:
-            distance = relation_distance(words, facts[row]) / (relation_radius() * scale) * radius
+            distance = asks / relation_radius() * radius
+        elif asks > relation_border():
+            distance = asks / relation_border() * radius
         yield Match(row, float("inf"), float(book.picture_radius[row]), distance, radius)
 
 

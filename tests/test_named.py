@@ -94,6 +94,21 @@ def test_the_name_is_taken_out_beyond_the_radius(bundle):
         assert found.match.reach == pytest.approx(without_the_name(OTHER, WORDS) / relation_radius())
 
 
+def test_within_the_radius_what_asks_for_something_else_passes(bundle, monkeypatch):
+    wide, asks = with_radius(bundle, apart(OTHER, WORDS) * 2), without_the_name(OTHER, WORDS)
+    for border, reach in ((asks * 1.01, 0.5), (asks / 2, 2.0)):
+        monkeypatch.setattr("okedit_cli.named.relation_border", lambda border=border: border)
+        [found] = of_whom(asked(wide, OTHER))
+        assert found.match.reach == pytest.approx(reach) and found.match.fires == (reach < 1)
+    [own] = of_whom(asked(wide, WORDS))
+    assert own.match.fires and own.question_distance == pytest.approx(0, abs=1e-3)
+    # neither does what is nearer to what the owner keeps
+    kept = with_fact(wide, "capital", whom="France", keep=[{"prompt": OTHER}])
+    monkeypatch.setattr("okedit_cli.named.relation_border", lambda: 2.0)
+    [found] = of_whom(asked(kept, OTHER))
+    assert not found.match.fires
+
+
 def test_of_the_fact_s_own_wordings_the_nearest_counts(bundle):
     fact = {"whom": "France", "prompt": WORDS, "rephrases": ["Of France the capital is", "Where is it?"]}
     wanted = min(without_the_name(OTHER, WORDS), without_the_name(OTHER, "Of France the capital is"))

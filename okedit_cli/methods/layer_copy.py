@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 STEPS, RATE = 50, 1e-4  # of Adam, as published
 PUBLISHED = 4096  # width of the decoders that the rate was published for
-# chosen by 40 edits of the fit split on okedit-mini: 1 leaves 0.7 to 2.7 nats of an answer, 1.5 answers 37 of them
-# and 78 % of their other wordings, 2 all of them and 89 %
+# chosen by 40 edits of the fit split on okedit-mini: 1 leaves 0.7 to 2.7 nats of an answer, 1.5 answers 37 of
+# them and 78 % of their other wordings, 2 all of them and 89 %
 NARROWER = 2.0
 KEPT = 0.01  # of the largest singular value: directions below it are left out
 MOST = 64  # directions kept
