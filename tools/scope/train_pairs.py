@@ -1,0 +1,147 @@
+"""Train the pair classifier: does a query ask for what a fact's prompt asks for?
+
+    python tools/scope/train_pairs.py OUT.safetensors [--fit DATA/fit.json] [--minutes 55] [--from OUT.pt]
+
+A cross-encoder ([CLS] prompt [SEP] query [SEP], three classes) that goes on from the question encoder, all of its layers
+trained with cross-entropy on pairs made on the fly (pair_texts.py). Families held back by name judge it: the share of their
+ANSWERS pairs that lie above the score that so many of their OTHER pairs pass. Those scores go into the file with it.
+Two cores and an hour; the state is written every 300 steps and --from goes on from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from pathlib import Path
+
+import torch
+from pair_texts import ANSWERS, FOLLOWS, OTHER, Pair, Pairs, families, fragments, is_held_back
+from torch import nn
+from torch.nn import functional as F
+
+from okedit_cli.encoders.pair import LONGEST, PairClassifier, question_bert, quantised
+
+BATCH, AHEAD = 96, 6  # pairs of a step; steps whose pairs are sorted by length together
+RATE, WARM = 2e-4, 150
+SHARES = (0.005, 0.01, 0.02, 0.05)
+
+
+def ids_of(tokenizer, pairs: list[Pair]) -> list[tuple[list[int], list[int]]]:
+    """Token and segment ids of each pair."""
+    rows = tokenizer.encode_batch([(one.prompt, one.query) for one in pairs])
+    return [(row.ids, row.type_ids) for row in rows]
+
+
+def padded(rows: list[tuple[list[int], list[int]]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """ids, segments and mask [n, L]."""
+    longest = max(len(ids) for ids, _ in rows)
+    ids = torch.tensor([ids + [0] * (longest - len(ids)) for ids, _ in rows])
+    kinds = torch.tensor([kinds + [0] * (longest - len(kinds)) for _, kinds in rows])
+    mask = torch.tensor([[1] * len(ids) + [0] * (longest - len(ids)) for ids, _ in rows])
+    return ids, kinds, mask
+
+
+@torch.no_grad()
+def logits_of(model: PairClassifier, tokenizer, pairs: list[Pair]) -> torch.Tensor:
+    """Logits [n, 3] in the order of the pairs."""
+    rows = ids_of(tokenizer, pairs)
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
+    out = torch.zeros(len(rows), 3)
+    for start in range(0, len(order), 128):
+        part = order[start : start + 128]
+        out[part] = model(*padded([rows[i] for i in part])).float()
+    return out
+
+
+def judge(model: PairClassifier, tokenizer, pairs: list[Pair]) -> dict[str, float]:
+    """Recall of ANSWERS at shares of OTHER and FOLLOWS, by the log odds of ANSWERS, and recall of FOLLOWS."""
+    found, labels = logits_of(model, tokenizer, pairs), torch.tensor([one.label for one in pairs])
+    score = found[:, ANSWERS] - found[:, [FOLLOWS, OTHER]].logsumexp(1)
+    own, away = score[labels == ANSWERS], score[labels == OTHER].sort(descending=True).values
+    out = {"accuracy": float((found.argmax(1) == labels).float().mean())}
+    for share in SHARES:
+        border = float(away[int(share * len(away))])
+        out[f"score at {share:.1%}"], out[f"found at {share:.1%}"] = border, float((own > border).float().mean())
+    follows = found[labels == FOLLOWS]
+    out["follows found"] = float((follows.argmax(1) == FOLLOWS).float().mean())
+    out["others that follow"] = float((found[labels == OTHER].argmax(1) == FOLLOWS).float().mean())
+    return out
+
+
+def main() -> None:
+    """Train, judge, save."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--fit", type=Path, help="fit.json of okedit-pictures [default: taught without it]")
+    parser.add_argument("--minutes", type=float, default=55)
+    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--begin", type=Path, help="a state to go on from")
+    chosen = parser.parse_args()
+    torch.manual_seed(chosen.seed)
+    tokenizer, bert = question_bert()
+    tokenizer.enable_truncation(LONGEST, strategy="longest_first")
+    bert.set_attn_implementation("eager")  # quicker backwards in bfloat16 on CPUs
+    model = PairClassifier(bert)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0  # no pair comes twice
+    step = 0
+    if chosen.begin:
+        state = torch.load(chosen.begin)
+        model.load_state_dict(state["model"])
+    model.requires_grad_(True)
+    model.bert.embeddings.word_embeddings.requires_grad_(False)
+    model.bert.embeddings.position_embeddings.requires_grad_(False)
+    found = families(chosen.fit)
+    taught, held = [f for f in found if not is_held_back(f.name)], [f for f in found if is_held_back(f.name)]
+    before, behind = fragments()
+    source, judges = Pairs(taught, chosen.seed, before), Pairs(held, 99, behind)
+    judged_by = [judges.draw() for _ in range(4000)]
+    print(f"{len(taught)} families, {len(held)} held back", flush=True)
+    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=RATE, weight_decay=0.01)
+    began, running, waiting = time.time(), 0.0, []
+    while step < chosen.steps and time.time() - began < 60 * chosen.minutes:
+        if not waiting:
+            pairs = [source.draw() for _ in range(BATCH * AHEAD)]
+            rows = list(zip(ids_of(tokenizer, pairs), [one.label for one in pairs], strict=True))
+            rows.sort(key=lambda row: len(row[0][0]))
+            waiting = [rows[at : at + BATCH] for at in range(0, len(rows), BATCH)]
+            source.chance.shuffle(waiting)
+        rows = waiting.pop()
+        # the rate falls with whatever runs out first, steps or minutes
+        left = 1 - max(step / chosen.steps, (time.time() - began) / (60 * chosen.minutes))
+        for group in optimiser.param_groups:
+            group["lr"] = RATE * min(1, (step + 1) / WARM) * max(0.02, 0.5 - 0.5 * math.cos(math.pi * left))
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(*padded([row for row, _ in rows]))
+        loss = F.cross_entropy(logits.float(), torch.tensor([label for _, label in rows]))
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        running, step = 0.98 * running + 0.02 * loss.item(), step + 1
+        if step % 300 == 0:
+            model.eval()
+            judged = judge(model, tokenizer, judged_by)
+            model.train()
+            print(step, round(time.time() - began), round(running / (1 - 0.98**step), 4),
+                  {k: round(v, 3) for k, v in judged.items()}, flush=True)  # fmt: skip
+            torch.save({"model": model.state_dict(), "step": step}, chosen.out.with_suffix(".pt"))
+    save(model, tokenizer, chosen.out, judged_by)
+
+
+def save(model: PairClassifier, tokenizer, out: Path, judged_by: list[Pair]) -> None:
+    """Write what differs from the sentence encoder's own file, in eight bits, and how it was judged as written."""
+    from safetensors.torch import save_file
+
+    tensors = quantised(model)
+    model.load_quantised(tensors)
+    judged = judge(model.eval(), tokenizer, judged_by)
+    print("as written", {k: round(v, 3) for k, v in judged.items()}, flush=True)
+    save_file(tensors, out, {name: f"{value:.4f}" for name, value in judged.items()})
+
+
+if __name__ == "__main__":
+    main()
