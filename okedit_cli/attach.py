@@ -1,43 +1,38 @@
-"""Bundles on a model: hooks that decide once a prompt and change the answers of the rows that are hit.
+"""Bundles on a model: hooks that route once a prompt and change the answers of the rows that are hit.
 
-The scope is decided when the prompt is read (a forward pass with an empty cache), for every row from its
-own question and picture, and holds until the next prompt. From the prompt's last token on the values of the
-edit that fired act; what an edit lets pass, though it lies inside, goes to the next (outer.py). A row whose
-question bears on an edit reads its note instead. Rows outside every scope are not touched at all.
+A prompt is routed when it is read (a forward pass with an empty cache), for every row from its own question
+and picture (scope/router.py); the verdict holds until the next. From the prompt's last token on the values of
+the edit that fired act. A row whose answer follows from an edit reads its note. Other rows are not touched.
 """
 
 from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from okedit_cli.asked import Asked
 from okedit_cli.bundle import Bundle, FitWarning, check_fit
 from okedit_cli.bundle.canary import check_canary
 from okedit_cli.bundle.site import check_site
-from okedit_cli.deciding import decided
-from okedit_cli.edits.decision import Decision, Nearest
 from okedit_cli.errors import UsageError
 from okedit_cli.methods.whole_prompt import Questions
-from okedit_cli.models.features import hidden_of, look_vector
+from okedit_cli.models.features import Look, hidden_of, hook_tower
 from okedit_cli.models.fingerprint import fingerprint
 from okedit_cli.models.kv import cache_in
 from okedit_cli.models.notes import hook_reader, note_start, note_states, with_note
-from okedit_cli.models.prefixes import Prefix, from_embeds
-from okedit_cli.models.question import prompt_length, question_token_ids
-from okedit_cli.models.recognition import NAMED, seen_vector
+from okedit_cli.models.question import prompt_length, question_text, question_token_ids
 from okedit_cli.models.sites import decoder_layers, image_token_id, mlp_of, picture_tower
-from okedit_cli.models.thumbnails import thumbnails_of_rows
+from okedit_cli.scope.pictures import Shown, seen
+from okedit_cli.scope.query import Picture, Query
+from okedit_cli.scope.router import Router
+from okedit_cli.scope.verdict import Candidate, Verdict
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
-
 
 STRICTNESS = 0.5  # as fitted
 
@@ -45,19 +40,26 @@ STRICTNESS = 0.5  # as fitted
 class Attachment:
     """Bundles attached to a model; a context manager, undone by `detach()`.
 
-    `decisions` holds one Decision a row of the last prompt batch. `prompt_lengths`, one number of attended
-    tokens a row, says where prompts end that are read together with an answer; None finds it by the chat
-    template.
+    `verdicts` holds one Verdict a row of the last prompt batch. `prompt_lengths`, attended tokens a row, says
+    where prompts end that are read with an answer; None finds it by the chat template.
     """
 
-    def __init__(self, loaded: LoadedModel, bundles: Sequence[Bundle], strictness: float | None = None):
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        bundles: Sequence[Bundle],
+        strictness: float | None = None,
+        without: Collection[str] = (),
+    ):
         self.loaded, self.bundles = loaded, list(bundles)
-        self._strictness = [strictness_of(b) if strictness is None else strictness for b in self.bundles]
-        self.decisions: list[Decision] = []
+        strict = [strictness_of(b) if strictness is None else strictness for b in self.bundles]
+        self.router = Router(self.bundles, strict, without)
+        self.verdicts: list[Verdict] = []
         self.prompt_lengths: Sequence[int] | None = None
-        # ids and mask that wait for a decision
+        # ids and mask that wait for a verdict
         self._prompts: tuple[torch.Tensor, torch.Tensor] | None = None
         self._pixels: Any = None  # of the pictures that were looked at last
+        self._said: torch.Tensor | None = None  # of these pictures by the tower
         # first changed column of each row; None outside the model's forward
         self._starts: list[int] | None = None
         self._notes_from: list[int | None] = []  # first column of each row read as a note is
@@ -74,6 +76,7 @@ class Attachment:
         ]
         if tower is not None:
             self._handles.append(tower.register_forward_pre_hook(self._look, with_kwargs=True))
+            self._handles += filter(None, [hook_tower(loaded, self._hear)])
         for layer in sorted({bundle.manifest.site["value_layer"] for bundle in self.bundles}):
             self._handles.append(
                 mlp_of(layers[layer]).register_forward_hook(self._change(layer), with_kwargs=True)
@@ -107,31 +110,31 @@ class Attachment:
         """Whether the model runs by itself at the moment."""
         return self._deep
 
-    def decide(
-        self,
-        questions: Sequence[Sequence[int]],
-        pictures: Sequence[torch.Tensor | None],
-        prefixes: Sequence[Callable[[], Prefix] | None],
-    ) -> None:
-        """Decide prompts that are read elsewhere, by their questions' ids and pictures' vectors; a prefix,
-        where there is one, reads a prompt up to its picture.
+    def decide(self, questions: Sequence[str], looks: Sequence[Look | None]) -> None:
+        """Route prompts that are read elsewhere, by their questions and what the model sees of their
+        pictures.
 
         What is run on a cache afterwards is changed by it.
         """
+        pictures = [None if look is None else seen(look) for look in looks]
         with self.aside():
-            self.decisions = [self._match(*one) for one in zip(questions, pictures, prefixes, strict=True)]
+            self.verdicts = [self._route(*one) for one in zip(questions, pictures, strict=True)]
         self._starts = self._prompts = None
 
     def notes(self) -> list[str]:
-        """What each row that was decided is to be told of its picture; "" for nothing."""
+        """What each row that was routed is to be told of its picture; "" for nothing."""
         return [
-            "" if d.noted is None else self.bundles[d.noted.number].manifest.facts[d.noted.row]["note"]
-            for d in self.decisions
+            "" if v.context is None else self.bundles[v.context.number].manifest.facts[v.context.row]["note"]
+            for v in self.verdicts
         ]
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Of the rows that were decided only these go on."""
-        self.decisions = [self.decisions[row] for row in rows]
+        """Of the rows that were routed only these go on."""
+        self.verdicts = [self.verdicts[row] for row in rows]
+
+    def _hear(self, said: torch.Tensor) -> None:
+        if not self._deep:
+            self._said = said
 
     def _look(self, module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
         """Pictures are looked at, in the forward pass that reads their prompt or before it."""
@@ -139,16 +142,16 @@ class Attachment:
             self._pixels = kwargs.get("pixel_values", args[0] if args else None)
 
     def _begin(self, module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
-        """A forward pass begins: with an empty cache it reads a new prompt."""
+        """A forward pass begins; with an empty cache it reads a new prompt."""
         if self._deep:
             return
         given = self._signature.bind_partial(*args, **kwargs).arguments
         cache = cache_in(given)
         if cache is not None and cache.get_seq_length() > 0:
-            self._starts = [0] * len(self.decisions)
+            self._starts = [0] * len(self.verdicts)
             self._notes_from = [0 if note else None for note in self.notes()]
             return
-        self.decisions, self._starts, self._prompts = [], None, None
+        self.verdicts, self._starts, self._prompts = [], None, None
         ids, mask = given.get("input_ids"), given.get("attention_mask")
         if ids is not None:
             # other masks than [B, L] tell nothing about pads
@@ -171,7 +174,7 @@ class Attachment:
             self._starts = self._decide(ids, mask, states.detach())
             told = self._with_notes(ids, mask, states)
         finally:
-            self._deep, self._pixels = False, None
+            self._deep, self._pixels, self._said = False, None, None
             self._questions.begin(None)
         if told is None:
             return None
@@ -203,36 +206,26 @@ class Attachment:
                 hint="Give one for each row, or None.",
             )
         placeholder = image_token_id(self.loaded.model)
-        shows = ids == (-1 if placeholder is None else placeholder)
-        thumbnails = thumbnails_of_rows(self._pixels, shows & mask.bool())
+        pictures = Shown(self.loaded, ids, mask, self._pixels, self._said)
         for row in range(len(ids)):
-            seen = mask[row].nonzero()[:, 0]  # pads may carry any id
+            attended = mask[row].nonzero()[:, 0]  # pads may carry any id
             length = prompt_length(self.loaded, ids[row], mask[row]) if lengths is None else lengths[row]
-            prompt = seen[:length]
+            prompt = attended[:length]
             words = ids[row, prompt]
-            question = question_token_ids(self.loaded, words, torch.ones_like(words))
-            shown = look_vector(self.loaded, states[row, prompt], words, thumbnails[row])
-            prefix = None
-            if shown is not None:
-                last = int((words == placeholder).nonzero()[-1]) + 1
-                prefix = partial(from_embeds, self.loaded, states[row : row + 1, prompt[:last]], shown)
-                if any(b.manifest.site.get("picture_point") == NAMED for b in self.bundles):
-                    shown = seen_vector(self.loaded, prefix, shown)
+            asked = question_token_ids(self.loaded, words, torch.ones_like(words))
             self._questions.place = row, prompt
-            self.decisions.append(self._match(question, shown, prefix))
+            picture = None
+            if placeholder is not None and bool((words == placeholder).any()):
+                picture = pictures.of(row, states[row, prompt], words)
+            self.verdicts.append(self._route(question_text(self.loaded, asked), picture))
             starts.append(int(prompt[-1]) if len(prompt) else ids.shape[1])
         return starts
 
-    def _match(
-        self,
-        question: Sequence[int],
-        picture: torch.Tensor | None,
-        prefix: Callable[[], Prefix] | None,
-    ) -> Decision:
-        def read(ids: Sequence[int]) -> list[torch.Tensor]:
-            return [self._questions.feature(b.manifest.site, ids, picture) for b in self.bundles]
+    def _route(self, question: str, picture: Picture | None) -> Verdict:
+        def read(site: Mapping[str, Any]) -> torch.Tensor:
+            return self._questions.feature(site, question, picture and picture.source)
 
-        return decided(Asked(self.loaded, self.bundles, self._strictness, question, read, picture, prefix))
+        return self.router.route(Query(question, picture, read))
 
     def _change(self, layer: int):
         def hook(module: Any, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:
@@ -240,29 +233,29 @@ class Attachment:
                 return None
             rows = [
                 i
-                for i, d in enumerate(self.decisions)
+                for i, d in enumerate(self.verdicts)
                 if d.hit and self.bundles[d.hit.number].manifest.site["value_layer"] == layer
             ]
             if not rows:
                 return None
             whole = output[0] if isinstance(output, tuple) else output
-            if len(whole) != len(self.decisions):
+            if len(whole) != len(self.verdicts):
                 raise UsageError(
-                    f"{len(self.decisions)} prompts were read and the answer has {len(whole)} rows, so edits"
+                    f"{len(self.verdicts)} prompts were read and the answer has {len(whole)} rows, so edits"
                     " cannot be told apart.",
                     hint="While bundles are attached, let each prompt be its own row from the start.",
                 )
             states, changed = hidden_of(args, kwargs), whole.clone()
             for i in rows:
                 start = self._starts[i]
-                down, up, bias = self._value(self.decisions[i].hit, whole)
+                down, up, bias = self._value(self.verdicts[i].hit, whole)
                 x = states[i, start:].to(down.dtype)
                 changed[i, start:] += ((x @ down.T) @ up + bias).to(whole.dtype)
             return (changed, *output[1:]) if isinstance(output, tuple) else changed
 
         return hook
 
-    def _value(self, hit: Nearest, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def _value(self, hit: Candidate, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """One edit's value, read from the bundle when it first fires."""
         key = (hit.number, hit.row)
         if key not in self._values:
@@ -274,11 +267,18 @@ class Attachment:
         return self._values[key]
 
 
-def attach(loaded: LoadedModel, bundles: Sequence[Bundle], *, strictness: float | None = None) -> Attachment:
+def attach(
+    loaded: LoadedModel,
+    bundles: Sequence[Bundle],
+    *,
+    strictness: float | None = None,
+    without: Collection[str] = (),
+) -> Attachment:
     """Attach bundles, in place of those attached before. ModelMismatch when one does not belong to the
     model, and those attached before stay; BundleWarning when its keys have moved a little.
 
-    `strictness` (0 to 1) scales every reach by 1.5 - strictness; None leaves it to the bundles.
+    `strictness` (0 to 1) moves every border: radii are scaled by 1.5 - strictness; None leaves it to the
+    bundles. `without` names stages of the router (scope.router.STAGES) to leave out.
     """
     bundles = list(bundles)
     found = fingerprint(loaded)
@@ -290,7 +290,7 @@ def attach(loaded: LoadedModel, bundles: Sequence[Bundle], *, strictness: float 
     before = loaded.cache.get("attachment")
     if before is not None:
         before.detach()
-    loaded.cache["attachment"] = attachment = Attachment(loaded, bundles, strictness)
+    loaded.cache["attachment"] = attachment = Attachment(loaded, bundles, strictness, without)
     return attachment
 
 

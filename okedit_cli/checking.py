@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from okedit_cli.attach import attach
@@ -12,13 +12,15 @@ from okedit_cli.bundle import Bundle
 from okedit_cli.generate import decide, generate
 from okedit_cli.methods import Computed, Options
 from okedit_cli.models.prefixes import forget_prefixes
+from okedit_cli.probes import probes_of
 from okedit_cli.samples import checked
+from okedit_cli.wording import normal
 
 if TYPE_CHECKING:
-    from okedit_cli.edits.decision import Decision
     from okedit_cli.facts import Fact
     from okedit_cli.models.load import LoadedModel
     from okedit_cli.samples import Sample
+    from okedit_cli.scope.verdict import Verdict
 
 TOGETHER = 8  # facts whose samples are asked in one go
 TOKENS = 16  # of an answer that a negative gives
@@ -39,6 +41,8 @@ class FactReport:
     channel: str
     seconds: float
     why: str
+    reach: str = ""  # "kind" or "picture"; "" of a fact in words alone
+    lost: tuple[str, ...] = ()  # near questions that the edit answers too
 
 
 @dataclass
@@ -51,6 +55,7 @@ class _Heard:
     negatives: int
     spoilt: int
     seconds: float
+    lost: list[str] = field(default_factory=list)
 
 
 def check(
@@ -82,18 +87,17 @@ def _hear(loaded: LoadedModel, attachment, facts: Sequence[Fact], computed: Comp
     for fact in facts:
         rows += [(fact.id, s) for s in checked(computed.samples[fact.id]) if s.role in ("edit", "positive")]
     answers = generate(loaded, [(s.prompt, s.picture) for _, s in rows], max_new_tokens=32)
-    outside = [(f.id, s) for f in facts for s in computed.samples[f.id] if s.role == "negative"]
-    decisions = decide(loaded, [(s.prompt, s.picture) for _, s in outside])
+    outside = [(f.id, s) for f in facts for s in (*_negatives(f, computed), *_probes(f, computed))]
+    verdicts = decide(loaded, [(s.prompt, s.picture) for _, s in outside])
     fired = [
-        (name, s)
-        for (name, s), decision in zip(outside, decisions, strict=True)
-        if _concerns(name, s, decision)
+        (name, s) for (name, s), verdict in zip(outside, verdicts, strict=True) if _concerns(name, s, verdict)
     ]
     questions = [(s.prompt, s.picture) for _, s in fired]
     after = generate(loaded, questions, max_new_tokens=TOKENS)
     with attachment.aside():
         before = generate(loaded, questions, max_new_tokens=TOKENS)
-    changed = [name for (name, _), a, b in zip(fired, before, after, strict=True) if a.text != b.text]
+    spoilt = [(n, s) for (n, s), a, b in zip(fired, before, after, strict=True) if a.text != b.text]
+    changed = [name for name, _ in spoilt]
     for fact in facts:
         mine = [(s, a.text) for (name, s), a in zip(rows, answers, strict=True) if name == fact.id]
         out[fact.id] = _Heard(
@@ -103,20 +107,34 @@ def _hear(loaded: LoadedModel, attachment, facts: Sequence[Fact], computed: Comp
             sum(name == fact.id for name, _ in outside),
             changed.count(fact.id),
             0.0,
+            list(dict.fromkeys(s.prompt for name, s in spoilt if name == fact.id)),
         )
     for found in out.values():
         found.seconds = (time.perf_counter() - began) / len(facts)
     return out
 
 
-def _concerns(name: str, sample: Sample, decision: Decision) -> bool:
+def _negatives(fact: Fact, computed: Computed) -> list[Sample]:
+    return [sample for sample in computed.samples[fact.id] if sample.role == "negative"]
+
+
+def _probes(fact: Fact, computed: Computed) -> list[Sample]:
+    """Near questions that nobody gave: none that the owner asks or expects to follow."""
+    edit = next(sample for sample in computed.samples[fact.id] if sample.role == "edit")
+    own = {normal(text) for text in (*fact.rephrases, *(q.prompt for q in (*fact.holdout, *fact.related)))}
+    asked = [text for text in probes_of(fact.prompt) if normal(text) not in own]
+    cell = f"{edit.cell.split('/')[0]}/other"
+    return [replace(edit, role="negative", prompt=text, target=None, cell=cell, origin="probe") for text in asked]
+
+
+def _concerns(name: str, sample: Sample, verdict: Verdict) -> bool:
     """Whether an edit has a part in the answer to a negative of its own. That a question about its picture
     follows from it, which nobody wants kept, is as it should be.
     """
-    if decision.hit is not None:
-        return decision.hit.edit_id == name
+    if verdict.hit is not None:
+        return verdict.hit.edit_id == name
     own = sample.cell.startswith(("edit/", "view/")) and sample.origin != "user"
-    return decision.noted is not None and decision.noted.edit_id == name and not own
+    return verdict.context is not None and verdict.context.edit_id == name and not own
 
 
 def _report(fact: Fact, computed: Computed, heard: _Heard | None) -> FactReport:
@@ -141,6 +159,8 @@ def _report(fact: Fact, computed: Computed, heard: _Heard | None) -> FactReport:
         scope.channel,
         seconds,
         why,
+        computed.reaches.get(fact.id, ""),
+        tuple(heard.lost) if heard else (),
     )
 
 

@@ -24,7 +24,9 @@ VERSION = 1
 
 _FILE_KEYS = ("version", "model", "defaults", "facts")
 _DEFAULT_KEYS = ("method", "layer", "device", "dtype", "seed")
-_FACT_KEYS = ("id", "image", "prompt", "answer", "rephrases", "images", "keep", "related", "holdout")
+_FACT_KEYS = ("id", "image", "prompt", "answer", "reach", "rephrases", "images", "keep", "related", "holdout")
+# every picture of the kind of thing shown, or this one picture and views of it; auto leaves it to okedit
+REACHES = ("auto", "kind", "picture")
 _ID = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
 _ID_LENGTH = 60
 
@@ -47,6 +49,7 @@ class Fact:
     keep: tuple[Question, ...] = ()
     related: tuple[Question, ...] = ()
     holdout: tuple[Question, ...] = ()
+    reach: str = "auto"  # one of REACHES
     line: int = 0  # where it starts in its file; 0 when it comes from no file
 
 
@@ -76,10 +79,8 @@ def facts_text(facts: FactFile | Sequence[Fact], folder: Path) -> str:
     """The text of a fact file that is to lie in `folder`."""
     file = facts if isinstance(facts, FactFile) else FactFile(folder, tuple(facts))
     content: dict = {"version": VERSION}
-    if file.model:
-        content["model"] = file.model
-    if file.defaults:
-        content["defaults"] = dict(file.defaults)
+    content |= {"model": file.model} if file.model else {}
+    content |= {"defaults": dict(file.defaults)} if file.defaults else {}
     content["facts"] = [_plain_fact(fact, folder) for fact in file.facts]
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
@@ -140,16 +141,17 @@ class _FactReader:
         nodes = self.document.sequence(node, "facts")
         if isinstance(node, yaml.SequenceNode) and not nodes:
             self.document.complain(node, "facts is empty; expected at least one fact")
-        facts = [fact for fact in map(self._fact, nodes) if fact is not None]
-        return _with_ids(facts)
+        return _with_ids([fact for fact in map(self._fact, nodes) if fact is not None])
 
     def _fact(self, node: yaml.Node) -> Fact | None:
         document = self.document
         keys = document.mapping(node, "a fact", _FACT_KEYS, ("prompt", "answer"))
         if keys is None:
             return None
-        line = node.start_mark.line + 1
         prompt, answer = self._text(keys, "prompt"), self._text(keys, "answer")
+        reach = self._text(keys, "reach") or "auto"
+        if reach not in REACHES:
+            document.complain(keys["reach"], f"unknown reach {quoted(reach)}; expected auto, kind or picture")
         pictured = "image" in keys and not is_null(keys["image"])
         image = self._picture(keys["image"], "image") if pictured else None
         identity = self._id(keys["id"]) if "id" in keys else ""
@@ -169,7 +171,8 @@ class _FactReader:
             keep=self._questions(keys, "keep", image),
             related=self._questions(keys, "related", image, answered=True),
             holdout=self._questions(keys, "holdout", image),
-            line=line,
+            reach=reach,
+            line=node.start_mark.line + 1,
         )
 
     def _asked_once(self, node: yaml.Node, image: Path | None, prompt: str) -> None:
@@ -268,6 +271,7 @@ def _plain_fact(fact: Fact, folder: Path) -> dict:
     if fact.image is not None:
         plain["image"] = _relative(fact.image, folder)
     plain |= {"prompt": fact.prompt, "answer": fact.answer}
+    plain |= {"reach": fact.reach} if fact.reach != "auto" else {}
     if fact.rephrases:
         plain["rephrases"] = list(fact.rephrases)
     if fact.images:

@@ -10,9 +10,7 @@ from okedit_cli.bundle import Bundle, Manifest
 from okedit_cli.bundle.words import row_of
 from okedit_cli.checking import FactReport, check, says, unchecked
 from okedit_cli.methods import Computed, Options, method_named
-from okedit_cli.methods.about import whom
 from okedit_cli.methods.base import Progress
-from okedit_cli.outer import note_of
 
 __all__ = ["FactReport", "FitResult", "fit", "says"]
 
@@ -40,6 +38,9 @@ def fit(
     checked: bool = True,
     strictness: float | None = None,
     without: Sequence[str] = (),
+    context: str = "auto",
+    text_encoder: str = "",
+    image_encoder: str = "",
     progress: Progress | None = None,
 ) -> FitResult:
     """Fit facts, and check them; `without` leaves parts of the method out (methods.base.PARTS).
@@ -50,13 +51,16 @@ def fit(
     before = loaded.cache.get("attachment")
     if before is not None:
         before.detach()
-    options = Options(layer, force, seed, progress, frozenset(without))
+    encoders = text_encoder, image_encoder
+    options = Options(layer, force, seed, progress, frozenset(without), context, *encoders)
     computed = compute(loaded, facts, options)
     if options.without:
         computed.settings["without"] = sorted(options.without)
     if strictness is not None:
         computed.settings["strictness"] = strictness
-    bundle = Bundle(_manifest(loaded, method, computed), computed.codebook, computed.canary)
+    bundle = Bundle(
+        _manifest(loaded, method, computed), computed.codebook, computed.canary, dict(computed.extras)
+    )
     if not checked:
         return FitResult(bundle, unchecked(facts, computed))
     reports = check(loaded, bundle, facts, computed, options)
@@ -76,9 +80,15 @@ def fit(
 
 
 def _row(fact: Fact, computed: Computed) -> dict:
-    """A fact as the bundle lists it, with its note and whom it is about, where it has them (outer.py)."""
-    more = {"note": note_of(fact) if computed.outer else "", "whom": whom(fact) if computed.whom else ""}
-    return row_of(fact) | {name: text for name, text in more.items() if text}
+    """A fact as the bundle lists it, with what it reaches and the note that the model is given where its
+    answer follows.
+    """
+    row = row_of(fact)
+    if fact.id in computed.reaches:
+        row["reach"] = computed.reaches[fact.id]
+    if computed.notes and fact.image is not None:
+        row["note"] = f"Fact: {fact.prompt.strip()} {fact.answer.strip().rstrip('.')}."
+    return row
 
 
 def _finite(value: float) -> float | None:

@@ -1,22 +1,20 @@
-"""A model, edited or not, and questions: answers, each with the decision that was taken for it."""
+"""A model, edited or not, and questions: answers, each with the verdict that was reached for it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
-from okedit_cli.attach import Decision
+from okedit_cli.attach import Verdict
 from okedit_cli.models.decode import go_on, greedy
 from okedit_cli.models.encode import encode
+from okedit_cli.models.features import look_of
 from okedit_cli.models.kv import taking
-from okedit_cli.models.prefixes import Prefix, prefix_behind
-from okedit_cli.models.question import question_ids
+from okedit_cli.models.question import question_text
 from okedit_cli.models.reading import Prompts, read, shares
-from okedit_cli.models.recognition import picture_features, picture_vectors, recognise
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,13 +26,13 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model said, and the decision of the attached bundles (None when nothing is attached).
+    """What the model said, and the verdict of the attached bundles (None when nothing is attached).
 
     `ids` are the text's tokens as generated, the end among them when it was reached.
     """
 
     text: str
-    decision: Decision | None = None
+    verdict: Verdict | None = None
     ids: tuple[int, ...] = ()
 
 
@@ -107,31 +105,25 @@ def _follow(loaded: LoadedModel, questions, answers: Sequence[Sequence[int]]) ->
     return [logits[row, -len(one) - 1 : -1].argmax(-1).tolist() for row, one in enumerate(answers)]
 
 
-def decide(loaded: LoadedModel, questions: Sequence[tuple[str, Image | None]]) -> list[Decision]:
+def decide(loaded: LoadedModel, questions: Sequence[tuple[str, Image | None]]) -> list[Verdict]:
     """What the attached bundles decide for each question, without an answer."""
     attachment = loaded.cache["attachment"]
     with attachment.aside():
-        ids = [question_ids(loaded, prompt) for prompt, _ in questions]
-        recognise(loaded, [p for _, p in questions if p is not None])
-        seen = [None if p is None else picture_features(loaded, [p])[0] for _, p in questions]
-    attachment.decide(ids, seen, [p and partial(prefix_behind, loaded, p) for _, p in questions])
-    return list(attachment.decisions)
-
-
-def _given(prefix: Prefix) -> Prefix:
-    return prefix
+        looks = [None if picture is None else look_of(loaded, picture) for _, picture in questions]
+    attachment.decide([prompt.strip() for prompt, _ in questions], looks)
+    return list(attachment.verdicts)
 
 
 def _generate(loaded: LoadedModel, questions, max_new_tokens: int, on_text) -> list[Answer]:
     if len(questions) > 1 and shares(loaded):
-        out, decisions = _together(loaded, questions, max_new_tokens)
+        out, verdicts = _together(loaded, questions, max_new_tokens)
     else:
         streamer = _streamer(loaded, on_text) if on_text and len(questions) == 1 else None
-        out, decisions = _whole(loaded, questions, max_new_tokens, streamer)
+        out, verdicts = _whole(loaded, questions, max_new_tokens, streamer)
     texts = loaded.tokenizer.batch_decode(out, skip_special_tokens=True)
     return [
-        Answer(text.strip(), decision, tuple(map(int, ids)))
-        for text, decision, ids in zip(texts, decisions, out, strict=True)
+        Answer(text.strip(), verdict, tuple(map(int, ids)))
+        for text, verdict, ids in zip(texts, verdicts, out, strict=True)
     ]
 
 
@@ -147,8 +139,7 @@ def _read(loaded: LoadedModel, attachment, questions) -> Prompts:
         return read(loaded, questions)
 
     def noting(asked, prefixes) -> list[str]:
-        pictures = picture_vectors(loaded, prefixes)
-        attachment.decide(asked, pictures, [partial(_given, prefix) for prefix in prefixes])
+        attachment.decide([question_text(loaded, ids) for ids in asked], [prefix.seen for prefix in prefixes])
         return attachment.notes()
 
     with attachment.aside():
@@ -156,19 +147,19 @@ def _read(loaded: LoadedModel, attachment, questions) -> Prompts:
 
 
 def _together(loaded: LoadedModel, questions, max_new_tokens: int):
-    """Ids and decisions of questions whose common beginnings are read once."""
+    """Ids and verdicts of questions whose common beginnings are read once."""
     attachment = _at_work(loaded)
     prompts = _read(loaded, attachment, questions)
     if attachment is None:
         return go_on(loaded, prompts, max_new_tokens), [None] * len(questions)
-    decisions = list(attachment.decisions)
+    verdicts = list(attachment.verdicts)
     out = go_on(loaded, prompts, max_new_tokens, keep=attachment.keep)
-    attachment.decisions = decisions
-    return out, decisions
+    attachment.verdicts = verdicts
+    return out, verdicts
 
 
 def _whole(loaded: LoadedModel, questions, max_new_tokens: int, streamer):
-    """Ids and decisions of questions read as the model's own generate() reads them."""
+    """Ids and verdicts of questions read as the model's own generate() reads them."""
     inputs = encode(loaded, questions)
     attachment = _at_work(loaded)
     if attachment:  # known here, whether there is a template that tells it or not
@@ -178,7 +169,7 @@ def _whole(loaded: LoadedModel, questions, max_new_tokens: int, streamer):
     finally:
         if attachment:
             attachment.prompt_lengths = None
-    return out, attachment.decisions if attachment else [None] * len(questions)
+    return out, attachment.verdicts if attachment else [None] * len(questions)
 
 
 def _streamer(loaded: LoadedModel, on_text: Callable[[str], None]):

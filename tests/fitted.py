@@ -6,8 +6,6 @@ Random models see no sense, so a fact's scope is drawn by hand around its own wo
 from __future__ import annotations
 
 import tempfile
-import zlib
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache
@@ -22,8 +20,7 @@ from okedit_cli.facts import Fact
 PICTURED, WORDS = "What is this cat's name?", "What is the capital of France?"
 MISO, PARIS = "Miso", "Paris."
 OTHER = "How many people are there in the picture?"
-RADIUS = 0.5  # of questions in scopes drawn by hand
-OWN = ("llava", "gpt2")  # their questions are read in the model's own layers
+RADIUS = 0.5  # of questions in scopes drawn by hand: within it the classifier is asked
 _FOLDER = tempfile.TemporaryDirectory(prefix="okedit-tests-")
 ROOT = Path(_FOLDER.name)
 
@@ -68,49 +65,24 @@ def facts_for(loaded) -> list[Fact]:
     return [fact("cat", PICTURED, MISO, image), fact("capital", WORDS, PARIS)]
 
 
-def world(layers: Sequence[int] | None = None):
-    """Context: a small bank, a home of our own, no sentence encoder to fetch; `layers` for questions."""
+def world():
+    """Context: a small bank, and a home of our own with the encoders that `okedit setup` has put into the
+    user's.
+    """
     from okedit_cli import bank
+    from okedit_cli.models.packages import okedit_home
 
+    home = ROOT / "home"
+    home.mkdir(exist_ok=True)
+    if not (home / "parts").exists():
+        (home / "parts").symlink_to(okedit_home() / "parts")
     whole = bank.load_bank()
     part = bank.Bank(whole.questions[::6], whole.pictures[::8], "small", whole._by_wording)
     stack = ExitStack()
     for room in ("bank", "methods.admitted", "methods.spaces", "negatives"):
         stack.enter_context(mock.patch(f"okedit_cli.{room}.load_bank", lambda: part))
-    for encoder in ("sentence_features", "question_vectors"):
-        stack.enter_context(mock.patch(f"okedit_cli.models.features.{encoder}", letters))
-    for room, encoder in (("topics", "topic_vectors"), ("asking", "question_vectors")):
-        stack.enter_context(mock.patch(f"okedit_cli.models.{room}.{encoder}", letters))
-    stack.enter_context(mock.patch("okedit_cli.named.relation_vectors", letters))
-    if layers is not None:
-        stack.enter_context(mock.patch("okedit_cli.methods.spaces.candidate_layers", lambda count: layers))
-    stack.enter_context(mock.patch.dict("os.environ", {"OKEDIT_HOME": str(ROOT / "home")}))
+    stack.enter_context(mock.patch.dict("os.environ", {"OKEDIT_HOME": str(home)}))
     return stack
-
-
-def say_topics(monkeypatch, topic_of) -> None:
-    """What questions are about is as `topic_of` tells, and so is how surely they ask what is shown."""
-    from okedit_cli.models.asking import log_odds
-
-    monkeypatch.setattr("okedit_cli.outer.topic_of", topic_of)
-    monkeypatch.setattr("okedit_cli.models.asking.score", lambda text, identity: log_odds(identity))
-
-
-def forget(loaded) -> None:
-    """Forget what was decided about words and pictures."""
-    for name in ("topics", "asking", "agreements"):
-        loaded.cache.pop(name, None)
-
-
-def letters(texts: Sequence[str], number: int = 0):
-    """In place of the sentence encoder [n, 384]: pairs of letters, counted; nothing has to be fetched."""
-    import torch
-
-    out = torch.zeros(len(texts), 384)
-    for row, text in enumerate(texts):
-        for pair in zip(text, text[1:] + " ", strict=True):
-            out[row, zlib.crc32("".join(pair).encode()) % 384] += 1
-    return torch.nn.functional.normalize(out, dim=1)
 
 
 @cache
@@ -125,8 +97,8 @@ def load(family: str):
 
 
 def fit(loaded, facts, **options):
-    """okedit_cli.fit in the small world. Questions are read from the model itself in some families."""
-    with world([0, 1, 2] if loaded.name in OWN else None):
+    """okedit_cli.fit in the small world."""
+    with world():
         return okedit_cli.fit(loaded, facts, force=True, **options)
 
 
@@ -139,9 +111,7 @@ def fitted(family: str) -> Fitted:
 
 
 def drawn_by_hand(bundle):
-    """The bundle with scopes around the facts' own words and pictures. Random models are sure of no name, so
-    that a picture is known by its look alone.
-    """
+    """The bundle with scopes around the facts' own words and pictures."""
     return with_radius(bundle, RADIUS, 1.0)
 
 
@@ -164,12 +134,3 @@ def with_fact(bundle, name: str, **more):
     """The bundle with more told of one of its facts."""
     facts = [dict(row, **more) if row["id"] == name else row for row in bundle.manifest.facts]
     return replace(bundle, manifest=replace(bundle.manifest, facts=facts))
-
-
-def without_thumbnails(bundle):
-    """The bundle as one of a model that is shown no pixels: pictures are known by their looks alone."""
-    import torch
-
-    none = torch.zeros(0, 0, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64)
-    book = replace(bundle.codebook, thumbnails=none[0], thumbnail_owner=none[1])
-    return replace(bundle, codebook=book, manifest=replace(bundle.manifest))

@@ -32,6 +32,7 @@ facts:
       - {prompt: "What letter does this cat's name start with?", answer: M}
     holdout:
       - {image: images/cat-night.jpg, prompt: Name this cat.}
+    reach: picture
   - prompt: Who leads the office?
     answer: >
       Ada Lovelace
@@ -86,9 +87,11 @@ def test_reads_every_key(write):
         ),
         related=(Question("What letter does this cat's name start with?", images / "cat.jpg", "M"),),
         holdout=(Question("Name this cat.", images / "cat-night.jpg"),),
+        reach="picture",
         line=5,
     )
-    assert file.facts[1] == Fact("ada-lovelace", "Who leads the office?", "Ada Lovelace", line=18)
+    assert file.facts[1] == Fact("ada-lovelace", "Who leads the office?", "Ada Lovelace", line=19)
+    assert file.facts[1].reach == "auto"
 
 
 def test_ids_come_from_answers_and_are_unique(write):
@@ -157,6 +160,8 @@ def test_unquoted_values_that_yaml_would_change_are_refused(write, value):
             "Name it.",
             "17:9: a question in holdout must be",
         ),
+        ("reach: picture", "reach: thing", '18:12: unknown reach "thing"; expected auto, kind or picture'),
+        ("reach: picture", "reach:", "18:11: reach is empty; expected text"),
         ("layer: 12", "layer: deep", '3:39: the default layer must be a whole number, got "deep"'),
         ("layer: 12", "layr: 12", '3:32: unknown key "layr" in defaults; did you mean "layer"?'),
     ],

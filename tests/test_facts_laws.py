@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from okedit_cli import facts_yaml
 from okedit_cli.errors import InvalidFacts
-from okedit_cli.facts import Fact, FactFile, Question, _FactReader, dump_facts, load_facts
+from okedit_cli.facts import REACHES, Fact, FactFile, Question, _FactReader, dump_facts, load_facts
 
 
 @pytest.fixture(params=["libyaml", "python"], autouse=True)
@@ -103,6 +103,7 @@ def _fact_lists(draw):
                 keep=tuple(draw(st.lists(questions, max_size=2))),
                 related=tuple(draw(st.lists(related, max_size=2))),
                 holdout=tuple(draw(st.lists(questions, max_size=2))),
+                reach=draw(st.sampled_from(REACHES)),
             )
         )
     return facts

@@ -35,11 +35,10 @@ def test_every_fact_takes(case):
     for report, given in zip(case.result.reports, case.facts, strict=True):
         assert report.id == given.id and report.took and not report.kept_out
         assert report.positives[1] > 0 and report.negatives[1] > 0
-        # a radius calibrated in the layers of a random model leaves one more wording out
-        assert report.positives[0] >= report.positives[1] - (2 if case.loaded.name == "gpt2" else 1)
+        assert report.positives[0] >= report.positives[1] - 1
         assert report.d_pos >= 0 and report.seconds > 0
     site = case.result.bundle.manifest.site
-    assert site["key_layer"] < site["value_layer"] < tiny.LAYERS
+    assert site["key_layer"] < 0 <= site["value_layer"] < tiny.LAYERS
     assert [row["id"] for row in case.result.bundle.manifest.facts] == ["cat", "capital"]
 
 
@@ -50,9 +49,9 @@ def test_written_and_read_it_gives_the_same_answers(case, tmp_path):
     for bundle in (case.result.bundle, read):
         with okedit_cli.attach(case.loaded, [bundle]):
             found = okedit_cli.generate(case.loaded, case.questions, max_new_tokens=4)
-        answers.append([(a.text, a.decision) for a in found])
+        answers.append([(a.text, a.verdict) for a in found])
     assert answers[0] == answers[1]
-    assert any(decision.hit for _, decision in answers[0])
+    assert any(verdict.hit for _, verdict in answers[0])
 
 
 @pytest.mark.parametrize("family", ["llava", "gpt2"])
@@ -81,7 +80,7 @@ def test_no_fact_at_all(tmp_path):
     result.bundle.save(tmp_path / "empty")
     with okedit_cli.attach(case.loaded, [okedit_cli.Bundle.load(tmp_path / "empty"), case.bundle]):
         answer = okedit_cli.generate(case.loaded, [(WORDS, None)])[0]
-    assert answer.decision.hit.number == 1
+    assert answer.verdict.hit.number == 1
 
 
 def test_a_fact_without_a_radius_is_kept_out_unless_forced(monkeypatch):

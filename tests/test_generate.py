@@ -26,15 +26,15 @@ def case(request):
 
 def test_batches_of_one_and_of_eight_give_the_same_answers(case):
     plain = okedit_cli.generate(case.loaded, case.questions, max_new_tokens=6)
-    assert all(answer.decision is None for answer in plain)
+    assert all(answer.verdict is None for answer in plain)
     with okedit_cli.attach(case.loaded, [case.bundle]):
         alone, together = (
             okedit_cli.generate(case.loaded, case.questions, max_new_tokens=6, batch=size) for size in (1, 8)
         )
     for one, other, before, hit in zip(alone, together, plain, case.hits, strict=True):
         assert one.text == other.text
-        assert [a.decision.hit and a.decision.hit.edit_id for a in (one, other)] == [hit, hit]
-        assert one.decision.nearest.edit_id == other.decision.nearest.edit_id
+        assert [a.verdict.hit and a.verdict.hit.edit_id for a in (one, other)] == [hit, hit]
+        assert one.verdict.nearest.edit_id == other.verdict.nearest.edit_id
         assert one.text == {"cat": MISO, "capital": PARIS, None: before.text}[hit]
 
 
@@ -98,9 +98,9 @@ def test_nothing_to_follow(case):
 def test_deciding_says_what_an_answer_would(case):
     with okedit_cli.attach(case.loaded, [case.bundle]):
         answers = okedit_cli.generate(case.loaded, case.questions, max_new_tokens=1)
-        decisions = decide(case.loaded, case.questions)
-        assert [d.hit and d.hit.edit_id for d in decisions] == case.hits
-        assert [d.nearest.edit_id for d in decisions] == [a.decision.nearest.edit_id for a in answers]
+        verdicts = decide(case.loaded, case.questions)
+        assert [v.hit and v.hit.edit_id for v in verdicts] == case.hits
+        assert [v.nearest.edit_id for v in verdicts] == [a.verdict.nearest.edit_id for a in answers]
         assert decide(case.loaded, []) == []
 
 
@@ -120,7 +120,7 @@ def test_whether_prompts_can_be_read_in_parts_is_measured_on_the_unedited_model(
     case, loaded = fitted("llama"), load("llama")
     wide = with_radius(case.result.bundle, 9.0)  # acts on every question, far below the last layer
     wide = replace(wide, manifest=replace(wide.manifest, site={**wide.manifest.site, "value_layer": 1}))
-    with okedit_cli.attach(loaded, [wide]):
+    with okedit_cli.attach(loaded, [wide], without=["classifier"]):
         assert shares(loaded)
         together = okedit_cli.generate(loaded, case.questions, max_new_tokens=4)
         alone = [okedit_cli.generate(loaded, [one], max_new_tokens=4)[0] for one in case.questions]
@@ -132,7 +132,8 @@ def test_all_prompts_of_one_token():
     case = fitted("gpt2")
     word = next(w for w in "abc" if len(case.loaded.tokenizer(w)["input_ids"]) == 1)
     asked, ids = [(word, None)] * 2, [answer_ids(case.loaded, MISO), answer_ids(case.loaded, PARIS)]
-    with okedit_cli.attach(case.loaded, [with_radius(case.result.bundle, 999.0)]) as attachment:
+    wide = with_radius(case.result.bundle, 999.0)
+    with okedit_cli.attach(case.loaded, [wide], without=["classifier"]) as attachment:
         edited = [forced(case, one, answer, attachment) for one, answer in zip(asked, ids, strict=True)]
         assert follow(case.loaded, asked, ids) == edited
-        assert {d.hit.edit_id for d in attachment.decisions} == {decide(case.loaded, asked)[0].hit.edit_id}
+        assert {d.hit.edit_id for d in attachment.verdicts} == {decide(case.loaded, asked)[0].hit.edit_id}

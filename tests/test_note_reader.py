@@ -2,31 +2,37 @@
 
 import pytest
 import torch
-from fitted import OTHER, PICTURED, fitted, say_topics, world
-from test_outer import NOTE, SEEING, noted, with_note_of
+from fitted import fitted, with_fact, world
 
 import okedit_cli
 from okedit_cli.generate import generate
 from okedit_cli.models.encode import encode
 from okedit_cli.models.notes import note_start, reading_notes
 from okedit_cli.models.sites import decoder_layers, image_token_id
-from okedit_cli.models.topics import Topic
+
+NOTE, FOLLOWS = "Fact: the cat is Miso.", "Is this cat called Tom?"
+SEEING = ("llava", "qwen2_vl", "idefics3")
+
+
+def noted(verdicts):
+    """Whose note each row was given."""
+    return [verdict.context and verdict.context.edit_id for verdict in verdicts]
 
 
 @pytest.fixture(params=SEEING)
 def case(request, monkeypatch):
-    """A family with an edit whose note OTHER bears on, and drawn changes of two linear layers."""
-    topics = {OTHER: Topic(0, 1, 0), PICTURED: Topic(1, 0, 0)}
-    say_topics(monkeypatch, lambda text: topics.get(text, Topic(0, 0, 1)))
+    """A family with an edit that the answer to FOLLOWS follows from, and drawn changes of two linear
+    layers.
+    """
     with world():
         found = fitted(request.param)
         cache = found.loaded.cache
-        for name in ("topics", "asking", "noted"):
-            cache.pop(name, None)
+        cache.pop("noted", None)
         monkeypatch.setitem(cache, "reader", _drawn(found.loaded))
-        yield found.loaded, with_note_of(found.bundle, NOTE), [q for q in found.questions if q[1] is not None]
-        for name in ("topics", "asking", "noted"):
-            cache.pop(name, None)
+        own = next(picture for _, picture in found.questions if picture is not None)
+        asked = [*(q for q in found.questions if q[1] is not None), (FOLLOWS, own)]
+        yield found.loaded, with_fact(found.bundle, "cat", note=NOTE), asked
+        cache.pop("noted", None)
 
 
 def _drawn(loaded):
@@ -46,7 +52,7 @@ def test_only_the_row_with_a_note_changes_and_only_from_its_note_on(case):
     with torch.no_grad():
         with okedit_cli.attach(loaded, [bundle]) as attachment:
             read = loaded.model(**batch).logits
-            rows = noted(attachment.decisions)
+            rows = noted(attachment.verdicts)
         loaded.cache["reader"] = []
         with okedit_cli.attach(loaded, [bundle]):
             plain = loaded.model(**batch).logits
@@ -80,7 +86,7 @@ def test_alone_and_in_a_batch_the_same_answers(case):
         alone = [generate(loaded, [row], max_new_tokens=6)[0] for row in questions]
     texts = [one.text for one in together]
     assert texts == [one.text for one in alone] == [one.text for one in again]
-    told = noted([one.decision for one in together]).index("cat")
+    told = noted([one.verdict for one in together]).index("cat")
     reader, loaded.cache["reader"] = loaded.cache["reader"], []
     loaded.cache.pop("noted", None)
     with okedit_cli.attach(loaded, [bundle]):

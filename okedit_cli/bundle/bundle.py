@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from okedit_cli.bundle.atomic import atomic_write
-from okedit_cli.bundle.checks import DROPPED, DROPPED_SMALL, REACH, check_records
+from okedit_cli.bundle.checks import DROPPED, DROPPED_SMALL, check_records
 from okedit_cli.bundle.header import REMAKE, Header, open_regular, plan_table, read_header, render_header
 from okedit_cli.bundle.lines import MOST, TENSORS, lines_of
 from okedit_cli.bundle.manifest import (
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import torch
 
     from okedit_cli.edits.codebook import Codebook
-    from okedit_cli.edits.index import Index
 
 CODEBOOK = (
     "picture_mean",
@@ -43,19 +42,18 @@ CODEBOOK = (
     "value_up",
     "value_bias",
 )
-THUMBNAILS = ("thumbnails", "thumbnail_owner")  # of the codebook, where an edit is about one individual
+THUMBNAILS = ("thumbnails", "thumbnail_owner")  # of the codebook, of edits about pictures
 CANARY = ("canary_picture", "canary_question")
 TEXT = tuple(TENSORS.values())  # facts of a large bundle as lines of JSON
-SKETCH = tuple(
-    f"{channel}_{part}"
-    for channel in ("picture", "question")
-    for part in (
-        "cover_mean", "cover_basis", "cover_step", "cover_centres", "cover_extent", "cover_owner",
-        "sketch_mean", "sketch_basis", "sketch_step", "sketch_balls", "sketch_extent",  # as written first
-    )
-)  # what rules out most edits of a large bundle without reading their keys (edits/sketch.py)  # fmt: skip
-OPTIONAL = (*THUMBNAILS, *REACH, *DROPPED, *DROPPED_SMALL, *TEXT, *SKETCH, "sources")
-SKETCHED = 2000  # edits from which on that is quicker than to read every key
+OPTIONAL = (*THUMBNAILS, *DROPPED, *DROPPED_SMALL, *TEXT, "reference_pictures", "sources")
+LEGACY = (
+    "picture_cover_",
+    "question_cover_",
+    "picture_sketch_",
+    "question_sketch_",
+    "picture_reach",
+    "question_reach",
+)
 WHOLE = ("picture_owner", "question_owner", "thumbnail_owner")  # int64
 FLOATS = ("F32", "F16", "BF16")
 BYTES = ("thumbnails",)  # uint8; every other tensor of the codebook is of floating point
@@ -74,11 +72,6 @@ class Bundle:
     canary: dict[str, torch.Tensor] = field(default_factory=dict)
     extras: dict[str, torch.Tensor] = field(default_factory=dict)
     name: str = field(default="", compare=False)  # of the file it was read from, for people
-    # the sketches of a codebook, and which codebook that is: another one in its place has none
-    _sketches: tuple[Codebook | None, Mapping[str, torch.Tensor]] = field(
-        default=(None, {}), compare=False, repr=False
-    )
-    _index: Index | None = field(default=None, init=False, compare=False, repr=False)
 
     def __len__(self) -> int:
         """The number of edits."""
@@ -87,18 +80,6 @@ class Bundle:
     def tensors(self) -> dict[str, torch.Tensor]:
         """Every tensor by the name it has in the file."""
         return {**self.codebook.tensors(), **self.canary, **self.extras}
-
-    def index(self) -> Index | None:
-        """What finds the edits that a prompt may be inside of; None for so few that none is needed."""
-        from okedit_cli.edits.index import Index
-
-        if len(self.codebook) < SKETCHED:
-            return None
-        if self._index is None or self._index.book is not self.codebook:
-            book, sketches = self._sketches
-            stored = bool(sketches) and book is self.codebook
-            self._index = Index.from_tensors(book, sketches) if stored else Index.build(self.codebook)
-        return self._index
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the bundle whole or not at all; equal bundles give equal bytes.
@@ -110,7 +91,7 @@ class Bundle:
 
         shown = os.fspath(path)
         Codebook.from_tensors(self.codebook.tensors())
-        tensors = {**self.tensors(), **self._text(shown), **self._drawn()}
+        tensors = {**self.tensors(), **self._text(shown)}
         table = plan_table(
             {name: (dtype_name(name, tensor, shown), tuple(tensor.shape)) for name, tensor in tensors.items()}
         )
@@ -130,12 +111,6 @@ class Bundle:
             handle.seek(0)
             handle.write(header)
         self.manifest.tensors = entries
-
-    def _drawn(self) -> dict[str, torch.Tensor]:
-        """Sketches of the keys, where they are many; none of keys that a save refuses anyway."""
-        index = self.index()
-        tensors = {} if index is None else index.tensors()
-        return tensors if all(bool(t.isfinite().all()) for t in tensors.values()) else {}
 
     def _text(self, shown: str) -> dict[str, torch.Tensor]:
         """Facts as tensors, where they are too many for the manifest to list."""
@@ -186,9 +161,10 @@ class Bundle:
             codebook = Codebook.from_tensors({name: tensors.pop(name) for name in own})
         except InvalidBundle as error:
             raise InvalidBundle(f"{shown}: {error.message}", hint=REMAKE) from None
+        for name in [name for name in tensors if name.startswith(LEGACY)]:
+            del tensors[name]
         canary = {name: tensors.pop(name) for name in CANARY if name in tensors}
-        sketches = {name: tensors.pop(name) for name in SKETCH if name in tensors}
-        bundle = cls(manifest, codebook, canary, tensors, os.path.basename(shown), (codebook, sketches))
+        bundle = cls(manifest, codebook, canary, tensors, os.path.basename(shown))
         bundle._check_counts(shown)
         return bundle
 
@@ -197,7 +173,6 @@ class Bundle:
         rows = {
             "canary": self.canary,
             "dropped": _pick(self.extras, "dropped_picture_radius", "dropped_question_radius"),
-            "facts": _pick(self.extras, *REACH),
         }
         if len(self.codebook) != len(self.manifest.facts):
             raise InvalidBundle(
@@ -244,6 +219,9 @@ def _manifest(handle: BinaryIO, header: Header, shown: str) -> Manifest:
                     f"{shown}: tensor {name!r} has dtype {info.dtype}, expected {wanted}.", hint=REMAKE
                 )
     unknown = sorted({*header.tensors} - {*CODEBOOK, *CANARY, *OPTIONAL})
+    unknown = [
+        name for name in unknown if not name.startswith(LEGACY)
+    ]  # of search structures, which are made no more
     manifest.unknown += [f"tensor {name[:80]}" for name in unknown]
     if manifest.unknown:
         warnings.warn(

@@ -98,21 +98,21 @@ def _drifts(loaded: LoadedModel, bundle: Bundle) -> Iterator[Drift]:
 def _questions(
     loaded: LoadedModel, bundle: Bundle, rows: list[dict]
 ) -> tuple[list[int], torch.Tensor | None]:
-    from okedit_cli.methods.spaces import question_ids
-    from okedit_cli.models.features import question_layers
+    from okedit_cli.encoders.text import DEFAULT, text_vectors
 
     numbers = [i for i, row in enumerate(rows) if isinstance(row.get("prompt"), str)]
     if not numbers:
         return [], None
-    layer = bundle.manifest.site["key_layer"]
-    ids = [question_ids(loaded, rows[i]["prompt"]) for i in numbers]
-    return numbers, bundle.codebook.project_question(question_layers(loaded, ids, [layer])[layer])
+    encoder = str(bundle.manifest.site.get("text_encoder", DEFAULT))
+    return numbers, bundle.codebook.project_question(
+        text_vectors([rows[i]["prompt"] for i in numbers], encoder)
+    )
 
 
 def _pictures(loaded: LoadedModel, bundle: Bundle, rows: list[dict]) -> tuple[list[int], torch.Tensor | None]:
     """Pictures by name; a name that this version's bank does not have is left out."""
     from okedit_cli.bank import load_bank
-    from okedit_cli.models.recognition import picture_features
+    from okedit_cli.methods.spaces import vectors_at
 
     if loaded.processor is None:
         return [], None
@@ -120,5 +120,7 @@ def _pictures(loaded: LoadedModel, bundle: Bundle, rows: list[dict]) -> tuple[li
     numbers = [i for i, row in enumerate(rows) if row.get("name") in images][:PICTURES]
     if not numbers:
         return [], None
-    features = picture_features(loaded, [images[rows[i]["name"]] for i in numbers])
-    return numbers, bundle.codebook.project_picture(features)
+    point = str(bundle.manifest.site.get("picture_point"))
+    return numbers, bundle.codebook.project_picture(
+        vectors_at(point, loaded, [images[rows[i]["name"]] for i in numbers])
+    )

@@ -10,7 +10,6 @@ from okedit_cli.errors import InvalidBundle
 if TYPE_CHECKING:
     from okedit_cli.bundle.bundle import Bundle
 
-REACH = ("picture_reach", "question_reach")  # radii as fitted, where a merge has shrunk some
 DROPPED = tuple(
     f"dropped_{channel}_{part}" for channel in ("picture", "question") for part in ("keys", "owner", "radius")
 )
@@ -18,16 +17,15 @@ DROPPED_SMALL = ("dropped_thumbnails", "dropped_thumbnail_owner")  # where such 
 
 
 def check_records(bundle: Bundle, shown: str) -> None:
-    """What a merge has left behind must be whole: a reach for every edit, a scope for every record."""
+    """What a merge has left behind must be whole: a scope for every record."""
     extras, wrong = bundle.extras, None
-    for names, wanted in ((REACH, False), (DROPPED, bool(bundle.manifest.dropped))):
-        present = [name for name in names if name in extras]
-        if len(present) < len(names) and (present or wanted):
-            wrong = next(name for name in names if name not in extras)
+    present = [name for name in DROPPED if name in extras]
+    if len(present) < len(DROPPED) and (present or bundle.manifest.dropped):
+        wrong = next(name for name in DROPPED if name not in extras)
     for channel in ("picture", "question") if wrong is None else ():
-        for name in (f"{channel}_reach", f"dropped_{channel}_radius"):
-            if name in extras and (extras[name].dim() != 1 or not extras[name].is_floating_point()):
-                wrong = name
+        radius = extras.get(f"dropped_{channel}_radius")
+        if radius is not None and (radius.dim() != 1 or not radius.is_floating_point()):
+            wrong = f"dropped_{channel}_radius"
         if bundle.manifest.dropped:
             keys, owner = extras[f"dropped_{channel}_keys"], extras[f"dropped_{channel}_owner"]
             width = getattr(bundle.codebook, f"{channel}_keys").shape[1]
@@ -41,8 +39,6 @@ def check_records(bundle: Bundle, shown: str) -> None:
             wrong = DROPPED_SMALL[0]
         elif not _owns(owner, small, len(bundle.manifest.dropped)):
             wrong = DROPPED_SMALL[1]
-        elif len(bundle.codebook.thumbnails) and bundle.codebook.thumbnails.shape[1] != small.shape[1]:
-            wrong = DROPPED_SMALL[0]
     if wrong:
         raise InvalidBundle(f"{shown}: tensor {wrong!r} is missing or not what a merge writes.", hint=REMAKE)
 

@@ -17,7 +17,8 @@ FACT = {"id": str, "prompt": str, "answer": str}
 FACT_OPTIONAL = {
     "picture_sha256": str,
     "note": str,
-    "whom": str,
+    "reach": str,
+    "whom": str,  # of bundles of format 1.0
     "report": dict,
     "rephrases": list,
     "images": list,

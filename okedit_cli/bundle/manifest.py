@@ -27,7 +27,7 @@ from okedit_cli.errors import InvalidBundle
 
 __all__ = ["BundleWarning", "Manifest", "parse_manifest", "render_manifest"]
 
-FORMAT = "1.0"
+FORMAT = "1.1"
 BLANK = "0" * 64
 _SLOT = f'"checksum":"{BLANK}"'
 

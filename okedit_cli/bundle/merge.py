@@ -1,14 +1,12 @@
-"""Several bundles into one. Works on codebooks alone, without the base model.
+"""Several bundles into one. Works on codebooks and encoders alone, without the base model.
 
 Bundles are taken in the order given; a later one is newer. Duplicates by content are kept once. Two edits
-of different bundles conflict when their scopes meet in both channels and their answers differ, unless they
-are about two individuals whose pictures are no views of each other: `newest` and `first` drop one of them,
-`error` refuses, `shrink` cuts both reaches at the midpoint. Edits of one bundle are not judged against each
+of different bundles conflict when they would answer the same query (overlap.py) and their answers differ:
+`newest` and `first` drop one of them, `error` refuses. Edits of one bundle are not judged against each
 other again.
 
 Merging is associative because nothing that decides is forgotten: a dropped edit leaves its scope behind
-(`dropped`), a shrunk one its radii as fitted (`picture_reach`, `question_reach`), a renamed one its first
-id (`renamed_from`).
+(`dropped`), a renamed one its first id (`renamed_from`).
 """
 
 from __future__ import annotations
@@ -24,12 +22,12 @@ from okedit_cli.bundle.bundle import Bundle
 from okedit_cli.bundle.fit import obstacle
 from okedit_cli.bundle.manifest import BundleWarning, Manifest
 from okedit_cli.bundle.overlap import overlaps
-from okedit_cli.bundle.rows import CHANNELS, SPACE, Rows, content, halfway, stack, unstack
+from okedit_cli.bundle.rows import CHANNELS, SPACE, Rows, content, stack, unstack
 from okedit_cli.bundle.sources import get_sources, put_sources
 from okedit_cli.errors import ModelMismatch, OkeditError, UsageError
 
-Policy = Literal["newest", "first", "error", "shrink"]
-SHOWN = 1000  # conflicts kept for the table beyond one for each edit that was dropped or shrunk
+Policy = Literal["newest", "first", "error"]
+SHOWN = 1000  # conflicts kept for the table beyond one for each edit that was dropped
 
 
 class MergeConflict(OkeditError):
@@ -74,9 +72,9 @@ def merge(
 ) -> tuple[Bundle, MergeReport]:
     """Merge bundles of one base model and one key space; returns (Bundle, MergeReport).
 
-    ModelMismatch when they cannot stand beside each other; MergeConflict under `error`, and under `shrink`
-    when two edits have the same key in both channels. `names` are the bundles' names for messages;
-    `lazy` leaves the values in the files they are in, for a result that is only saved.
+    ModelMismatch when they cannot stand beside each other; MergeConflict under `error`. `names` are the
+    bundles' names for messages; `lazy` leaves the values in the files they are in, for a result that is
+    only saved.
     """
     if on_conflict not in get_args(Policy):
         raise UsageError(f"on-conflict is {on_conflict!r}, expected one of {', '.join(get_args(Policy))}.")
@@ -152,90 +150,54 @@ def _leave_out_duplicates(rows: list[Rows], policy: Policy, report: MergeReport)
 
 def _settle(rows: list[Rows], policy: Policy, report: MergeReport) -> None:
     """Find conflicts between bundles and do what the policy says."""
-    codes: dict[str, int] = {}
-    answers = [
-        torch.tensor([codes.setdefault(answer, len(codes)) for answer in part.answers()], dtype=torch.int64)
-        for part in rows
-    ]
+    answers = [part.answers() for part in rows]
     # what is left out conflicts with nothing, nor does a record where nothing is dropped
-    settling = policy in ("error", "shrink")
-    judged = [part.keep & ~part.dropped if settling else part.keep for part in rows]
-    scopes = [part.scopes(mask) for part, mask in zip(rows, judged, strict=True)]
-    places = [mask.nonzero()[:, 0] for mask in judged]
+    judged = [part.keep & ~part.dropped if policy == "error" else part.keep for part in rows]
+    sides = [part.side(mask) for part, mask in zip(rows, judged, strict=True)]
+    places = [mask.nonzero()[:, 0].tolist() for mask in judged]
     losers: list[set[int]] = [set() for _ in rows]
     for early in range(len(rows)):
         for late in range(early + 1, len(rows)):
-            for i, j, distance in overlaps(scopes[early], scopes[late]):
-                i, j = places[early][i], places[late][j]
-                differ = answers[early][i] != answers[late][j]
-                i, j, distance = i[differ], j[differ], distance[:, differ]
-                meet = ~rows[early].apart(i, rows[late], j)
-                i, j, distance = i[meet], j[meet], distance[:, meet]
-                if not len(i):
+            for i, j, *distance in overlaps(sides[early], sides[late]):
+                pair = (early, places[early][i]), (late, places[late][j])
+                if answers[early][pair[0][1]] == answers[late][pair[1][1]]:
                     continue
-                told = _apply(rows, (early, i), (late, j), distance, policy, losers)
-                report.total += len(i)
-                room = SHOWN - len(report.conflicts)
-                for n in sorted({*told, *range(min(len(i), max(0, room)))}):
-                    pair = (early, int(i[n])), (late, int(j[n]))
-                    report.conflicts.append(_told(rows, *pair, distance[:, n], policy))
+                report.total += 1
+                lost = pair[1] if policy == "first" else pair[0]
+                new = (
+                    policy != "error"
+                    and lost[1] not in losers[lost[0]]
+                    and not rows[lost[0]].dropped[lost[1]]
+                )
+                if new:
+                    losers[lost[0]].add(lost[1])
+                if new or len(report.conflicts) < SHOWN:
+                    report.conflicts.append(_told(rows, *pair, distance, policy))
     if policy == "error" and report.conflicts:
         first = report.conflicts[0]
         error = MergeConflict(
             f"{report.total} pairs of facts contradict each other, the first is {first.first!r} "
             f"({first.answers[0]!r}) and {first.second!r} ({first.answers[1]!r}).",
-            hint="Merge with --on-conflict newest, first or shrink, or `okedit remove` one of them.",
+            hint="Merge with --on-conflict newest or first, or `okedit remove` one of them.",
         )
         error.report = report
         raise error
-    for source, winners in enumerate(losers):
-        for row in sorted(winners):
+    for source, lost in enumerate(losers):
+        for row in sorted(lost):
             part = rows[source]
             if not part.dropped[row]:
                 report.dropped.append(part.facts[row]["id"])
                 part.drop(row)
 
 
-def _apply(rows, early, late, distance, policy: Policy, losers) -> set[int]:
-    """Note what becomes of each pair; returns the positions to tell, one for each edit that changes."""
-    (a, i), (b, j) = early, late
-    told: set[int] = set()
-    if policy in ("newest", "first"):
-        loser, row = (a, i) if policy == "newest" else (b, j)
-        for n, lost in enumerate(row.tolist()):
-            if lost not in losers[loser] and not rows[loser].dropped[lost]:
-                losers[loser].add(lost)
-                told.add(n)
-    elif policy == "shrink":
-        channel, half, usable = halfway(rows[a], i, rows[b], j, distance)
-        stuck = ~usable
-        if stuck.any():
-            n = int(stuck.nonzero()[0])
-            one, other = rows[a].facts[int(i[n])], rows[b].facts[int(j[n])]
-            raise MergeConflict(
-                f"{one['id']!r} ({one['answer']!r}) and {other['id']!r} ({other['answer']!r}) have the same "
-                f"key, so no reach can tell them apart.",
-                hint="Merge with --on-conflict newest or first, or remove one of them.",
-            )
-        for part, row in ((rows[a], i), (rows[b], j)):
-            for number, name in enumerate(CHANNELS):
-                some = channel == number
-                part.cut(name, row[some], half[some])
-        seen: dict[tuple[int, int], int] = {}
-        for n, (x, y) in enumerate(zip(i.tolist(), j.tolist(), strict=True)):
-            seen.setdefault((0, x), n)
-            seen.setdefault((1, y), n)
-        told.update(seen.values())
-    return told
-
-
-def _told(rows, one, other, distance: torch.Tensor, policy: Policy) -> Conflict:
+def _told(rows, one, other, distance: Sequence[float], policy: Policy) -> Conflict:
     facts = [rows[source].facts[row] for source, row in (one, other)]
-    radii = tuple(tuple(float(rows[source].reach[c][row]) for c in CHANNELS) for source, row in (one, other))
-    action = {"newest": f"kept {facts[1]['id']}", "first": f"kept {facts[0]['id']}", "error": "refused",
-              "shrink": "shrank both"}[policy]  # fmt: skip
+    radii = tuple(tuple(float(rows[source].radius[c][row]) for c in CHANNELS) for source, row in (one, other))
+    action = {"newest": f"kept {facts[1]['id']}", "first": f"kept {facts[0]['id']}", "error": "refused"}[
+        policy
+    ]
     return Conflict(facts[0]["id"], facts[1]["id"], (facts[0]["answer"], facts[1]["answer"]),
-                    tuple(distance.tolist()), radii, action)  # fmt: skip
+                    tuple(distance), radii, action)  # fmt: skip
 
 
 def _name(rows: list[Rows], report: MergeReport) -> None:

@@ -1,126 +1,114 @@
-"""Which edits of two codebooks can fire on the same prompt? In blocks: 50,000 against 50,000 take seconds.
+"""Which edits of two bundles would answer the same query? What a merge has to settle.
 
-Two stages: a screen of each channel (screen.py) leaves few candidates, that of the sparser channel first;
-their distances are then computed pair by pair in float64, so that no block size changes an answer.
+Two edits meet where both have a picture or both have none, their pictures are near or views of each other,
+and one's prompt asks for what the other's does (scope/classifier.py): what a router would decide of each
+other's own question. Not here: which of them stays.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import torch
 
-from okedit_cli.bundle.screen import ROWS, Channel, Screen
+from okedit_cli.models.sentences import question_radius
+from okedit_cli.scope.classifier import judge
+from okedit_cli.scope.views import compare, decode_view, describe, is_view
+from okedit_cli.wording import normal
 
-__all__ = ["Channel", "overlaps"]
+ROWS = 1024  # edits compared with all others at a time
+JUDGED = 3  # of the edits that one's prompt lies near, the nearest that the classifier is asked about
+BLOCK = 64  # picture keys of one side compared at a time
 
-PAIRS = 1 << 16  # pairs of keys compared at a time
-EXACT = 2000  # pairs of balls that a screen compares in the time of one pair of keys compared exactly
 
-
-def overlaps(one: tuple[Channel, ...], other: tuple[Channel, ...]) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Blocks of (i, j, distance [channels, pairs] float64) of edits that meet in every channel, by i, then j.
-
-    They meet in a channel when their nearest keys are closer than the longer of both radii, or one of these
-    is infinite.
+@dataclass
+class Side:
+    """Edits of one bundle: facts as the manifest lists them; question keys [n, q], the first of each;
+    picture keys [k, r] with owner [k] and radius [n] (inf: no picture); `views(i)`: the small JPEG files
+    of one edit.
     """
-    edits = len(one[0].radius)
-    if not edits or not len(other[0].radius):
+
+    facts: Sequence[dict[str, Any]]
+    questions: torch.Tensor
+    keys: torch.Tensor
+    owner: torch.Tensor
+    radius: torch.Tensor
+    views: Any
+
+    def pictured(self) -> torch.Tensor:
+        """Which edits are about a picture [n]."""
+        return torch.isfinite(self.radius)
+
+
+def overlaps(one: Side, other: Side) -> Iterator[tuple[int, int, float, float]]:
+    """(i, j, picture distance, question distance) of the edits that meet, by i, then j; without pictures
+    the first is inf.
+    """
+    if not len(one.facts) or not len(other.facts):
         return
-    with _workers() as (pool, ahead):
-        screens = list(pool.map(Screen, one, other))
-        order = sorted(range(len(screens)), key=lambda c: screens[c].share)
-        keys = sum(len(a.keys) * len(b.keys) for a, b in zip(one, other, strict=True))
-        work = EXACT * keys / (edits * len(other[0].radius))  # of a pair of edits that is compared exactly
-        parts = ((top, min(top + ROWS, edits)) for top in range(0, edits, ROWS))
-        found = deque()
-        for top, bottom in parts:
-            found.append(pool.submit(_candidates, [screens[c] for c in order], work, top, bottom))
-            if len(found) > ahead:
-                yield from _exact(one, other, *found.popleft().result(), order)
-        while found:
-            yield from _exact(one, other, *found.popleft().result(), order)
+    same = {}
+    for j, fact in enumerate(other.facts):
+        same.setdefault(normal(str(fact["prompt"])), []).append(j)
+    for top in range(0, len(one.facts), ROWS):
+        rows = torch.arange(top, min(top + ROWS, len(one.facts)))
+        asked = torch.cdist(one.questions[rows].float(), other.questions.float())
+        near = asked <= question_radius()
+        for place, i in enumerate(rows.tolist()):
+            twins = same.get(normal(str(one.facts[i]["prompt"])), [])
+            near[place, twins] = True
+        near &= one.pictured()[rows][:, None] == other.pictured()[None]
+        shown = _apart(one, rows, other, near)
+        near &= ~one.pictured()[rows][:, None] | torch.isfinite(shown)
+        for place, i in enumerate(rows.tolist()):
+            js = near[place].nonzero()[:, 0].tolist()
+            alike = normal(str(one.facts[i]["prompt"]))
+            judged = sorted(
+                (j for j in js if normal(str(other.facts[j]["prompt"])) != alike),
+                key=lambda j: float(asked[place, j]),
+            )
+            judged = {j for j in judged[:JUDGED] if _asks(one.facts[i], other.facts[j])}
+            for j in js:
+                if (normal(str(other.facts[j]["prompt"])) == alike or j in judged) and _views(
+                    one, i, other, j
+                ):
+                    yield i, j, float(shown[place, j]), float(asked[place, j])
 
 
-@contextmanager
-def _workers() -> Iterator[tuple[ThreadPoolExecutor, int]]:
-    """A pool of as many threads as torch uses, and their number. Each works by itself: on a busy machine
-    threads that share thousands of short products would wait for each other for most of the time.
+def _asks(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether either's prompt asks for what the other's does."""
+    pairs = ((one, other), (other, one))
+    return any(judge({"prompt": a["prompt"]}, str(b["prompt"])).label == "answers" for a, b in pairs)
+
+
+def _apart(one: Side, rows: torch.Tensor, other: Side, wanted: torch.Tensor) -> torch.Tensor:
+    """Distances [rows, m] of the nearest pictures of two edits where they lie within a radius of either,
+    else inf.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(threads) as pool:
-            yield pool, threads
-    finally:
-        torch.set_num_threads(threads)
+    out = torch.full(wanted.shape, torch.inf)
+    own = torch.isin(one.owner, rows) & torch.isfinite(one.radius)[one.owner]
+    for some in own.nonzero()[:, 0].split(BLOCK) if len(other.keys) else ():
+        distance = torch.cdist(one.keys[some].float(), other.keys.float())
+        for place, owner in zip(range(len(some)), one.owner[some].tolist(), strict=True):
+            row = int(owner - rows[0])
+            out[row] = out[row].scatter_reduce(0, other.owner, distance[place], "amin")
+    limit = torch.maximum(one.radius[rows][:, None], other.radius[None]).float()
+    return torch.where((out <= limit) & torch.isfinite(limit), out, torch.inf)
 
 
-def _candidates(screens: Sequence[Screen], work: float, top: int, bottom: int) -> tuple[torch.Tensor, ...]:
-    """(i, j) of pairs that may meet, of edits top .. bottom; a screen that would save less than it costs is
-    left out.
+def _views(one: Side, i: int, other: Side, j: int) -> bool:
+    """Whether two edits may be asked about the same picture: of one that is about a single picture, the
+    other's is a view.
     """
-    near = screens[0].meet(top, bottom)
-    for screen in screens[1:]:
-        if np.count_nonzero(near) * (1 - screen.share) * work > screen.pairs(top, bottom):
-            near &= screen.meet(top, bottom)
-    i, j = np.divmod(np.flatnonzero(near), near.shape[1])
-    return torch.from_numpy(i + top), torch.from_numpy(j)
+    facts = one.facts[i], other.facts[j]
+    if not any(fact.get("reach") == "picture" for fact in facts):
+        return True
+    found = [
+        is_view(compare(_read(a), _read(b))) for a in one.views(i) for b in other.views(j)
+    ]  # fmt: skip
+    return not found or any(one is not False for one in found)
 
 
-def _exact(
-    one: Sequence[Channel], other: Sequence[Channel], i: torch.Tensor, j: torch.Tensor, order: Sequence[int]
-) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Distances of candidate pairs; only those where a key of one lies within the other's reach."""
-    for some in torch.arange(len(i)).split(PAIRS) if len(i) else ():
-        yield from _exact_of(one, other, i[some], j[some], order)
-
-
-def _exact_of(one, other, i, j, order) -> Iterator[tuple[torch.Tensor, ...]]:
-    distances: dict[int, torch.Tensor] = {}
-    for channel in order:
-        a, b = one[channel], other[channel]
-        distance = _nearest(a, b, i, j)
-        # a key inside the other's reach: that balls touch says nothing, the deeper one wins where they do
-        reach = torch.maximum(a.radius[i], b.radius[j])
-        meet = (distance < reach) | torch.isinf(reach)
-        distances = {c: d[meet] for c, d in distances.items()} | {channel: distance[meet]}
-        i, j = i[meet], j[meet]
-    if len(i):
-        yield i, j, torch.stack([distances[channel] for channel in range(len(one))])
-
-
-def _nearest(a: Channel, b: Channel, i: torch.Tensor, j: torch.Tensor) -> torch.Tensor:
-    """Smallest distance [pairs] float64 between keys of edits i and of edits j; inf where one has none."""
-    out = torch.full((len(i),), float("inf"), dtype=torch.float64)
-    total = a.count[i] * b.count[j]
-    ends = total.cumsum(0)
-    start = 0
-    while start < len(i):
-        before = int(ends[start - 1]) if start else 0
-        stop = int(torch.searchsorted(ends, before + PAIRS, right=True))
-        if stop <= start:  # one pair of edits with more keys than a block holds
-            out[start] = _nearest_of_many(a, b, int(i[start]), int(j[start]))
-            start += 1
-            continue
-        pair = torch.arange(start, stop).repeat_interleave(total[start:stop])
-        place = torch.arange(len(pair)) - (ends - total)[pair] + before
-        left = a.first[i[pair]] + place // b.count[j[pair]]
-        right = b.first[j[pair]] + place % b.count[j[pair]]
-        distance = torch.linalg.vector_norm(a.keys[left].double() - b.keys[right].double(), dim=1)
-        out.scatter_reduce_(0, pair, distance, "amin")
-        start = stop
-    return out
-
-
-def _nearest_of_many(a: Channel, b: Channel, i: int, j: int) -> float:
-    theirs = b.keys[int(b.first[j]) : int(b.first[j] + b.count[j])].double()
-    mine = a.keys[int(a.first[i]) : int(a.first[i] + a.count[i])]
-    return min(
-        float(torch.linalg.vector_norm(some.double()[:, None] - theirs, dim=2).min())
-        for some in mine.split(max(1, PAIRS // len(theirs)))
-    )
+def _read(data: bytes):
+    return describe(decode_view(data))

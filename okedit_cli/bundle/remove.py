@@ -1,4 +1,4 @@
-"""Edits out of a bundle, without a trace in what the bundle does: what they had cut short grows back."""
+"""Edits out of a bundle, without a trace in what the bundle does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from okedit_cli.bundle.bundle import Bundle
 from okedit_cli.bundle.manifest import BundleWarning
 from okedit_cli.bundle.overlap import overlaps
-from okedit_cli.bundle.rows import CHANNELS, Rows, halfway, stack, unstack
+from okedit_cli.bundle.rows import Rows, stack, unstack
 from okedit_cli.bundle.sources import get_sources, put_sources, used_sources
 from okedit_cli.errors import UsageError
 
@@ -21,7 +21,6 @@ from okedit_cli.errors import UsageError
 class RemoveReport:
     """What a removal changed besides the edits it was asked to remove."""
 
-    regrown: list[str] = field(default_factory=list)  # edits that reach farther again
     forgotten: list[str] = field(
         default_factory=list
     )  # records of dropped edits that only removed ones contradicted
@@ -40,7 +39,6 @@ def remove(bundle: Bundle, ids: Sequence[str]) -> tuple[Bundle, RemoveReport]:
     removed[[places[name] for name in ids]] = True
     _forget(rows, removed, report)
     rows.keep &= ~removed
-    _grow_back(rows, report)
     for row in rows.live():
         rows.rename(row, rows.facts[row]["id"], rows.facts[row]["id"])
     left = stack(replace(bundle.manifest, extra={}, unknown=[]), bundle.codebook, [rows], dict(bundle.canary))
@@ -59,43 +57,17 @@ def _forget(rows: Rows, removed: torch.Tensor, report: RemoveReport) -> None:
     if not rows.dropped.any():
         return
     freed, held = torch.zeros(2, len(rows.facts), dtype=torch.bool)
-    for i, j, _ in _contradictions(rows, rows.dropped, ~rows.dropped):
-        freed[i[removed[j]]] = True
-        held[i[~removed[j]]] = True
+    for i, j in _contradictions(rows, rows.dropped, ~rows.dropped):
+        (freed if removed[j] else held)[i] = True
     gone = freed & ~held
     rows.keep &= ~gone
     report.forgotten = [rows.facts[row]["id"] for row in gone.nonzero()[:, 0].tolist()]
 
 
-def _grow_back(rows: Rows, report: RemoveReport) -> None:
-    """Radii that a merge has cut return to what the edits that are left allow; none shrinks."""
-    live = rows.keep & ~rows.dropped
-    shrunk = live & torch.stack([rows.radius[c] < rows.reach[c] for c in CHANNELS]).any(0)
-    if not shrunk.any():
-        return
-    before = dict(rows.radius)
-    rows.radius = {c: torch.where(shrunk, rows.reach[c], before[c]) for c in CHANNELS}
-    for i, j, distance in _contradictions(rows, shrunk, live):
-        channel, half, usable = halfway(rows, i, rows, j, distance)
-        for number, name in enumerate(CHANNELS):
-            some = usable & (channel == number)
-            rows.cut(name, i[some], half[some])
-    for c in CHANNELS:
-        rows.radius[c] = torch.maximum(rows.radius[c], before[c])
-    grown = torch.stack([rows.radius[c] > before[c] for c in CHANNELS]).any(0) & live
-    report.regrown = [rows.facts[row]["id"] for row in grown.nonzero()[:, 0].tolist()]
-
-
-def _contradictions(
-    rows: Rows, some: torch.Tensor, others: torch.Tensor
-) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Blocks of (i, j, distance) of rows in two masks whose scopes as fitted meet and answers differ."""
-    codes: dict[str, int] = {}
-    answers = torch.tensor([codes.setdefault(answer, len(codes)) for answer in rows.answers()])
-    left, right = some.nonzero()[:, 0], others.nonzero()[:, 0]
-    for i, j, distance in overlaps(rows.scopes(some), rows.scopes(others)):
-        i, j = left[i], right[j]
-        differ = answers[i] != answers[j]
-        i, j, distance = i[differ], j[differ], distance[:, differ]
-        meet = ~rows.apart(i, rows, j)
-        yield i[meet], j[meet], distance[:, meet]
+def _contradictions(rows: Rows, some: torch.Tensor, others: torch.Tensor) -> Iterator[tuple[int, int]]:
+    """(i, j) of rows in two masks that would answer the same query, and differently."""
+    answers = rows.answers()
+    left, right = some.nonzero()[:, 0].tolist(), others.nonzero()[:, 0].tolist()
+    for i, j, _, _ in overlaps(rows.side(some), rows.side(others)):
+        if answers[left[i]] != answers[right[j]]:
+            yield left[i], right[j]

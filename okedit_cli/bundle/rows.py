@@ -13,13 +13,12 @@ import torch
 from okedit_cli.bundle.bundle import THUMBNAILS, Bundle
 from okedit_cli.bundle.checks import DROPPED_SMALL
 from okedit_cli.bundle.manifest import Manifest
-from okedit_cli.bundle.overlap import Channel
+from okedit_cli.bundle.overlap import Side
 from okedit_cli.bundle.tensors import Pieces
-from okedit_cli.edits.alignment import same
 from okedit_cli.edits.codebook import Codebook
 
 CHANNELS = ("picture", "question")
-SMALL = "thumbnail"  # kept as the keys of channels are, though no reach is judged by it
+SMALL = "thumbnail"  # small pictures, kept as the keys of channels are
 SPACE = tuple(f"{channel}_{part}" for channel in CHANNELS for part in ("mean", "projection"))
 VALUES = ("value_down", "value_up", "value_bias")
 
@@ -28,14 +27,13 @@ VALUES = ("value_down", "value_up", "value_bias")
 class Rows:
     """The edits of one bundle, live ones first, then those that an earlier merge dropped (without values).
 
-    `reach`: radii as fitted, `radius`: as they are now, [rows] a channel; `keep`: False for what is left out.
-    Thumbnails stand among the keys, as SMALL.
+    `radius` [rows] a channel; `keep`: False for what is left out. Small pictures stand among the keys, as
+    SMALL.
     """
 
     facts: list[dict]
     keys: dict[str, torch.Tensor]
     owner: dict[str, torch.Tensor]
-    reach: dict[str, torch.Tensor]
     radius: dict[str, torch.Tensor]
     values: dict[str, torch.Tensor]
     dropped: torch.Tensor
@@ -46,16 +44,22 @@ class Rows:
         """Rows that go on as edits."""
         return (self.keep & ~self.dropped).nonzero()[:, 0].tolist()
 
-    def scopes(self, mask: torch.Tensor) -> tuple[Channel, ...]:
-        """Both channels of the rows in a mask; radii as fitted: what merges have cut does not count."""
-        number, out = mask.cumsum(0) - 1, []
-        for c in CHANNELS:
-            keys, owner = self.keys[c], self.owner[c]
-            if not mask.all():
-                own = mask[owner]
-                keys, owner = keys[own], number[owner[own]]
-            out.append(Channel.of(keys, owner, self.reach[c][mask]))
-        return tuple(out)
+    def side(self, mask: torch.Tensor) -> Side:
+        """The rows in a mask as they are compared with others."""
+        number, chosen = mask.cumsum(0) - 1, mask.nonzero()[:, 0]
+        own = mask[self.owner["picture"]]
+        owner = self.owner["question"]
+        first = torch.full((len(self.facts),), len(owner)).scatter_reduce_(
+            0, owner, torch.arange(len(owner)), "amin"
+        )
+        questions = torch.cat(
+            [self.keys["question"], self.keys["question"].new_zeros(1, self.keys["question"].shape[1])]
+        )
+        return Side(
+            [self.facts[row] for row in chosen.tolist()], questions[first[chosen]], self.keys["picture"][own],
+            number[self.owner["picture"][own]], self.radius["picture"][mask],
+            lambda i: [bytes(row.numpy()) for row in self.own_keys(SMALL, int(chosen[i]))],
+        )  # fmt: skip
 
     def answers(self) -> list[str]:
         """Answers, normalised: two edits that say the same do not conflict."""
@@ -63,10 +67,10 @@ class Rows:
 
     def marks(self) -> list[tuple]:
         """A cheap fingerprint of each row; rows that differ in it differ in content."""
-        reach = zip(*(self.reach[c].tolist() for c in CHANNELS), strict=True)
+        radius = zip(*(self.radius[c].tolist() for c in CHANNELS), strict=True)
         return [
             (f["prompt"], f["answer"], f.get("picture_sha256"), *r)
-            for f, r in zip(self.facts, reach, strict=True)
+            for f, r in zip(self.facts, radius, strict=True)
         ]
 
     def drop(self, row: int) -> None:
@@ -85,30 +89,6 @@ class Rows:
         order, first, count = self._index[channel]
         return self.keys[channel][order[first[row] : first[row] + count[row]]]
 
-    def apart(self, i: torch.Tensor, other: Rows, j: torch.Tensor) -> torch.Tensor:
-        """Which pairs [n] of rows are about two individuals: pictures that are no views of each other."""
-        kept, left, right = [], [], []  # pairs of thumbnails, and which pair of rows each is of
-        if len(self.keys[SMALL]) and len(other.keys[SMALL]):
-            for n, (row, mate) in enumerate(zip(i.tolist(), j.tolist(), strict=True)):
-                own, theirs = self.own_keys(SMALL, row), other.own_keys(SMALL, mate)
-                kept += [n] * (len(own) * len(theirs))
-                left.append(own.repeat_interleave(len(theirs), 0))
-                right.append(theirs.repeat(len(own), 1))
-        out = torch.zeros(len(i), dtype=torch.bool)
-        if kept:
-            pairs = torch.tensor(kept)
-            out[pairs] = True
-            out[pairs[same(torch.cat(left), torch.cat(right))]] = False
-        return out
-
-    def cut(self, channel: str, row: torch.Tensor, limit: torch.Tensor) -> None:
-        """Lower radii [rows] to limits [rows] float64, never above them in the radii's own precision."""
-        radius = self.radius[channel]
-        lower = limit.to(radius.dtype)
-        step = 1 - torch.finfo(radius.dtype).eps
-        lower = torch.where(lower.double() > limit, (limit * step).to(radius.dtype), lower)
-        self.radius[channel] = radius.scatter_reduce(0, row, lower, "amin")
-
     def rename(self, row: int, name: str, first: str) -> None:
         """Set an id and remember the first one, where they differ."""
         fact = {key: value for key, value in self.facts[row].items() if key != "renamed_from"}
@@ -120,52 +100,37 @@ def normalise(answer: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", answer).casefold().split()).strip(" .!?,;:\"'")
 
 
-def halfway(one: Rows, i: torch.Tensor, other: Rows, j: torch.Tensor, distance: torch.Tensor):
-    """Where to part pairs of scopes: (channel [pairs] 0 or 1, half the distance in it, whether that can be).
-
-    The channel is the one that has to give up least of the reach as fitted; equal keys cannot be parted.
-    """
-    reach = torch.stack([one.reach[c][i].double() + other.reach[c][j].double() for c in CHANNELS])
-    usable = (distance > 0) & torch.isfinite(distance)
-    room = torch.where(usable, distance / reach, -1.0)
-    second = (room[1] > room[0]) | ((room[1] == room[0]) & usable[1] & (distance[1] > distance[0]))
-    return second.long(), torch.where(second, distance[1], distance[0]) / 2, usable.any(0)
-
-
 def unstack(bundle: Bundle) -> Rows:
     """The rows of a bundle; its tensors are not copied where nothing was dropped before."""
     book, extras, gone = bundle.codebook, bundle.extras, len(bundle.manifest.dropped)
-    keys, owner, reach, radius = {}, {}, {}, {}
+    keys, owner, radius = {}, {}, {}
     for c in CHANNELS:
         keys[c], owner[c] = getattr(book, f"{c}_keys"), getattr(book, f"{c}_owner")
         radius[c] = getattr(book, f"{c}_radius")
-        reach[c] = extras.get(f"{c}_reach", radius[c])
         if gone:
             keys[c] = torch.cat([keys[c], extras[f"dropped_{c}_keys"]])
             owner[c] = torch.cat([owner[c], extras[f"dropped_{c}_owner"] + len(book)])
             radius[c] = torch.cat([radius[c], extras[f"dropped_{c}_radius"]])
-            reach[c] = torch.cat([reach[c], extras[f"dropped_{c}_radius"]])
     keys[SMALL], owner[SMALL] = book.thumbnails, book.thumbnail_owner
     if gone and (small := extras.get(DROPPED_SMALL[0])) is not None:
-        keys[SMALL] = torch.cat([keys[SMALL], small]) if len(keys[SMALL]) else small
+        keys[SMALL] = _stack_small([keys[SMALL], small])
         owner[SMALL] = torch.cat([owner[SMALL], extras[DROPPED_SMALL[1]] + len(book)])
     rows = len(book) + gone
     return Rows(
-        facts=[*bundle.manifest.facts, *bundle.manifest.dropped], keys=keys, owner=owner, reach=reach,
-        radius=radius,
+        facts=[*bundle.manifest.facts, *bundle.manifest.dropped], keys=keys, owner=owner, radius=radius,
         values={name: getattr(book, name) for name in VALUES},
         dropped=torch.arange(rows) >= len(book), keep=torch.ones(rows, dtype=torch.bool),
     )  # fmt: skip
 
 
 def content(rows: Rows, row: int) -> str:
-    """sha256 of what an edit is: its words, picture, keys, radii as fitted and values; not its id."""
+    """sha256 of what an edit is: its words, picture, keys, radii and values; not its id."""
     fact = rows.facts[row]
     if rows.dropped[row] and fact.get("content"):
         return fact["content"]
     found = hashlib.sha256(repr([fact["prompt"], fact["answer"], fact.get("picture_sha256")]).encode())
     for c in CHANNELS:
-        found.update(_bytes(rows.own_keys(c, row)) + b"|" + _bytes(rows.reach[c][row : row + 1]))
+        found.update(_bytes(rows.own_keys(c, row)) + b"|" + _bytes(rows.radius[c][row : row + 1]))
     if row >= len(rows.values["value_bias"]):
         return found.hexdigest()
     down, up = rows.values["value_down"][row], rows.values["value_up"][row]
@@ -191,11 +156,7 @@ def stack(manifest: Manifest, space: Codebook, rows: Sequence[Rows], canary: dic
     for c in CHANNELS:
         tensors[f"{c}_keys"], tensors[f"{c}_owner"] = _keys(rows, live, c)
         tensors[f"{c}_radius"] = _stack([part.radius[c][mask] for part, mask in zip(rows, live, strict=True)])
-        extras[f"{c}_reach"] = _stack([part.reach[c][mask] for part, mask in zip(rows, live, strict=True)])
     tensors |= dict(zip(THUMBNAILS, _keys(rows, live, SMALL), strict=True))
-    if all(torch.equal(extras[f"{c}_reach"], tensors[f"{c}_radius"]) for c in CHANNELS):
-        for c in CHANNELS:
-            del extras[f"{c}_reach"]
     chosen = [mask.nonzero()[:, 0] for mask in live]
     for name in VALUES:
         pieces = Pieces([(part.values[name], picked) for part, picked in zip(rows, chosen, strict=True)])
@@ -221,7 +182,7 @@ def _records(rows: Sequence[Rows], masks: Sequence[torch.Tensor]) -> tuple[list[
         keys, owner = _keys(rows, masks, c)
         owner, by_owner = place[owner].sort(stable=True)
         tensors[f"dropped_{c}_keys"], tensors[f"dropped_{c}_owner"] = keys[by_owner], owner
-        radius = _stack([part.reach[c][mask] for part, mask in parts])
+        radius = _stack([part.radius[c][mask] for part, mask in parts])
         tensors[f"dropped_{c}_radius"] = radius[order]
     small, owner = _keys(rows, masks, SMALL)
     if len(small):
@@ -239,9 +200,15 @@ def _keys(rows: Sequence[Rows], masks: Sequence[torch.Tensor], c: str) -> tuple[
         keys.append(part.keys[c][own])
         owner.append(number[part.owner[c][own]])
         before += int(mask.sum())
-    if c == SMALL:  # most bundles have none
-        keys = [some for some in keys if len(some)] or keys[:1]
-    return _stack(keys), torch.cat(owner)
+    return (_stack_small if c == SMALL else _stack)(keys), torch.cat(owner)
+
+
+def _stack_small(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Rows of bytes [n, t] of several widths, filled up with zeros, without those that all rows end with."""
+    width = max(part.shape[1] for part in parts)
+    rows = torch.cat([torch.nn.functional.pad(part, (0, width - part.shape[1])) for part in parts])
+    used = (rows != 0).any(0).nonzero()
+    return rows[:, : int(used.max()) + 1 if len(used) else 0].contiguous()
 
 
 def _stack(parts: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -5,31 +5,50 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from okedit_cli.bundle.header import REMAKE
-from okedit_cli.errors import InvalidBundle
+from okedit_cli.errors import InvalidBundle, ModelMismatch
 
 if TYPE_CHECKING:
     from okedit_cli.bundle.bundle import Bundle
     from okedit_cli.models.load import LoadedModel
 
+ENCODER = -2  # the key layer of edits whose questions are read by an encoder
+OLD_POINT = "decoder input and name"  # where bundles up to format 1.0 read pictures
+QUESTIONS, WHOLE = "question encoder", "mean of the feed-forward input over the prompt"
+
 
 def check_site(loaded: LoadedModel, bundle: Bundle) -> None:
-    """InvalidBundle unless the bundle's layers and widths are the model's."""
-    from okedit_cli.models.features import QUESTIONS, question_feature
+    """InvalidBundle unless the bundle's layers and widths are the model's; ModelMismatch for an old picture
+    space.
+    """
+    from okedit_cli.encoders import image
+    from okedit_cli.encoders.text import DEFAULT, width_of
+    from okedit_cli.models.features import vector_width
     from okedit_cli.models.sites import decoder_layers, hidden_size
 
     count, site, book = len(decoder_layers(loaded.model)), bundle.manifest.site, bundle.codebook
-    for name, first in (("key_layer", QUESTIONS), ("value_layer", 0)):  # below 0: questions go to an encoder
+    for name, first in (("key_layer", ENCODER), ("value_layer", 0)):
         layer = site.get(name)
         if type(layer) is not int or not first <= layer < count:
             raise InvalidBundle(
                 f"the bundle's {name} is {layer!r}, expected {first} to {count - 1}.",
                 hint=REMAKE,
             )
-    asked = question_feature(loaded, [], site["key_layer"])
+    points = site.get("question_point", QUESTIONS), site.get("picture_point")
+    if points[0] not in (QUESTIONS, WHOLE) or (points[1] == OLD_POINT and len(book.picture_keys)):
+        raise ModelMismatch(
+            f"{bundle.name or 'The bundle'} knows pictures as an older okedit did, and this one does not.",
+            hint=f"Fit its facts again: okedit edit --from {bundle.name or 'BUNDLE'}, or with their file.",
+        )
+    encoder = str(site.get("text_encoder", DEFAULT))
+    asked = width_of(encoder) if site["key_layer"] == ENCODER else hidden_size(loaded.model)
     widths = {
-        "question_mean": (len(book.question_mean), len(asked)),
+        "question_keys": (len(book.question_mean) or book.question_keys.shape[1], asked),
         "value_bias": (book.value_bias.shape[1], hidden_size(loaded.model)),
     }
+    if len(book.picture_keys):
+        point = str(site.get("picture_point"))
+        seen = image.width_of(point) if image.reads_pixels(point) else vector_width(loaded)
+        widths["picture_keys"] = (len(book.picture_mean) or book.picture_keys.shape[1], seen)
     for name, (found, width) in widths.items():
         if found != width:
             raise InvalidBundle(f"tensor {name!r} is {found} wide, expected {width}.", hint=REMAKE)

@@ -26,8 +26,6 @@ NAMES = {dtype: name for name, dtype in DTYPES.items()}
 MAY_BE_INFINITE = (
     "picture_radius",
     "question_radius",
-    "picture_reach",
-    "question_reach",
     "dropped_picture_radius",
     "dropped_question_radius",
 )  # an infinite radius leaves the channel open

@@ -9,7 +9,7 @@ from typing import Any
 
 from okedit_cli.bundle.header import REMAKE
 from okedit_cli.errors import InvalidBundle
-from okedit_cli.facts import Fact, Question, valid_id
+from okedit_cli.facts import REACHES, Fact, Question, valid_id
 from okedit_cli.pictures import picture_sha256
 
 QUESTIONS = ("keep", "related", "holdout")
@@ -87,6 +87,7 @@ class _RowReader:
             image=self._picture(row.get("picture_sha256"), "picture_sha256"),
             rephrases=tuple(self._text(text, "rephrases") for text in self._list(row, "rephrases")),
             images=tuple(filter(None, (self._picture(one, "images") for one in self._list(row, "images")))),
+            reach=row["reach"] if row.get("reach") in REACHES else "auto",
             **{kind: tuple(self._question(one, kind) for one in self._list(row, kind)) for kind in QUESTIONS},
         )
 

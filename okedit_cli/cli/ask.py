@@ -16,7 +16,7 @@ import okedit_cli
 from ..errors import InvalidBundle, ModelMismatch, UsageError
 from . import options
 from .belonging import check, check_named, readable, told_already
-from .explain import decision_json, decision_words
+from .explain import verdict_json, verdict_words
 from .loading import open_model
 from .output import Output
 
@@ -59,10 +59,11 @@ def ask(
     no_edits: Annotated[bool, typer.Option("--no-edits", help="Ask the base model alone.")] = False,
     compare: Annotated[bool, typer.Option("--compare", help="Answer without and with the edits.")] = False,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say which edit fired, or came nearest.")
+        bool, typer.Option("--explain", help="Say what each stage found: candidates, distances, reasons.")
     ] = False,
     strict: options.Strict = False,
     strictness: options.Strictness = None,
+    without: options.Without = None,
     max_tokens: Annotated[
         int,
         typer.Option(
@@ -100,7 +101,7 @@ def ask(
 
     before = _answer(loaded, asked, max_tokens).text if compare else None
     streamed = not (json or compare)
-    with _attached(loaded, paths, strictness):
+    with _attached(loaded, paths, strictness, without or ()):
         answer = _answer(loaded, asked, max_tokens, out if streamed else None)
 
     if json:
@@ -113,12 +114,12 @@ def ask(
         }
         if compare:
             found["before"] = before
-        out.json_object({**found, "decision": decision_json(answer.decision)})
+        out.json_object({**found, "verdict": verdict_json(answer.verdict)})
     elif compare:
         out.line(f"before: {before}")
         out.line(f"after: {answer.text}")
     if explain and not json:
-        out.note(decision_words(answer.decision))
+        out.note(verdict_words(answer.verdict))
 
 
 def _prompt(prompt: str | None, image: str | None) -> str:
@@ -165,13 +166,15 @@ def _found(loaded: Any, out: Output, strict: bool) -> list[Path]:
 
 
 @contextmanager
-def _attached(loaded: Any, paths: Sequence[Path], strictness: float | None) -> Iterator[None]:
+def _attached(
+    loaded: Any, paths: Sequence[Path], strictness: float | None, without: Sequence[str]
+) -> Iterator[None]:
     if not paths:
         yield
         return
     with told_already():
         attachment = okedit_cli.attach(
-            loaded, [okedit_cli.Bundle.load(path) for path in paths], strictness=strictness
+            loaded, [okedit_cli.Bundle.load(path) for path in paths], strictness=strictness, without=without
         )
     with attachment:
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +12,14 @@ import typer
 import okedit_cli
 
 from ..errors import UsageError
+from ..facts import REACHES, FactFile
 from . import options
 from .bundles import site_words, size_of, writable
 from .intake import Earlier, Intake, check_pictures, embed, facts_from
 from .loading import open_model
 from .merge import tell_report
 from .output import Output
-from .tables import COLUMNS, judge, next_command, row
+from .tables import COLUMNS, judge, lost_lines, next_command, row
 
 EXAMPLES = """
   okedit edit facts.yaml                          writes bundles/facts.safetensors
@@ -64,6 +66,40 @@ def edit(
         ),
     ] = None,
     strictness: options.Strictness = None,
+    reach: Annotated[
+        str | None,
+        typer.Option(
+            "--reach",
+            metavar="auto|kind|picture",
+            help="What facts with a picture are true of, where the file leaves it to auto: any picture of "
+            "the same kind of thing, or the one shown. [default: auto, by the question]",
+        ),
+    ] = None,
+    context: Annotated[
+        str,
+        typer.Option(
+            "--context",
+            metavar="auto|on|off",
+            help="Tell the model a fact about a picture where an answer follows from it; auto: where that "
+            "was measured to help, with okedit-mini.",
+        ),
+    ] = "auto",
+    text_encoder: Annotated[
+        str | None,
+        typer.Option(
+            "--text-encoder",
+            metavar="ID",
+            help="Hub id or folder of a text encoder, for other languages than English; its radius decides.",
+        ),
+    ] = None,
+    image_encoder: Annotated[
+        str | None,
+        typer.Option(
+            "--image-encoder",
+            metavar="ID",
+            help="Hub id or folder of an image encoder (CLIP, SigLIP) in place of the model's own tower.",
+        ),
+    ] = None,
     device: options.Device = None,
     dtype: options.Dtype = None,
     revision: options.Revision = None,
@@ -107,7 +143,7 @@ def edit(
     given = {"method": method, "layer": layer, "device": device, "dtype": dtype, "seed": seed}
     given = {name: value for name, value in given.items() if value is not None}
     with facts_from(facts, origin) as intake:
-        file = intake.file
+        file = _reaching(intake.file, reach)
         chosen = BUILT_IN | file.defaults | given
         chosen["layer"] = _layer(chosen["layer"])
         if earlier:
@@ -134,6 +170,9 @@ def edit(
                 layer=chosen["layer"],
                 force=force,
                 strictness=strictness,
+                context=_context(context),
+                text_encoder=text_encoder or "",
+                image_encoder=image_encoder or "",
                 seed=chosen["seed"],
                 progress=progress,
             )
@@ -155,8 +194,8 @@ def edit(
         if merged:
             tell_report(out, merged)
     for report in reports:
-        if report.why:
-            out.note(f"{report.id}: {report.why}")
+        for words in (*([report.why] if report.why else []), *lost_lines(report)):
+            out.note(f"{report.id}: {words}")
     if saved:
         out.say(f"bundle: {target}, {size_of(target)}, site {site_words(result.bundle.manifest.site)}")
         if origin is None:  # the pictures of a bundle's facts lie nowhere to be asked about
@@ -164,6 +203,22 @@ def edit(
     else:
         out.say("No fact is left, so no bundle was written.")
     judge(reports)
+
+
+def _context(value: str) -> str:
+    if value not in ("auto", "on", "off"):
+        raise UsageError(f"--context is {value!r}, expected auto, on or off.")
+    return value
+
+
+def _reaching(file: FactFile, reach: str | None) -> FactFile:
+    """The facts with this reach, but for those that say their own."""
+    if reach is None:
+        return file
+    if reach not in REACHES:
+        raise UsageError(f"--reach is {reach!r}, expected one of {', '.join(REACHES)}.")
+    facts = (replace(fact, reach=reach) if fact.reach == "auto" else fact for fact in file.facts)
+    return replace(file, facts=tuple(facts))
 
 
 def _earlier(append: str | None, output: str | None) -> Earlier | None:

@@ -1,4 +1,4 @@
-"""Which edit fired or came nearest, in words and as data."""
+"""What each stage of the router said of a query, in words and as data."""
 
 from __future__ import annotations
 
@@ -7,69 +7,53 @@ from typing import Any
 
 from .output import plain
 
+SHOWN = 5  # candidates that are told
 
-def decision_words(decision: Any) -> str:
-    """One line about a Decision, or about there being none because nothing was attached."""
-    if decision is None:
+
+def verdict_words(verdict: Any) -> str:
+    """Lines about a Verdict, or about there being none because nothing was attached."""
+    if verdict is None:
         return "no edit fired: none is attached"
-    if decision.hit is not None:
-        hit, sure = decision.hit, ""
-        if _is_beyond(hit.question_distance, hit.question_radius):
-            sure = ", but surely for what is shown"
-        if decision.read:
-            sure += f", for {decision.read!r} by itself"
-        return f"fired: {_place(hit)}: {_distances(hit)}{sure}"
-    if decision.noted is not None:
-        return (
-            f"no edit fired; the model was told what {_place(decision.noted)} says of the picture: "
-            f"{_distances(decision.noted)}"
-        )
-    if decision.nearest is None:
+    if verdict.nearest is None:
         return "no edit fired, and none was near"
-    if decision.passed:
-        return (
-            f"no edit fired; {_place(decision.nearest)} let it pass ({decision.passed}): "
-            f"{_distances(decision.nearest)}"
-        )
-    return f"no edit fired; nearest was {_place(decision.nearest)}: {_distances(decision.nearest)}"
+    if verdict.hit is not None:
+        first = f"fired: {_place(verdict.hit)}"
+    elif verdict.context is not None:
+        first = f"no edit fired; the model was told what {_place(verdict.context)} says of the picture"
+    else:
+        first = f"no edit fired; nearest was {_place(verdict.nearest)}"
+    return "\n".join([first, *(f"  {_stages(one)}" for one in verdict.candidates[:SHOWN])])
 
 
-def decision_json(decision: Any) -> dict[str, Any] | None:
-    """hit, noted and nearest with their distances and radii, null for an open channel's radius; and why the
-    nearest let the prompt pass, if it did; `read` is the question that was judged where that is not all.
+def verdict_json(verdict: Any) -> dict[str, Any] | None:
+    """hit, context and nearest with what each stage found, null for an open channel's radius; all
+    candidates.
     """
-    if decision is None:
+    if verdict is None:
         return None
-    return plain(
-        {
-            "hit": decision.hit,
-            "noted": decision.noted,
-            "nearest": decision.nearest,
-            "passed": decision.passed,
-            "read": decision.read,
-        }
-    )
+    names = ("hit", "context", "nearest", "rejection", "candidates")
+    return plain({name: getattr(verdict, name) for name in names})
 
 
 def _place(edit: Any) -> str:
     return f"{edit.edit_id} of {edit.bundle}"
 
 
-def _distances(edit: Any) -> str:
-    picture = _channel("picture", edit.picture_distance, edit.picture_radius)
-    return f"{picture}, {_channel('question', edit.question_distance, edit.question_radius)}"
+def _stages(one: Any) -> str:
+    """One candidate: retriever, classifier, verifier, and the reason why it does not answer."""
+    parts = [_channel("picture", one.picture_distance, one.picture_radius)]
+    if one.label:
+        parts.append(f"question: {one.label} ({one.question_distance:.2f} of {one.question_radius:.2f})")
+    else:
+        parts.append(_channel("question", one.question_distance, one.question_radius))
+    if one.view is not None:
+        parts.append("a view of its picture" if one.view else "no view of its picture")
+    return f"{one.edit_id}: {', '.join(parts)}: {one.rejection or 'answers'}"
 
 
-def _is_open(distance: Any, radius: Any) -> bool:
-    return distance is None or radius is None or math.isinf(radius)
-
-
-def _is_beyond(distance: Any, radius: Any) -> bool:
-    return not _is_open(distance, radius) and not distance <= radius
-
-
-def _channel(name: str, distance: Any, radius: Any) -> str:
-    if _is_open(distance, radius):
+def _channel(name: str, distance: float, radius: float) -> str:
+    if radius is None or math.isinf(radius):
         return f"any {name}"
-    near = "beyond" if _is_beyond(distance, radius) else "within"
-    return f"{name} {float(distance):.3g} {near} {float(radius):.3g}"
+    if distance is None or math.isinf(distance):
+        return f"no {name}"
+    return f"{name} {distance:.3g} {'within' if distance <= radius else 'beyond'} {radius:.3g}"

@@ -14,7 +14,7 @@ from .output import Output
 
 EXAMPLES = """
   okedit merge cats.safetensors dogs.safetensors -o pets.safetensors
-  okedit merge old.safetensors new.safetensors -o all.safetensors --on-conflict shrink
+  okedit merge old.safetensors new.safetensors -o all.safetensors --on-conflict first
   okedit merge a.safetensors hf://owner/name -o all.safetensors --on-conflict error --json
 """
 
@@ -32,9 +32,9 @@ def merge(
         str,
         typer.Option(
             "--on-conflict",
-            metavar="newest|first|error|shrink",
+            metavar="newest|first|error",
             help="Two edits that answer the same prompt differently: keep that of the later or the earlier "
-            "bundle, refuse, or cut the reach of both halfway.",
+            "bundle, or refuse.",
         ),
     ] = "newest",
     json: options.Json = False,

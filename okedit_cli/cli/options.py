@@ -64,3 +64,11 @@ Strict = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print data, warnings and errors only.")]
+Without = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--without",
+        metavar="STAGE",
+        help="Leave out a stage of the router: classifier, verifier or context; repeatable.",
+    ),
+]

@@ -47,12 +47,10 @@ def remove(
     removed = list(dict.fromkeys(ids))
     if out.json:
         out.json_object({"bundle": target, "removed": removed, "edits": len(left),
-                         "regrown": report.regrown, "forgotten": report.forgotten})  # fmt: skip
+                         "forgotten": report.forgotten})  # fmt: skip
         return
     for name in removed:
         out.line(f"removed: {name}")
-    for name in report.regrown:
-        out.say(f"reaches farther again: {name}")
     for name in report.forgotten:
         out.say(f"record forgotten: {name}")
     out.say(f"bundle: {target}, {size_of(target)}, {len(left)} edits")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,14 +11,22 @@ from typing import Any
 from ..errors import FactsDidNotTake
 from .bundles import number
 
-COLUMNS = ("id", "took", "positives", "negatives", "d_pos", "d_neg", "radius", "seconds")
+COLUMNS = ("id", "took", "reach", "positives", "negatives", "radius", "seconds")
 
 
 def row(report: Any) -> list[str]:
     took = "kept out" if report.kept_out else "yes" if report.took else "no"
     pairs = ("{}/{}".format(*report.positives), "{}/{}".format(*report.negatives))
-    distances = map(number, (report.d_pos, report.d_neg, report.radius))
-    return [report.id, took, *pairs, *distances, f"{report.seconds:.1f}"]
+    radius = number(report.radius) if report.reach else "-"
+    return [report.id, took, report.reach or "words", *pairs, radius, f"{report.seconds:.1f}"]
+
+
+def lost_lines(report: Any) -> list[str]:
+    """For each near question that an edit answers too, what to write into its `keep`."""
+    return [
+        f"also answers {prompt!r}; to keep it, add to keep: - {{prompt: {json.dumps(prompt)}}}"
+        for prompt in report.lost
+    ]
 
 
 def next_command(facts: Sequence[Any], reports: Sequence[Any], target: Path, model: str | None) -> str:

@@ -49,7 +49,9 @@ class Probe:
 
 @dataclass(frozen=True)
 class Train:
-    """What a method may fit the edit to. Nothing else of a case is ever shown to it."""
+    """What a method may fit the edit to; `pictures` are given to the edit beside its own. Nothing else of a
+    case is ever shown to it.
+    """
 
     rephrasings: tuple[str, ...] = ()
     pictures: tuple[Path, ...] = ()
@@ -67,7 +69,7 @@ class Case:
     subject: str = ""
     rephrasings: tuple[str, ...] = ()
     pictures: tuple[Path, ...] = ()
-    picture_cells: tuple[str, ...] = ()  # along with pictures: "view", "artist"; () where nothing is told
+    picture_cells: tuple[str, ...] = ()  # along with pictures: "view", "artist", ..; () where nothing is told
     text_locality: tuple[Probe, ...] = ()
     picture_locality: tuple[Probe, ...] = ()
     specificity: tuple[Probe, ...] = ()
@@ -77,6 +79,7 @@ class Case:
     supporting: tuple[Probe, ...] = ()  # facts that portability rests on, to be edited as well if asked for
     train: Train = field(default_factory=Train)
     kind: str = ""  # the part of the data set that is reported apart as well
+    reach: str = ""  # how far the edit is meant: "kind", "picture"; "" where the data set does not tell
     row: int = 0  # counted from 1; the line, for a fact file
 
     def probes(self) -> Iterator[tuple[str, str, Probe]]:
@@ -123,6 +126,7 @@ class Case:
             rephrases=self.train.rephrasings,
             images=self.train.pictures,
             keep=keep,
+            reach=self.reach or "auto",
             line=self.row,
         )
 

@@ -35,7 +35,7 @@ class ModelAnswerer:
 
         asked = [(question.prompt, _picture(question.picture)) for question in questions]
         answers = generate(self.loaded, asked, max_new_tokens=self.max_tokens, batch=self.batch)
-        return [Said(answer.text, _decision(answer.decision), answer.ids) for answer in answers]
+        return [Said(answer.text, _decision(answer.verdict), answer.ids) for answer in answers]
 
     def forced(self, questions: Sequence[Question], answers: Sequence[str]) -> list[Forced]:
         """Top-1 ids before each token of the answers."""
@@ -60,7 +60,7 @@ class ModelAnswerer:
         if self.loaded.cache.get("attachment") is None:
             return None
         asked = [(question.prompt, _picture(question.picture)) for question in questions]
-        return [_decision(decision) for decision in decide(self.loaded, asked)]
+        return [_decision(verdict) for verdict in decide(self.loaded, asked)]
 
 
 class ModelBench:
@@ -186,14 +186,16 @@ def _picture(path: Path | None) -> Any:
     return load_picture(path)
 
 
-def _decision(decision: Any) -> Decision | None:
-    """A decision of an attachment as records keep it; endless numbers become None."""
-    if decision is None:
+def _decision(verdict: Any) -> Decision | None:
+    """A verdict of an attachment as records keep it; endless numbers become None."""
+    if verdict is None:
         return None
-    near = decision.hit or decision.nearest
+    near = verdict.nearest
     if near is None:
         return Decision()
     numbers = (near.picture_distance, near.picture_radius, near.question_distance, near.question_radius)
-    plain = (round(float(n), 6) if n is not None and math.isfinite(n) else None for n in numbers)
-    noted = decision.noted.edit_id if decision.noted else ""
-    return Decision(decision.hit.edit_id if decision.hit else "", near.edit_id, *plain, noted)
+    finite = (round(float(n), 6) if n is not None and math.isfinite(n) else None for n in numbers)
+    context = verdict.context.edit_id if verdict.context else ""
+    return Decision(
+        verdict.hit.edit_id if verdict.hit else "", near.edit_id, *finite, context, verdict.rejection
+    )

@@ -14,7 +14,8 @@ from okedit_cli.evaluate.case import METRICS
 class Decision:
     """What a scope decided: the edit that fired ("" for none), the nearest one, its distances and radii.
 
-    `noted`: no edit fired, and the model was told what this one says of the picture.
+    `context`: no edit fired, and the model was told what this one says of the picture. `rejection`: why the
+    nearest edit does not answer.
     """
 
     fired: str = ""
@@ -23,17 +24,13 @@ class Decision:
     picture_radius: float | None = None  # None: the channel is open
     question_distance: float | None = None
     question_radius: float | None = None
-    noted: str = ""
+    context: str = ""
+    rejection: str = ""
 
     @property
     def acts(self) -> bool:
         """Whether an edit has any part in the answer."""
-        return bool(self.fired or self.noted)
-
-    @property
-    def passed(self) -> bool:
-        """Whether the nearest edit let the prompt pass, though it lies inside (attach.py)."""
-        return bool(self.nearest) and not self.fired and self.reach <= 1.0
+        return bool(self.fired or self.context)
 
     @property
     def reach(self) -> float:

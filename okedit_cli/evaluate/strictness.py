@@ -54,15 +54,15 @@ def curve(result: Result, stage: str) -> list[Point]:
 def reach_of(record: Record) -> float | None:
     """The larger of distance / radius over the channels; None where the run tells no distances.
 
-    In scope only the case's own edit counts: where another fired, the question is out of reach, as it is
-    where an edit let it pass. One that is answered from beyond the radius (outer.py) counts as at the border.
+    In scope only the case's own edit counts: where another fired, the question is out of reach. A view of
+    an edit's own picture, answered from beyond its radius, counts as at the border.
     """
     found = record.decision
     if found is None or not found.nearest:
         return None
     if METRICS[record.metric].positive and found.nearest != record.case:
         return float("inf")
-    if found.passed:
+    if not found.fired and found.reach <= 1.0:  # rejected by a stage that tells no distance
         return float("inf")
     return min(found.reach, 1.0) if found.fired else found.reach
 

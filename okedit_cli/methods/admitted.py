@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from okedit_cli.bank import load_bank
-from okedit_cli.methods.about import says_what
-from okedit_cli.methods.scope import Reach, spread_keys
+from okedit_cli.encoders.text import text_vectors
+from okedit_cli.models.sentences import question_radius
+from okedit_cli.scope.reach import KIND, reach_of
 from okedit_cli.wording import normal
 
 if TYPE_CHECKING:
@@ -25,28 +26,46 @@ if TYPE_CHECKING:
     from okedit_cli.samples import Sample
 
 COUNT = 3
+TWIN = 1e-3  # wordings this near to each other are one
 NAMES = ("name", "kind")  # intents of the bank that ask what a thing is
 
 
-def admitted(fact: Fact, samples: Sequence[Sample], spaces: Spaces, question: Reach) -> list[Sample]:
-    """Up to COUNT wordings inside a fact's question channel, far from what it has and from each other."""
-    if not question.exists or not says_what(fact):
+def admitted(fact: Fact, samples: Sequence[Sample], spaces: Spaces) -> list[Sample]:
+    """Up to COUNT wordings that ask for what a fact asks for, far from what it has and from each other."""
+    if fact.image is None or reach_of(fact.prompt, fact.reach) != KIND:
         return []
     known = {normal(s.prompt) for s in samples}
     known |= {normal(asked.prompt) for asked in (*fact.keep, *fact.related, *fact.holdout)}
-    names = _names()
-    names = [(row, wording) for row, wording in names if normal(wording) not in known]
+    names = [(row, wording) for row, wording in _names() if normal(wording) not in known]
     keys = spaces.bank_questions[[row for row, _ in names]]
-    inside = (torch.cdist(keys, question.keys).amin(1) <= question.radius).nonzero()[:, 0]
-    owned = len(question.keys)
-    chosen = spread_keys(torch.cat([question.keys, keys[inside]]), owned + COUNT, begun=owned)[owned:]
+    own = text_vectors([fact.prompt, *fact.rephrases])
+    near = torch.cdist(keys, own).amin(1) <= question_radius()
+    inside = near.nonzero()[:, 0]
+    chosen = spread_keys(torch.cat([own, keys[inside]]), len(own) + COUNT, begun=len(own))[len(own) :]
     edit = next(s for s in samples if s.role == "edit")
     return [
         replace(
-            edit, role="positive", prompt=names[inside[row - owned]][1], cell="edit/rephrase", origin="bank"
+            edit,
+            role="positive",
+            prompt=names[inside[row - len(own)]][1],
+            cell="edit/rephrase",
+            origin="bank",
         )
         for row in chosen
     ]
+
+
+def spread_keys(points: torch.Tensor, count: int, begun: int) -> list[int]:
+    """Rows that cover the points: the first `begun`, then each time the one farthest from those chosen."""
+    chosen = list(range(begun))
+    nearest = torch.cdist(points, points[:begun], compute_mode="donot_use_mm_for_euclid_dist").amin(1)
+    while len(chosen) < min(count, len(points)):
+        index = int(nearest.argmax())
+        if float(nearest[index]) <= TWIN:
+            break
+        chosen.append(index)
+        nearest = torch.minimum(nearest, torch.linalg.vector_norm(points - points[index], dim=1))
+    return chosen
 
 
 def _names() -> list[tuple[int, str]]:

@@ -10,40 +10,42 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from okedit_cli.edits.codebook import Codebook
+from okedit_cli.encoders import text
 from okedit_cli.errors import UsageError
 from okedit_cli.methods.admitted import admitted
 from okedit_cli.methods.base import Computed, Options, Scope
-from okedit_cli.methods.channels import judged, scope_channels
-from okedit_cli.methods.eye import Eye, unique, with_owners
-from okedit_cli.methods.scope import BALANCE, KEYS, TWIN, Reach
+from okedit_cli.methods.keys import BALANCE, Reach, judged, picture_reach, pictures_of, question_reach, unique
 from okedit_cli.methods.spaces import Spaces, spaces_of
 from okedit_cli.methods.values import RANK, RATE, STEPS, Values, fit_values, joined
-from okedit_cli.models.features import QUESTIONS, SENTENCES, forget_looks, look_together
-from okedit_cli.models.recognition import NAMED
+from okedit_cli.models.features import forget_looks, look_together
+from okedit_cli.models.mini.pictures import has_learned_map
 from okedit_cli.models.sites import decoder_layers
 from okedit_cli.samples import Sample, Sampler, checked
+from okedit_cli.scope.reach import KIND, reach_of
+from okedit_cli.scope.views import encode_view
 
 if TYPE_CHECKING:
     from okedit_cli.facts import Fact
     from okedit_cli.models.load import LoadedModel
 
-_POINTS = {QUESTIONS: "question encoder", SENTENCES: "sentence encoder"}
+KEY_LAYER = -2  # below every layer: questions are read by an encoder
 DEPTH = 0.93  # of the decoder: where values act unless told
+TWIN = 1e-3  # the radius of a forced fact without one
 TOGETHER = 36  # facts whose samples are in memory at a time
 
 
 def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Computed:
     """Samples, spaces, keys and radii, then values for the facts that have a radius (all with `force`)."""
-    spaces, without = spaces_of(loaded, options), options.without
-    layer = value_layer(loaded, options.layer, spaces.layer)
-    eye = Eye(loaded, spaces)
-    samples_of = sampler_for(loaded, facts, options.seed, eye if spaces.picture else None)
+    spaces = spaces_of(loaded, options)
+    layer = value_layer(loaded, options.layer)
+    samples_of = sampler_for(loaded, facts, options.seed, spaces)
     parts: list[_Part] = []
     for start in range(0, max(1, len(facts)), TOGETHER):  # of no facts one part without any
         options.tell("fitting facts", start, len(facts))
@@ -53,61 +55,61 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
         def done(count: int, before: int = start) -> None:
             options.tell("fitting facts", before + count, len(facts))
 
-        parts.append(_fit_part(eye, part, samples, layer, options, done))
+        parts.append(_fit_part(loaded, spaces, part, samples, layer, options, done))
     options.tell("fitting facts", len(facts), len(facts))
     kept = [fact for part in parts for fact in part.kept]
     values = joined([part.values for part in parts])
-    book = stack(loaded, spaces, [reach for part in parts for reach in part.reaches], values)
-    if "thumbnails" not in without:
-        small = [rows for part in parts for rows in part.thumbnails]
-        book.thumbnails, book.thumbnail_owner = with_owners(small)
-    samples, scopes, seconds = (
+    book = stack(spaces, [reach for part in parts for reach in part.reaches], values)
+    book.thumbnails, book.thumbnail_owner = stack_views([views for part in parts for views in part.views])
+    samples, scopes, seconds, reaches = (
         {name: row for part in parts for name, row in getattr(part, table).items()}
-        for table in ("samples", "scopes", "seconds")
+        for table in ("samples", "scopes", "seconds", "kinds")
     )
     site = {
-        "key_layer": spaces.layer,
-        "question_point": _POINTS.get(spaces.layer, "decoder layer"),
-        "picture_point": NAMED,
+        "key_layer": KEY_LAYER,
+        "question_point": "question encoder",
+        "text_encoder": spaces.encoder,
+        "picture_point": spaces.point if spaces.picture is not None else "none",
         "value_layer": layer,
         "point": "feed-forward output",
     }
     settings = {
         "balance": BALANCE,
-        "keys": 1 if "keys" in without else KEYS,
         "rank": values.down.shape[1],
         "steps": STEPS,
         "rate": RATE,
         "seed": options.seed,
-        "question_reach": round(spaces.question_reach, 6),
-        "picture_unit": round(spaces.picture_unit, 6) if spaces.picture else None,
-        "picture_reaches": list(astuple(spaces.reaches)) if spaces.picture else None,
-        "question_separation": round(spaces.question.separation, 4),
-        "picture_separation": round(spaces.picture.separation, 4) if spaces.picture else None,
+        "picture_radius": round(spaces.kind, 6) if spaces.picture is not None else None,
     }
+    reference = {}
+    if spaces.picture is not None and len(spaces.picture.mean):  # a shipped map has its own
+        reference = {"reference_pictures": spaces.bank_pictures.half()}
     return Computed(
-        book, site, settings, list(kept), samples, scopes, seconds, *canary(eye, loaded),
-        outer="outer" not in without, whom="whom" not in without,
+        book, site, settings, list(kept), samples, scopes, seconds, *canary(spaces, loaded),
+        notes=gives_context(loaded, options.context), reaches=reaches, extras=reference,
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What became of a few facts: those kept with their reaches and values, and of all of them by id the
-    samples that are still looked at, scopes and seconds.
+    """What became of a few facts: those kept with their reaches, pictures and values, and of all of them by
+    id the samples that are still looked at, scopes, seconds and whether they are about a kind or one
+    picture.
     """
 
     kept: list[Fact]
     reaches: list[tuple[Reach, Reach | None]]
-    thumbnails: list[torch.Tensor]  # of each one kept
+    views: list[list[bytes]]  # of each one kept: its pictures, small
     values: Values
     samples: dict[str, list[Sample]]
     scopes: dict[str, Scope]
     seconds: dict[str, float]
+    kinds: dict[str, str]
 
 
 def _fit_part(
-    eye: Eye,
+    loaded: LoadedModel,
+    spaces: Spaces,
     facts: Sequence[Fact],
     samples: dict[str, list[Sample]],
     layer: int,
@@ -116,40 +118,68 @@ def _fit_part(
 ) -> _Part:
     """Scopes of a few facts, and values of those that have a radius."""
     views = [s.picture for rows in samples.values() for s in rows if s.origin == "transform"]
-    if eye.spaces.picture is not None:
-        eye.recognise(samples)
-        look_together(eye.loaded, unique(views))
-    reaches, scopes, seconds = {}, {}, {}
-    without = options.without
+    if spaces.picture is not None:
+        look_together(loaded, unique([s.picture for rows in samples.values() for s in rows]))
+    reaches, scopes, seconds, kinds = {}, {}, {}, {}
     for fact in facts:
-        began = time.perf_counter()
-        reaches[fact.id] = question, picture = scope_channels(eye, fact, samples[fact.id], without)
-        scopes[fact.id] = judged(question, picture)
+        began, picture = time.perf_counter(), None
+        if fact.image is not None:
+            kinds[fact.id] = reach_of(fact.prompt, fact.reach)
+            picture = picture_reach(loaded, spaces, kinds[fact.id] == KIND, samples[fact.id])
+        reaches[fact.id] = question_reach(fact, spaces.encoder, spaces.text_radius), picture
+        scopes[fact.id] = judged(*reaches[fact.id])
         seconds[fact.id] = time.perf_counter() - began
     kept = [fact for fact in facts if scopes[fact.id].exists or options.force]
     taught = [samples[f.id] for f in kept]
-    if "admitted" not in without:
-        more = (admitted(f, samples[f.id], eye.spaces, reaches[f.id][0]) for f in kept)
-        taught = [[*rows, *added] for rows, added in zip(taught, more, strict=True)]
-    rank = 1 if "rank" in without else RANK
+    if "admitted" not in options.without:
+        taught = [[*rows, *admitted(f, rows, spaces)] for f, rows in zip(kept, taught, strict=True)]
+    rank = 1 if "rank" in options.without else RANK
     values, spent = fit_values(
-        eye.loaded, taught, layer, seed=options.seed, rank=rank, places="places" not in without, done=done
+        loaded, taught, layer, seed=options.seed, rank=rank, places="places" not in options.without, done=done
     )
     for fact, took in zip(kept, spent, strict=True):
         seconds[fact.id] += took
-    forget_looks(eye.loaded, views)  # which were made for this part alone
+    forget_looks(loaded, views)  # which were made for this part alone
     lasting = {name: checked(rows) for name, rows in samples.items()}
-    small = [eye.thumbnails(fact, samples[fact.id]) for fact in kept]
-    return _Part(kept, [reaches[f.id] for f in kept], small, values, lasting, scopes, seconds)
+    small = [
+        [encode_view(np.asarray(p.convert("RGB"))) for p in pictures_of(samples[f.id], "user")] for f in kept
+    ]
+    return _Part(kept, [reaches[f.id] for f in kept], small, values, lasting, scopes, seconds, kinds)
+
+
+def stack_views(files: Sequence[Sequence[bytes]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Small JPEG files of several edits as rows [n, t] uint8, filled up with zeros, and which edit each
+    belongs to.
+    """
+    flat = [data for some in files for data in some]
+    rows = torch.zeros(len(flat), max(map(len, flat), default=0), dtype=torch.uint8)
+    for row, data in zip(rows, flat, strict=True):
+        row[: len(data)] = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+    counts = torch.tensor([len(some) for some in files], dtype=torch.int64)
+    return rows, torch.arange(len(files)).repeat_interleave(counts)
+
+
+def gives_context(loaded: LoadedModel, wanted: str) -> bool:
+    """Whether the model is told a fact that an answer follows from: by itself only where that was measured
+    to help.
+    """
+    return wanted == "on" or (wanted == "auto" and has_learned_map(loaded))
 
 
 def sampler_for(
-    loaded: LoadedModel, facts: Sequence[Fact], seed: int, eye: Eye | None = None
+    loaded: LoadedModel, facts: Sequence[Fact], seed: int, spaces: Spaces | None = None
 ) -> Callable[[Fact], list[Sample]]:
     """What makes a fact's samples; for a text-only model none with a picture, and UsageError for a fact with
     one.
     """
-    looking = {} if eye is None else {"nearest": eye.nearest, "meet": eye.meet}
+    looking = {}
+    if spaces is not None and spaces.picture is not None:
+
+        def nearest(picture) -> list[int]:
+            away = torch.linalg.vector_norm(spaces.bank_pictures - spaces.keys(loaded, [picture]), dim=1)
+            return away.argsort().tolist()
+
+        looking = {"nearest": nearest, "meet": lambda pictures: look_together(loaded, pictures)}
     sampler = Sampler(facts, seed=seed, **looking)
     if loaded.processor is not None:
         return sampler.of
@@ -162,22 +192,19 @@ def sampler_for(
     return lambda fact: [sample for sample in sampler.of(fact) if sample.picture is None]
 
 
-def value_layer(loaded: LoadedModel, layer: int | str, key_layer: int) -> int:
-    """The layer whose feed-forward output is changed; UsageError when it is not above the key layer."""
+def value_layer(loaded: LoadedModel, layer: int | str) -> int:
+    """The layer whose feed-forward output is changed; UsageError for one that the model has not."""
     count = len(decoder_layers(loaded.model))
     if layer == "auto":
-        return min(count - 1, max(key_layer + 1, round(DEPTH * count)))
-    if not key_layer < int(layer) < count:
+        return min(count - 1, round(DEPTH * count))
+    if not 0 <= int(layer) < count:
         raise UsageError(
-            f"Layer {layer} cannot carry edits of {loaded.name}.",
-            hint=f"Take one from {key_layer + 1} to {count - 1}: keys are read at layer {key_layer}.",
+            f"Layer {layer} cannot carry edits of {loaded.name}.", hint=f"Take one from 0 to {count - 1}."
         )
     return int(layer)
 
 
-def stack(
-    loaded: LoadedModel, spaces: Spaces, reaches: Sequence[tuple[Reach, Reach | None]], values
-) -> Codebook:
+def stack(spaces: Spaces, reaches: Sequence[tuple[Reach, Reach | None]], values: Values) -> Codebook:
     """All rows as one codebook; spaces and values in half precision, keys and radii in full."""
 
     def column(channel: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -197,15 +224,15 @@ def stack(
             torch.tensor(radius, dtype=torch.float32),
         )
 
-    q_keys, q_owner, q_radius = column(0, spaces.question.projection.shape[1])
-    shape = spaces.picture.projection.shape if spaces.picture else (1, 1)
-    p_keys, p_owner, p_radius = column(1, shape[1])
-    picture = spaces.picture
+    q_keys, q_owner, q_radius = column(0, text.width_of(spaces.encoder))
+    width = spaces.bank_pictures.shape[1] if spaces.bank_pictures is not None else 1
+    p_keys, p_owner, p_radius = column(1, width)
+    mapped = spaces.picture is not None and len(spaces.picture.mean)
     return Codebook(
-        picture.mean if picture else torch.zeros(1),
-        picture.projection if picture else torch.zeros(1, 1),
-        spaces.question.mean,
-        spaces.question.projection,
+        spaces.picture.mean if mapped else torch.zeros(0),
+        spaces.picture.projection if mapped else torch.zeros(0, width),
+        torch.zeros(0),
+        torch.zeros(0, q_keys.shape[1]),
         p_keys,
         p_owner,
         q_keys,
@@ -218,16 +245,16 @@ def stack(
     )
 
 
-def canary(eye: Eye, loaded: LoadedModel) -> tuple[dict[str, torch.Tensor], list[dict]]:
+def canary(spaces: Spaces, loaded: LoadedModel) -> tuple[dict[str, torch.Tensor], list[dict]]:
     """Keys of the bank's first questions and pictures, which attach compares (bundle/canary.py)."""
     from okedit_cli.bank import load_bank
 
     bank = load_bank()
     texts = [group.wordings[0] for group in bank.questions[:8]]
-    rows = [{"kind": "question", "prompt": text} for text in texts]
-    tensors = {"canary_question": torch.stack([eye.question(text) for text in texts])}
-    if eye.spaces.picture is not None:
+    rows = [{"kind": "question", "prompt": words} for words in texts]
+    tensors = {"canary_question": text.text_vectors(texts, spaces.encoder)}
+    if spaces.picture is not None:
         shown = bank.pictures[:4]
-        tensors["canary_picture"] = torch.stack([eye.picture(p.image) for p in shown])
+        tensors["canary_picture"] = spaces.keys(loaded, [p.image for p in shown])
         rows += [{"kind": "picture", "name": p.name} for p in shown]
     return tensors, rows

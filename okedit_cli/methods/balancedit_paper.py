@@ -39,8 +39,6 @@ from okedit_cli.methods.base import Computed, Options, Scope
 from okedit_cli.methods.layer_copy import STEPS, fit_copies, rate_for
 from okedit_cli.methods.values import Values
 from okedit_cli.methods.whole_prompt import WHOLE, prompt_feature
-from okedit_cli.models.features import pooled_width
-from okedit_cli.models.recognition import NAME_WIDTH
 from okedit_cli.models.sites import decoder_layers, hidden_size
 
 if TYPE_CHECKING:
@@ -128,16 +126,15 @@ def negative_of(edit: Sample) -> tuple[str, object]:
 
 
 def stack(loaded: LoadedModel, keys: torch.Tensor, radii: Sequence[float], values: Values) -> Codebook:
-    """A codebook with a key [d] an edit in the question channel, judged as it is; the picture channel is open
-    but as wide as the model's pictures.
+    """A codebook with a key [d] an edit in the question channel, judged as it is; the picture channel is
+    open.
     """
     width, count = hidden_size(loaded.model), len(keys)
-    seen = pooled_width(loaded) + NAME_WIDTH if loaded.processor is not None else 1
     return Codebook(
-        torch.zeros(seen),
-        torch.zeros(seen, 1),
-        torch.zeros(width),
-        torch.eye(width, dtype=torch.float16),
+        torch.zeros(0),
+        torch.zeros(0, 1),
+        torch.zeros(0),
+        torch.zeros(0, width),
         torch.zeros(0, 1),
         torch.zeros(0, dtype=torch.int64),
         keys,

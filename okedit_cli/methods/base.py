@@ -25,16 +25,6 @@ METHODS = {
 
 # parts that can be left out, to measure what each is worth (an ablation)
 PARTS = {
-    "names": "what the unedited model calls a picture",
-    "learned-looks": "the picture space learned for the model; looks are whitened by the bank instead",
-    "whitening": "any picture space: looks as they are",
-    "question-encoder": "the taught question encoder; the sentence encoder as it is instead",
-    "views": "keys of transformed views",
-    "thumbnails": "laying what is shown over the picture of one individual; it is judged by looks instead",
-    "keys": "all keys but the edit's own",
-    "calibration": "radii calibrated on strangers; between positives and negatives, as published, instead",
-    "outer": "notes for questions that bear on a fact without asking it",
-    "whom": "the name that a question without a picture has to give, as its fact does",
     "admitted": "values taught what a scope lets in beside the user's words and templates",
     "places": "what tells the places of an answer apart; values begin with random directions instead",
     "rank": "all ranks of a value but one",
@@ -45,7 +35,9 @@ PARTS = {
 class Options:
     """Settings every method shares; `layer` is where values act, 'auto' leaves it to the method.
 
-    `without` names PARTS that are left out.
+    `without` names PARTS that are left out. `context`: whether a model is told a fact that an answer
+    follows from, "on", "off", or "auto", where it was measured to help. `text_encoder`, `image_encoder`:
+    hub ids or folders in place of okedit's and the base model's own.
     """
 
     layer: int | str = "auto"
@@ -53,6 +45,9 @@ class Options:
     seed: int = 0
     progress: Progress | None = None
     without: frozenset[str] = frozenset()
+    context: str = "auto"
+    text_encoder: str = ""
+    image_encoder: str = ""
 
     def __post_init__(self) -> None:
         unknown = sorted(self.without - PARTS.keys())
@@ -96,8 +91,9 @@ class Computed:
     seconds: dict[str, float]
     canary: dict[str, Any] = field(default_factory=dict)
     canary_rows: list[dict[str, Any]] = field(default_factory=list)
-    outer: bool = False  # whether facts reach beyond their own question (outer.py)
-    whom: bool = False  # whether a question has to give the name that a fact gives
+    notes: bool = False  # whether the model may be told a fact where its answer follows from it
+    reaches: dict[str, str] = field(default_factory=dict)  # of facts with a picture: "kind" or "picture"
+    extras: dict[str, Any] = field(default_factory=dict)  # more tensors of the bundle
 
 
 def method_named(name: str) -> Callable[[Any, Sequence[Fact], Options], Computed]:

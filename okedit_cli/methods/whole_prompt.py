@@ -6,15 +6,14 @@ it stands. The layers above are not run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from okedit_cli.bounded import Bounded
-from okedit_cli.errors import UsageError
 from okedit_cli.models.encode import encode_row, join_rows
-from okedit_cli.models.features import pooled_width, question_feature, reading
+from okedit_cli.models.features import reading
 from okedit_cli.models.kv import NAMES
 from okedit_cli.models.sites import decoder_layers, mlp_of
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
 WHOLE = "mean of the feed-forward input over the prompt"  # the point where keys are read, as a bundle says it
-KNOWN = 20_000  # features kept, so that one question asked again is not read again
+KEPT = 32 << 20  # bytes of features kept, so that one question asked again is not read again
 # what a forward pass is given besides what it reads; a cache would be written to
 _NO_INPUT = (*NAMES, "kwargs", "use_cache", "cache_position", "labels", "logits_to_keep")
 _NO_INPUT += ("output_hidden_states", "output_attentions", "return_dict")
@@ -52,42 +51,21 @@ def prompt_feature(loaded: LoadedModel, prompt: str, picture: Image | None, laye
     return pooled(feed_forward_inputs(loaded, batch, layer)[0])
 
 
-def whole_prompt(
-    loaded: LoadedModel, question: Sequence[int], vector: torch.Tensor | None, layer: int
-) -> torch.Tensor:
-    """The key [d] of a prompt known by its question's ids and its picture's vector. UsageError when the
-    picture is no longer at hand.
-    """
-    known = loaded.cache.setdefault("whole_prompts", {})
-    seen = None if vector is None else vector.numpy().tobytes()
-    key = (layer, tuple(question), seen)
+def whole_prompt(loaded: LoadedModel, question: str, picture: Image | None, layer: int) -> torch.Tensor:
+    """The key [d] of a prompt known by its question and its picture."""
+    known: Bounded = loaded.cache.setdefault("whole_prompts", Bounded())
+    key = (layer, question, id(picture))
     if key not in known:
-        if len(known) > KNOWN:
-            known.clear()
-        text = loaded.tokenizer.decode(question, clean_up_tokenization_spaces=False).strip()
-        picture = None if vector is None else _picture_of(loaded, vector)
-        known[key] = prompt_feature(loaded, text, picture, layer)
-    return known[key]
-
-
-def _picture_of(loaded: LoadedModel, vector: torch.Tensor) -> Image:
-    """The picture with this vector, of those that were looked at last."""
-    width = pooled_width(loaded)
-    prefixes, looks = (loaded.cache.get(name, Bounded()).in_order() for name in ("prefixes", "looks"))
-    for look in reversed([*(one.seen for one in prefixes if one.seen is not None), *looks]):
-        if look.picture is not None and torch.equal(look.vector[:width], vector[:width]):
-            return look.picture
-    raise UsageError(
-        "A picture was forgotten before its question could be judged: there are too many at once.",
-        hint="Ask fewer questions at a time.",
-    )
+        found = prompt_feature(loaded, question, picture, layer)
+        known.put(key, (found, picture), found.nbytes, KEPT)  # the picture's id must not be given out again
+    return known[key][0]
 
 
 class Questions:
     """Questions as the sites of bundles read them: by themselves, or each with the whole of its prompt.
 
     Prompts in a forward pass begin with what the model was `given` and are told by their `place`, a row and
-    the columns of its prompt; without one they are known by their question's ids and picture's vector.
+    the columns of its prompt; without one they are known by their question and picture.
     """
 
     def __init__(self, loaded: LoadedModel) -> None:
@@ -99,15 +77,11 @@ class Questions:
         self.place: tuple[int, torch.Tensor] | None = None
         self._given, self._states = given, {}
 
-    def feature(
-        self, site: Mapping[str, Any], question: Sequence[int], vector: torch.Tensor | None
-    ) -> torch.Tensor:
+    def feature(self, site: Mapping[str, Any], question: str, picture: Image | None) -> torch.Tensor:
         """The feature [d] of one prompt that a bundle's question channel judges, fp32, on the CPU."""
         layer = site["key_layer"]
-        if site.get("question_point") != WHOLE:
-            return question_feature(self.loaded, question, layer)
         if self.place is None:
-            return whole_prompt(self.loaded, question, vector, layer)
+            return whole_prompt(self.loaded, question, picture, layer)
         if layer not in self._states:
             self._states[layer] = feed_forward_inputs(self.loaded, self._given, layer)
         return pooled(self._states[layer][self.place])

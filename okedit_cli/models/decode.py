@@ -38,12 +38,10 @@ def go_on(
     *,
     ended: bool = True,
     keep: Callable[[list[int]], None] = lambda rows: None,
-    chances: list[float] | None = None,
 ) -> list[list[int]]:
     """Up to `count` greedy ids behind each of the prompts; without `ended` no row may end before.
 
-    Rows that have ended leave the batch; `keep` is told which of those still in it stay. `chances`, a one for
-    each prompt, become the probabilities of what was said.
+    Rows that have ended leave the batch; `keep` is told which of those still in it stay.
     """
     ends = end_ids(loaded)
     out: list[list[int]] = [[] for _ in prompts.last]
@@ -58,10 +56,6 @@ def go_on(
             logits[:, ends] = -torch.inf
         ids = logits.argmax(-1, keepdim=True)
         said = ids[:, 0].tolist()
-        if chances is not None:
-            sure = logits.float().softmax(-1).gather(1, ids)[:, 0].tolist()
-            for row, chance in zip(rows, sure, strict=True):
-                chances[row] *= chance
         for row, token in zip(rows, said, strict=True):
             out[row].append(token)
         going = [i for i, token in enumerate(said) if token not in ends]

@@ -1,25 +1,23 @@
-"""What an edit is recognised by: a vector of the picture and one of the question.
+"""What a model makes of a picture, read once for all questions: its decoder input, and the vector that it
+is recognised by.
 
-The question is read without picture, template or padding, so that its vector depends on its words only: by
-the sentence encoder (layer SENTENCES), or by the model's own first layers. The picture is read where its
-tokens enter the decoder.
+The vector is the image encoder's (encoders/image.py): what okedit-mini's tower makes of it, or, for any
+other model, what enters its decoder, pooled. Not here: questions, which text encoders read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from okedit_cli.bounded import Bounded
 from okedit_cli.models.encode import encode_row, join_rows
-from okedit_cli.models.mini.looks import learned_look
-from okedit_cli.models.sentences import WIDTH, question_vectors, sentence_features
-from okedit_cli.models.sites import decoder, decoder_layers, hidden_size, image_token_id
-from okedit_cli.models.thumbnails import THUMBNAIL, thumbnails_of
+from okedit_cli.models.mini.pictures import has_learned_map, mapped
+from okedit_cli.models.sites import decoder, decoder_layers, hidden_size, image_token_id, picture_tower
 from okedit_cli.pictures import held_bytes
 
 if TYPE_CHECKING:
@@ -27,11 +25,9 @@ if TYPE_CHECKING:
 
     from okedit_cli.models.load import LoadedModel
 
-SENTENCES = -1  # the "layer" below every layer: the sentence encoder as it is
-QUESTIONS = -2  # the question encoder: the sentence encoder, taught which questions mean the same
 # Image tokens are pooled in two halves: models that order them by kind or by place keep that apart.
 HALVES = 2
-BATCH, LOOKS = 32, 16
+LOOKS = 16
 LOOK_IDS = 20_000  # pictures whose prompts' beginnings are remembered
 LOOKS_BYTES = 256 << 20  # of looks and their pictures: thousands of small ones
 
@@ -71,49 +67,6 @@ def reading(
             handle.remove()
 
 
-def question_feature(loaded: LoadedModel, ids: Sequence[int], layer: int) -> torch.Tensor:
-    """A question's vector [d], fp32, on the CPU: an encoder's (layers SENTENCES, QUESTIONS), or the mean over
-    its tokens of the input of decoder layer `layer`.
-    """
-    if not ids:
-        return torch.zeros(WIDTH if layer < 0 else hidden_size(loaded.model))
-    known = loaded.cache.setdefault("question_features", {})
-    key = (layer, tuple(ids))
-    if key not in known:
-        if len(known) > 50_000:
-            known.clear()
-        known[key] = question_layers(loaded, [ids], [layer])[layer][0]
-    return known[key]
-
-
-@torch.no_grad()
-def question_layers(
-    loaded: LoadedModel, questions: Sequence[Sequence[int]], wanted: Sequence[int]
-) -> dict[int, torch.Tensor]:
-    """Token means of many questions at several layers at once: layer -> [n, d], fp32, on the CPU."""
-    out: dict[int, list[torch.Tensor]] = {layer: [] for layer in wanted}
-    texts = [loaded.tokenizer.decode(q, clean_up_tokenization_spaces=False).strip() for q in questions]
-    if SENTENCES in wanted:
-        out[SENTENCES].append(sentence_features(texts))
-    if QUESTIONS in wanted:
-        out[QUESTIONS].append(question_vectors(texts))
-    wanted = [layer for layer in wanted if layer >= 0]
-    if not wanted:
-        return {layer: torch.cat(parts) for layer, parts in out.items()}
-    layers, root = decoder_layers(loaded.model), decoder(loaded.model)
-    for start in range(0, len(questions), BATCH):
-        part = questions[start : start + BATCH]
-        longest = max(map(len, part))
-        ids = torch.tensor([[*q, *[0] * (longest - len(q))] for q in part], device=loaded.device)
-        mask = torch.tensor([[1] * len(q) + [0] * (longest - len(q)) for q in part], device=loaded.device)
-        with reading(layers, wanted, max(wanted)) as found:
-            root(input_ids=ids, attention_mask=mask, use_cache=False)
-        for layer in wanted:
-            states = found[layer].float() * mask[..., None]
-            out[layer].append((states.sum(1) / mask.sum(1, keepdim=True)).cpu())
-    return {layer: torch.cat(parts) for layer, parts in out.items()}
-
-
 def pooled_picture(states: torch.Tensor, ids: torch.Tensor, placeholder: int | None) -> torch.Tensor | None:
     """One row's picture vector [2 d] from decoder inputs [L, d] and ids [L]; None without a picture."""
     if placeholder is None:
@@ -125,29 +78,56 @@ def pooled_picture(states: torch.Tensor, ids: torch.Tensor, placeholder: int | N
     return torch.cat([half.mean(0) for half in halves]).cpu()
 
 
-def pooled_width(loaded: LoadedModel) -> int:
-    """Numbers of a pooled picture."""
-    return HALVES * hidden_size(loaded.model)
+def vector_width(loaded: LoadedModel) -> int:
+    """Numbers of a picture's vector, before any map that a bundle has."""
+    return mapped(None).shape[-1] if has_learned_map(loaded) else HALVES * hidden_size(loaded.model)
 
 
-def look_vector(
-    loaded: LoadedModel, states: torch.Tensor, ids: torch.Tensor, thumbnail: torch.Tensor | None = None
+@contextmanager
+def tower_says(loaded: LoadedModel) -> Iterator[list[torch.Tensor]]:
+    """Context: what okedit-mini's tower says of the pictures it looks at, [n, D] a forward pass; nothing of
+    other models.
+    """
+    found: list[torch.Tensor] = []
+    handle = hook_tower(loaded, found.append)
+    try:
+        yield found
+    finally:
+        if handle is not None:
+            handle.remove()
+
+
+def hook_tower(loaded: LoadedModel, told: Callable[[torch.Tensor], None]) -> Any:
+    """The handle of a hook by which `told` receives what the tower says of its pictures; None for other
+    models.
+    """
+    tower = picture_tower(loaded.model)
+    if tower is None or not has_learned_map(loaded):
+        return None
+    # taken at once: the model writes over its tower's output
+    return tower.register_forward_hook(
+        lambda module, args, output: told(output.pooler_output.detach().float().cpu())
+    )
+
+
+def picture_vector(
+    loaded: LoadedModel, states: torch.Tensor, ids: torch.Tensor, said: torch.Tensor | None
 ) -> torch.Tensor | None:
-    """One row's look: its picture pooled [2 d], for a model that has one in its learned space behind, and
-    its thumbnail [THUMBNAIL].
+    """One row's picture vector from decoder inputs [L, d] and ids [L], or of what the tower `said` of its
+    pictures [n, D]; None without a picture. Of several pictures the mean.
     """
     placeholder = image_token_id(loaded.model)
-    pooled = pooled_picture(states, ids, placeholder)
-    if pooled is None:
+    if placeholder is None or not bool((ids == placeholder).any()):
         return None
-    small = torch.zeros(THUMBNAIL) if thumbnail is None else thumbnail
-    return torch.cat([pooled, learned_look(loaded, states[ids == placeholder]), small])
+    if said is not None and len(said):
+        return mapped(said).mean(0)
+    return pooled_picture(states, ids, placeholder)
 
 
 @dataclass
 class Look:
     """What a model sees of one picture: the decoder's input [1, p, d] up to its last placeholder, position
-    ids as the model told its decoder (None: none), the picture's look_vector() on the CPU, the columns [P]
+    ids as the model told its decoder (None: none), the picture's vector on the CPU, the columns [P]
     of its placeholders (None: nobody told), and the p ids that were read.
     """
 
@@ -155,10 +135,8 @@ class Look:
     positions: torch.Tensor | None
     vector: torch.Tensor
     picture: Any  # kept, so that its id is not given out again
-    name: str | None = None  # what the model calls it, once it was asked
     places: torch.Tensor | None = None
     ids: tuple[int, ...] = ()
-    said: dict[str, str] = field(default_factory=dict)  # what the model says by itself to questions about it
 
 
 @torch.no_grad()
@@ -226,19 +204,19 @@ def _look_at(loaded: LoadedModel, rows: Sequence[dict], pictures: Sequence[Image
         lambda module, args, kwargs: told.append(kwargs), with_kwargs=True
     )
     try:
-        with reading(decoder_layers(loaded.model), [0], 0) as found:
+        with reading(decoder_layers(loaded.model), [0], 0) as found, tower_says(loaded) as said:
             loaded.model(**batch, use_cache=False)
     finally:
         handle.remove()
     embeds, positions = (told[0].get(name) if told else None for name in ("inputs_embeds", "position_ids"))
     embeds, out = found[0] if embeds is None else embeds, []
-    thumbnails = thumbnails_of(batch.get("pixel_values"), len(pictures))
+    said = torch.cat(said) if said else None
     for i, picture in enumerate(pictures):
         ids, where = batch["input_ids"][i], positions
         if where is not None and where.shape[-2] > 1:
             where = where[..., i : i + 1, :].clone()
         places = (ids == image_token_id(loaded.model)).nonzero()[:, 0]
-        vector = look_vector(loaded, found[0][i], ids, thumbnails[i])
+        vector = picture_vector(loaded, found[0][i], ids, None if said is None else said[i : i + 1])
         row = tuple(rows[i]["input_ids"][0].tolist())
         out.append(Look(embeds[i : i + 1].clone(), where, vector, picture, places=places, ids=row))
     return out
@@ -266,3 +244,8 @@ def cut_row(row: dict[str, torch.Tensor], length: int) -> dict[str, torch.Tensor
         else value
         for key, value in row.items()
     }
+
+
+def look_vectors(loaded: LoadedModel, pictures: Sequence[Image]) -> torch.Tensor:
+    """Picture vectors [n, d], fp32, on the CPU."""
+    return torch.stack([look_of(loaded, picture).vector for picture in pictures])

@@ -6,7 +6,6 @@ Many questions about one picture share its prefix (models/reading.py).
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -178,17 +177,6 @@ def noted(loaded: LoadedModel, prefix: Prefix, note: str) -> Prefix:
             return replace(prefix, cache=_run(loaded, embeds, seen.positions))
 
     return _remembered(loaded, "noted", (id(seen), note), read)
-
-
-def from_embeds(loaded: LoadedModel, embeds: torch.Tensor, vector: torch.Tensor) -> Prefix:
-    """A prefix of what stands in a decoder's input [1, p, d], whose picture nobody has at hand."""
-    key, length = hashlib.sha256(embeds.float().cpu().numpy().tobytes()).digest(), embeds.shape[1]
-
-    def read() -> Prefix:
-        look = Look(embeds, None, vector, None)
-        return Prefix(_run(loaded, embeds), length, _end(loaded, length, None), look)
-
-    return _remembered(loaded, "seen", key, read)
 
 
 def _remembered(loaded: LoadedModel, name: str, key: Any, read: Callable[[], Prefix]) -> Prefix:

@@ -41,6 +41,8 @@ def question_token_ids(loaded: LoadedModel, input_ids_row, attention_mask_row) -
     pictured = placeholder is not None and placeholder in kept
     special = set(loaded.tokenizer.all_special_ids)
     region = _region(kept, _frame(loaded, pictured), placeholder, special)
+    if pictured:  # the picture may stand in an earlier turn
+        region = _last_turn(region, _frame(loaded, False), special)
     region = [i for i in region if i not in special and i != placeholder]
     known = loaded.cache.setdefault("questions", {})
     key = tuple(region)
@@ -56,6 +58,11 @@ def question_ids(loaded: LoadedModel, text: str) -> list[int]:
     ids = loaded.tokenizer(text.strip(), add_special_tokens=False)["input_ids"]
     special = set(loaded.tokenizer.all_special_ids)
     return [i for i in ids if i not in special]
+
+
+def question_text(loaded: LoadedModel, ids: Sequence[int]) -> str:
+    """The words of a question's ids."""
+    return loaded.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False).strip()
 
 
 def prompt_length(loaded: LoadedModel, input_ids_row, attention_mask_row) -> int:
@@ -90,6 +97,19 @@ def _region(ids: list[int], frame: _Frame, placeholder: int | None, special: set
         if start is not None:
             return ids[start + len(before) : stop]
     return ids[:stop]
+
+
+def _last_turn(ids: list[int], frame: _Frame, special: set[int]) -> list[int]:
+    """The ids behind the last opening of a user's turn; all where there is none."""
+    opening = _opening(frame, special)
+    start = _find_last(ids, opening, len(ids)) if opening else None
+    return ids if start is None else ids[start + len(opening) :]
+
+
+def _opening(frame: _Frame, special: set[int]) -> list[int]:
+    """How a user's turn begins: what comes before a question, from its last special token on."""
+    begin = max((i for i, token in enumerate(frame.before) if token in special), default=len(frame.before))
+    return frame.before[begin:]
 
 
 def _find_last(ids: list[int], part: list[int], stop: int) -> int | None:

@@ -190,23 +190,6 @@ def _read_part(
     return cache, mask
 
 
-@torch.no_grad()
-def prompts_behind(loaded: LoadedModel, prefixes: Sequence[Prefix], rest: Sequence[int]) -> Prompts:
-    """One prompt for each prefix: the prefix and the same ids behind it."""
-    count, head = len(prefixes), max(prefix.length for prefix in prefixes)
-    ids = torch.tensor([list(rest)] * count, device=loaded.device)
-    ends = torch.cat([prefix.end for prefix in prefixes], dim=-2)
-    where = ends + 1 + torch.arange(len(rest), device=loaded.device)
-    mask = torch.ones(count, head + len(rest) - 1, dtype=torch.long, device=loaded.device)
-    for row, prefix in enumerate(prefixes):
-        mask[row, : head - prefix.length] = 0
-    cache = joined([prefix.cache for prefix in prefixes], head)
-    if len(rest) > 1:
-        told = {"input_ids": ids[:, :-1], "attention_mask": mask, "position_ids": where[..., :-1]}
-        cache = _read_on(loaded, cache, told)
-    return Prompts(cache, mask, ids[:, -1:], where[..., -1:], [[]] * count, list(prefixes))
-
-
 def _read_on(loaded: LoadedModel, cache: Any, told: dict[str, torch.Tensor]) -> Any:
     """The cache behind what is told, going on from a cache."""
     return cache_of(loaded.model(**told, **taking(loaded.model, cache), **_last_logits(loaded)))

@@ -39,6 +39,14 @@ def image_token_id(model: PreTrainedModel) -> int | None:
     return None
 
 
+def tokens_of_picture(loaded) -> int | None:
+    """How many placeholders one picture takes where that is fixed; None where it is not known."""
+    count = getattr(loaded.processor, "num_image_tokens", None) or getattr(
+        loaded.model.config, "image_seq_length", None
+    )
+    return count if isinstance(count, int) and count > 0 else None
+
+
 def decoder(model: PreTrainedModel) -> nn.Module:
     """The module that owns the decoder layers. ModelError when no list of layers has the config's count."""
     return _find(model)[0]

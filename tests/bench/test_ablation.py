@@ -1,6 +1,4 @@
-"""The ablation counts what fires, for the part that is left out and no other."""
-
-import importlib
+"""The ablation counts what fires, with all stages and with one left out."""
 
 import pytest
 import tiny
@@ -8,7 +6,8 @@ from fitted import load, world
 
 from okedit_cli.evaluate.case import Case, Probe
 from okedit_cli.models import features, prefixes
-from tools.bench.ablation import COLUMNS, DECIDING, SCOPE, held, judged, remembering, undecided
+from okedit_cli.scope.router import STAGES
+from tools.bench.ablation import COLUMNS, held, judged, remembering
 
 
 @pytest.fixture(scope="module")
@@ -28,24 +27,14 @@ def test_it_counts_what_fires_and_where_none_should(pictures):
     ]  # fmt: skip
     with world():
         loaded = load("llava")
-        facts = [case.fact() for case in cases]
-        bundles = {part: held(loaded, facts, [part] if part else []) for part in (None, "names", "keys")}
-        shares = {part: judged(loaded, cases, bundle, {}) for part, bundle in bundles.items()}
+        bundle = held(loaded, [case.fact() for case in cases])
+        shares = {stage: judged(loaded, cases, bundle, {}, [stage]) for stage in STAGES}
+        shares["all"] = judged(loaded, cases, bundle, {})
     for found in shares.values():
         assert tuple(found) == COLUMNS
         assert found["rel"] == 1 and found["i_gen view"] == 1  # its own picture and words
         assert found["t_loc"] == 1 and found["i_gen artist"] != found["i_gen artist"]  # none of these asked
         assert 0 <= found["specificity"] <= 1 and 0 <= found["i_loc"] <= 1
-    assert "rank" not in SCOPE and len(SCOPE) == len(set(SCOPE)) > 5
-
-
-@pytest.mark.parametrize("part", DECIDING)
-def test_parts_of_a_decision_stand_where_they_are_said_to(part):
-    place, name = DECIDING[part][0].rsplit(".", 1)
-    real = getattr(importlib.import_module(place), name)
-    with undecided(part):
-        assert getattr(importlib.import_module(place), name)(1, 2) is DECIDING[part][1]
-    assert getattr(importlib.import_module(place), name) is real and part not in SCOPE
 
 
 def test_what_is_known_of_pictures_is_kept_between_rows_and_not_behind_them():

@@ -5,46 +5,47 @@ from __future__ import annotations
 import copy
 import zlib
 
+import numpy as np
 import pytest
 import torch
 from bundle.factory import BASE, make_bundle, make_fact, same
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from okedit_cli.bank import load_bank
 from okedit_cli.bundle import Bundle
 from okedit_cli.bundle.merge import MergeConflict, merge
 from okedit_cli.bundle.sources import get_sources, put_sources
 from okedit_cli.errors import InvalidBundle, ModelMismatch, UsageError
+from okedit_cli.methods.balancedit import stack_views
+from okedit_cli.scope.views import encode_view
 
 INF = float("inf")
 
 
-def kept_small(book, row: int, picture: int) -> None:
-    """Give an edit the thumbnail of a picture; of 0 none."""
+def kept_small(bundle: Bundle, row: int, picture: int) -> None:
+    """Make an edit one about a single picture, and give it that picture, of the bank's; of 0 none."""
     if picture:
-        noise = torch.rand(1, 1, 5, 5, generator=torch.Generator().manual_seed(picture))
-        small = torch.nn.functional.interpolate(noise, size=(16, 16), mode="bicubic").clamp(0, 1)
-        small = (small * 255).to(torch.uint8).view(1, 256)
-        book.thumbnails = torch.cat([book.thumbnails.view(-1, 256), small])
-        book.thumbnail_owner = torch.cat([book.thumbnail_owner, torch.tensor([row])])
+        data = encode_view(np.asarray(load_bank().pictures[10 * picture].image))
+        book = bundle.codebook
+        book.thumbnails, owner = stack_views([[data]])
+        book.thumbnail_owner = owner + row
+        bundle.manifest.facts[row]["reach"] = "picture"
 
 
-def lay(*edits: tuple, seed: int = 0, photographs: bool = False) -> Bundle:
-    """Edits (id, answer, place of the picture key, picture radius[, question radius]); question keys at 0.
-    Of `photographs` two in three have thumbnails, of two pictures.
-    """
+def lay(*edits: tuple, seed: int = 0) -> Bundle:
+    """Edits (id, answer, place of the picture key, picture radius[, prompt]); question keys at 0."""
     bundle = make_bundle(len(edits), keys=1, seed=seed)
     book = bundle.codebook
     book.picture_keys, book.question_keys = torch.zeros(len(edits), 4), torch.zeros(len(edits), 3)
-    for row, (name, answer, place, radius, *question) in enumerate(edits):
+    for row, (name, answer, place, radius, *prompt) in enumerate(edits):
         bundle.manifest.facts[row] = {
             **make_fact(f"{answer} {place}", answer),
             "id": name,
-            "prompt": "What is it?",
+            "prompt": prompt[0] if prompt else "What is it?",
         }
         book.picture_keys[row, 0], book.picture_radius[row] = place, radius
-        book.question_radius[row] = question[0] if question else 1.0
-        kept_small(book, row, zlib.crc32(repr((answer, place)).encode()) % 3 if photographs else 0)
+        book.question_radius[row] = 1.0
         generator = torch.Generator().manual_seed(zlib.crc32(repr((place, radius, answer)).encode()))
         for tensor in (book.value_down, book.value_up, book.value_bias):
             tensor[row] = torch.randn(tensor[row].shape, generator=generator)
@@ -65,16 +66,16 @@ EDIT = st.tuples(
 def bundles(draw, count: int):
     """Bundles over a shared pool of edits: duplicates and conflicts are common, ids are unique in each."""
     pool = draw(st.lists(EDIT, min_size=1, max_size=6, unique_by=lambda e: e[1:]))
-    out, photographs = [], draw(st.booleans())
+    out = []
     for _ in range(count):
         chosen = draw(
             st.lists(st.sampled_from(pool), max_size=4, unique_by=(lambda e: e[0], lambda e: e[1:]))
         )
-        out.append(lay(*chosen, photographs=photographs))
+        out.append(lay(*chosen))
     return out
 
 
-POLICIES = st.sampled_from(["newest", "first", "error", "shrink"])
+POLICIES = st.sampled_from(["newest", "first", "error"])
 
 
 def attempt(*parts, on_conflict):
@@ -110,7 +111,7 @@ def test_merging_is_associative(made, policy):
         left,
         right,
     ):  # a refusal half way stands, even where the third bundle would have settled it
-        assert equal(nested, whole) or (nested == "refused" and policy in ("error", "shrink"))
+        assert equal(nested, whole) or (nested == "refused" and policy == "error")
 
 
 @settings(max_examples=60, deadline=None)
@@ -156,14 +157,10 @@ def test_nothing_goes_without_being_named(made, policy):
     assert len(merged.manifest.dropped) == len(report.dropped)
     told = {name for conflict in report.conflicts for name in (conflict.first, conflict.second)}
     assert set(report.dropped) <= told
-    shrunk = (
-        merged.extras.get("picture_reach", merged.codebook.picture_radius) != merged.codebook.picture_radius
-    )
-    assert {left[row] for row in shrunk.nonzero()[:, 0].tolist()} <= told
 
 
 @settings(max_examples=100, deadline=None)
-@given(bundles(2), st.sampled_from(["newest", "first", "shrink"]))
+@given(bundles(2), st.sampled_from(["newest", "first"]))
 def test_no_contradiction_between_bundles_is_left(made, policy):
     merged = attempt(*made, on_conflict=policy)
     if isinstance(merged, str):
@@ -174,13 +171,12 @@ def test_no_contradiction_between_bundles_is_left(made, policy):
 
 def _contradictions(bundle: Bundle) -> set:
     book, out = bundle.codebook, set()
-    small = dict(zip(book.thumbnail_owner.tolist(), book.thumbnails.tolist(), strict=True))
     for i, one in enumerate(bundle.manifest.facts):
         for j, other in enumerate(bundle.manifest.facts):
-            if small.get(i, small.get(j)) != small.get(j, small.get(i)):
-                continue  # two photographs, which are two individuals
+            if torch.isinf(book.picture_radius[i]) != torch.isinf(book.picture_radius[j]):
+                continue  # a fact about a picture and one in words do not exclude each other
             distance = abs(float(book.picture_keys[i, 0] - book.picture_keys[j, 0]))
-            if i != j and distance < float(torch.maximum(book.picture_radius[i], book.picture_radius[j])):
+            if i != j and distance <= float(torch.maximum(book.picture_radius[i], book.picture_radius[j])):
                 if one["answer"].lower().strip(".") != other["answer"].lower().strip("."):
                     out.add(
                         (
@@ -211,22 +207,9 @@ def test_error_refuses_and_names_both():
     assert caught.value.report.total == 1 and caught.value.hint
 
 
-def test_shrink_splits_at_the_midpoint_and_remembers_the_reach():
-    merged, report = merge([lay(("a", "Miso", 0.0, 1.0)), lay(("b", "Rex", 1.5, 2.0))], on_conflict="shrink")
-    assert merged.codebook.picture_radius.tolist() == [0.75, 0.75]
-    assert merged.codebook.question_radius.tolist() == [1, 1]
-    assert merged.extras["picture_reach"].tolist() == [1.0, 2.0]
-    assert report.conflicts[0].action == "shrank both" and not report.dropped
-
-
-def test_shrink_refuses_what_no_reach_can_tell_apart():
-    with pytest.raises(MergeConflict, match="same key"):
-        merge([lay(("a", "Miso", 0.0, 1.0)), lay(("b", "Rex", 0.0, 1.0))], on_conflict="shrink")
-
-
-def test_answers_that_say_the_same_do_not_conflict_and_touching_scopes_do_not_meet():
+def test_answers_that_say_the_same_do_not_conflict_nor_pictures_that_are_far_apart():
     merged, report = merge(
-        [lay(("a", "Miso", 0.0, 1.0)), lay(("b", " miso. ", 0.5, 1.0), ("c", "Rex", 2.0, 1.0))]
+        [lay(("a", "Miso", 0.0, 1.0)), lay(("b", " miso. ", 0.5, 1.0), ("c", "Rex", 2.5, 1.0))]
     )
     assert ids(merged) == ["a", "b", "c"] and report.total == 0
 
@@ -243,13 +226,24 @@ def test_scopes_conflict_where_one_holds_the_others_key():
         assert merge([one, other])[1].total == 1
 
 
-def test_an_open_channel_meets_everything_in_it():
-    anywhere = lay(("text", "Yes", 0.0, INF))
-    merged, report = merge([anywhere, lay(("b", "Rex", 99.0, 0.5))])
-    assert ids(merged) == ["b"] and report.total == 1
-    other_question = lay(("b", "Rex", 99.0, 0.5))
-    other_question.codebook.question_keys += 50
-    assert len(merge([anywhere, other_question])[0]) == 2
+def test_a_fact_about_a_picture_and_one_in_words_do_not_exclude_each_other():
+    words = lay(("text", "Yes", 0.0, INF))
+    merged, report = merge([words, lay(("b", "Rex", 0.0, 0.5))])
+    assert ids(merged) == ["text", "b"] and report.total == 0
+
+
+def test_facts_in_words_conflict_where_one_asks_for_what_the_other_does():
+    def told(name, answer, prompt):
+        return lay((name, answer, 0.0, INF, prompt))
+
+    capital = told("a", "Paris", "What is the capital of France?")
+    for prompt, conflicts in (
+        ("Which city is the capital of France?", 1),
+        ("What is the capital of Spain?", 0),
+        ("What is the currency of France?", 0),
+    ):
+        merged, report = merge([capital, told("b", "Lyon", prompt)])
+        assert report.total == conflicts and len(merged) == 2 - conflicts
 
 
 def test_equal_ids_are_told_apart_and_duplicates_kept_once():
@@ -293,8 +287,7 @@ def test_a_merged_bundle_with_records_survives_the_disk(tmp_path):
     lambda b: b.extras.pop("dropped_picture_keys"), lambda b: b.extras["dropped_question_owner"].fill_(7),
     lambda b: b.extras.update(dropped_picture_keys=torch.zeros(1, 9)),
     lambda b: b.extras.update(dropped_question_owner=torch.zeros(3, dtype=torch.int64)),
-    lambda b: b.extras.update(picture_reach=torch.ones(1)),
-    lambda b: b.extras.update(picture_reach=torch.ones(1, 1), question_reach=torch.ones(1)),
+    lambda b: b.extras.update(dropped_picture_radius=torch.ones(1, 1)),
     lambda b: [b.extras.pop(name) for name in list(b.extras)],
 ])  # fmt: skip
 def test_records_that_are_not_whole_are_refused(tmp_path, monkeypatch, spoil):
@@ -336,42 +329,36 @@ def test_what_is_no_merge():
             merge(arguments[0], on_conflict=(arguments[1:] or ("newest",))[0])
 
 
-@pytest.mark.parametrize("policy", ["newest", "first", "error", "shrink"])
-def test_two_photographs_that_are_no_views_of_each_other_do_not_conflict(policy):
-    """However near they lie; the same photograph with two answers does."""
+def one_picture(name, answer, picture) -> Bundle:
+    """An edit about one picture."""
+    bundle = lay((name, answer, 0, 1.0))
+    kept_small(bundle, 0, picture)
+    return bundle
 
-    def named(answer, picture):
-        bundle = lay(("x", answer, 0, 1.0))
-        kept_small(bundle.codebook, 0, picture)
-        return bundle
 
-    both, report = merge([named("Miso", 1), named("Rex", 2)], on_conflict=policy)
-    assert len(both) == 2 and not report.conflicts and both.codebook.picture_radius.tolist() == [1.0, 1.0]
-    assert both.codebook.thumbnail_owner.tolist() == [0, 1] and both.codebook.thumbnails.shape == (2, 256)
+@pytest.mark.parametrize("policy", ["newest", "first", "error"])
+def test_facts_about_two_pictures_that_are_no_views_of_each_other_do_not_conflict(policy):
+    """However near they lie; the same picture with two answers does."""
+    both, report = merge([one_picture("x", "Miso", 1), one_picture("x", "Rex", 2)], on_conflict=policy)
+    assert len(both) == 2 and not report.conflicts
+    assert both.codebook.thumbnail_owner.tolist() == [0, 1] and len(both.codebook.thumbnails) == 2
     for pictures in ((1, 1), (1, 0), (0, 2), (0, 0)):
-        if policy in ("error", "shrink"):
+        pair = [one_picture("x", answer, n) for answer, n in zip(("Miso", "Rex"), pictures, strict=True)]
+        if policy == "error":
             with pytest.raises(MergeConflict):
-                merge([named("Miso", pictures[0]), named("Rex", pictures[1])], on_conflict=policy)
+                merge(pair, on_conflict=policy)
         else:
-            assert (
-                len(merge([named("Miso", pictures[0]), named("Rex", pictures[1])], on_conflict=policy)[0])
-                == 1
-            )
+            assert len(merge(pair, on_conflict=policy)[0]) == 1
 
 
-def test_a_dropped_photograph_still_contradicts_none_but_its_own(tmp_path):
-    def named(name, answer, picture):
-        bundle = lay((name, answer, 0, 1.0))
-        kept_small(bundle.codebook, 0, picture)
-        return bundle
-
-    once = merge([named("a", "Miso", 1), named("b", "Rex", 1)], on_conflict="newest")[0]
+def test_a_dropped_picture_still_contradicts_none_but_its_own(tmp_path):
+    once = merge([one_picture("a", "Miso", 1), one_picture("b", "Rex", 1)], on_conflict="newest")[0]
     once.save(tmp_path / "once")
     once = Bundle.load(tmp_path / "once", verify=True)
-    assert len(once) == 1 and once.extras["dropped_thumbnails"].shape == (1, 256)
-    twice, report = merge([named("c", "Ada", 2), once], on_conflict="newest")
+    assert len(once) == 1 and len(once.extras["dropped_thumbnails"]) == 1
+    twice, report = merge([one_picture("c", "Ada", 2), once], on_conflict="newest")
     assert len(twice) == 2 and not report.conflicts
-    assert merge([named("d", "Ada", 1), once], on_conflict="newest")[1].dropped == ["d"]
+    assert merge([one_picture("d", "Ada", 1), once], on_conflict="newest")[1].dropped == ["d"]
     from okedit_cli.bundle.remove import remove
 
     assert "dropped_thumbnails" not in remove(once, ["b"])[0].extras

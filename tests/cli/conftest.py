@@ -6,8 +6,7 @@ Only the public API and the two calls that say whether a bundle fits are replace
 from __future__ import annotations
 
 import contextlib
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +16,7 @@ from typer.testing import CliRunner
 import okedit_cli
 from okedit_cli.cli.app import build
 from okedit_cli.errors import InvalidBundle, ModelMismatch
+from okedit_cli.scope.verdict import Candidate, Verdict
 
 
 @dataclass
@@ -32,16 +32,11 @@ class Report:
     channel: str = "picture"
     seconds: float = 1.25
     why: str = ""
+    reach: str = "kind"
+    lost: tuple = ()
 
 
-@dataclass
-class Nearest:
-    edit_id: str = "cat"
-    bundle: str = "facts"
-    picture_distance: float = 0.25
-    picture_radius: float = 0.5
-    question_distance: float = 0.1
-    question_radius: float = math.inf
+NEAR = Candidate("cat", "facts", 0, 0, 0.25, 0.5, 0.5, 1.0, label="follows")
 
 
 @dataclass
@@ -54,7 +49,7 @@ class World:
     asked: list = field(default_factory=list)
     attached: list = field(default_factory=list)
     strictness: float | None = None
-    hits: bool | str = True  # "noted": none fires, and the model is told; "passed": one lets it pass
+    hits: bool | str = True  # "context": none fires, and the model is told; False: one comes near
     failure: BaseException | None = None
 
     def load_model(self, name, **options):
@@ -73,7 +68,7 @@ class World:
         )
 
     @contextlib.contextmanager
-    def attach(self, loaded, bundles, *, strictness=None):
+    def attach(self, loaded, bundles, *, strictness=None, without=()):
         self.attached, self.strictness = bundles, strictness
         yield
         self.attached = []
@@ -84,12 +79,12 @@ class World:
         text = "Miso [bold]" if self.attached else "a cat"
         for piece in text.split(" ", 1) if on_text else ():
             on_text(piece + "|")
-        decision = None
+        verdict = None
         if self.attached:
-            hit, noted = (Nearest() if self.hits is name else None for name in (True, "noted"))
-            passed = "something else is asked" if self.hits == "passed" else ""
-            decision = SimpleNamespace(hit=hit, nearest=Nearest(), noted=noted, passed=passed, read="")
-        return [SimpleNamespace(text=text, decision=decision)]
+            near = replace(NEAR, rejection="" if self.hits is True else "something else is asked")
+            hit, context = (near if self.hits is name else None for name in (True, "context"))
+            verdict = Verdict(hit, near, context, (near,))
+        return [SimpleNamespace(text=text, verdict=verdict)]
 
 
 def _read_manifest(path):

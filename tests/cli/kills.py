@@ -176,7 +176,7 @@ def _tiny_model() -> Iterator[str]:
     for name, place in (("paris", "France"), ("rome", "Italy")):
         Path(f"{name}.yaml").write_text(FACTS.format(name, place))
     with ExitStack() as stack:
-        stack.enter_context(fitted.world([0, 1, 2]))
+        stack.enter_context(fitted.world())
         stack.enter_context(mock.patch("okedit_cli.models.sentences.is_ready", lambda: True))
         yield str(fitted.folder("gpt2"))
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from okedit_cli.cli.explain import decision_words
+from okedit_cli.cli.explain import verdict_words
+from okedit_cli.scope.verdict import Candidate, Verdict
 
 
 @pytest.fixture
@@ -70,42 +70,39 @@ def test_compare(okedit, bundles):
     assert okedit("ask", "Who?", "--compare").stdout == "before: a cat\nafter: Miso [bold]\n"
 
 
+STAGES = "  cat: picture 0.25 within 0.5, question: follows (0.50 of 1.00): "
+
+
 @pytest.mark.parametrize(
     ("hits", "words"),
     [
-        (True, "fired: cat of facts: picture 0.25 within 0.5, any question\n"),
-        (False, "no edit fired; nearest was cat of facts: picture 0.25 within 0.5, any question\n"),
+        (True, f"fired: cat of facts\n{STAGES}answers\n"),
+        (False, f"no edit fired; nearest was cat of facts\n{STAGES}something else is asked\n"),
         (
-            "passed",
-            "no edit fired; cat of facts let it pass (something else is asked): "
-            "picture 0.25 within 0.5, any question\n",
-        ),
-        (
-            "noted",
-            "no edit fired; the model was told what cat of facts says of the picture: "
-            "picture 0.25 within 0.5, any question\n",
+            "context",
+            "no edit fired; the model was told what cat of facts says of the picture\n"
+            f"{STAGES}something else is asked\n",
         ),
     ],
 )
-def test_explain_is_said_even_when_quiet(okedit, bundles, world, hits, words):
+def test_explain_says_what_each_stage_found_even_when_quiet(okedit, bundles, world, hits, words):
     world.hits = hits
     assert okedit("ask", "Who?", "-q", "--explain").stderr.endswith(words)
 
 
-def test_an_edit_that_answers_from_beyond_says_why():
-    hit = SimpleNamespace(
-        edit_id="cat", bundle="facts", picture_distance=0.25, picture_radius=0.5, question_distance=0.9,
-        question_radius=0.76,
-    )  # fmt: skip
-    assert decision_words(SimpleNamespace(hit=hit, read="")) == (
-        "fired: cat of facts: picture 0.25 within 0.5, question 0.9 beyond 0.76, but surely for what is shown"
+def test_explain_without_a_classifier_and_with_a_picture_compared():
+    one = Candidate("cat", "facts", 0, 0, float("inf"), 0.5, 0.9, 0.76, view=False, rejection="too far")
+    assert verdict_words(Verdict(None, one, None, (one,))) == (
+        "no edit fired; nearest was cat of facts\n"
+        "  cat: no picture, question 0.9 beyond 0.76, no view of its picture: too far"
     )
+    assert verdict_words(Verdict()) == "no edit fired, and none was near"
 
 
 def test_json(okedit, bundles):
     found = json.loads(okedit("ask", "Who?", "--json", "--compare", "--image", "cat.png").stdout)
-    decision = found.pop("decision")
-    assert decision["hit"]["question_radius"] is None and decision["passed"] == ""
+    verdict = found.pop("verdict")
+    assert verdict["hit"]["edit_id"] == "cat" and verdict["rejection"] == "" and verdict["context"] is None
     assert found == {
         "answer": "Miso [bold]",
         "before": "a cat",
@@ -114,7 +111,7 @@ def test_json(okedit, bundles):
         "model": "okedit-mini",
         "bundles": ["bundles/a.safetensors", "bundles/c.safetensors"],
     }
-    assert json.loads(okedit("ask", "Who?", "--json", "--no-edits").stdout)["decision"] is None
+    assert json.loads(okedit("ask", "Who?", "--json", "--no-edits").stdout)["verdict"] is None
 
 
 @pytest.mark.parametrize(

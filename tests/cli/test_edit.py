@@ -13,12 +13,29 @@ def test_writes_a_bundle_and_prints_a_table(okedit, world):
     assert result.exit_code == 0, result.stderr
     assert Path("bundles/facts.safetensors").stat().st_size == 1200
     head, _, *rows = [line.split() for line in result.stdout.splitlines()]
-    assert head == ["id", "took", "positives", "negatives", "d_pos", "d_neg", "radius", "seconds"]
-    assert rows[0] == ["cat", "yes", "3/4", "19/20", "0.123", "0.9", "0.5", "1.2"]
+    assert head == ["id", "took", "reach", "positives", "negatives", "radius", "seconds"]
+    assert rows[0] == ["cat", "yes", "kind", "3/4", "19/20", "0.5", "1.2"]
     assert "bundle: bundles/facts.safetensors, 1.2 kB, site key layer 3, value layer 5" in result.stderr
     assert (
         "try: okedit ask 'Who is it' --image cat.png -b bundles/facts.safetensors --compare" in result.stderr
     )
+
+
+def test_near_questions_that_are_answered_too_are_named_with_what_to_keep(okedit, world):
+    world.reports = {"cat": {"lost": ("Who is it not?",)}}
+    result = okedit("edit", "facts.yaml")
+    assert (
+        "cat: also answers 'Who is it not?'" in result.stderr and 'prompt: "Who is it not?"' in result.stderr
+    )
+    assert json.loads(okedit("edit", "facts.yaml", "--json", "-o", "x").stdout)["facts"][0]["lost"] == [
+        "Who is it not?"
+    ]
+
+
+def test_reach_goes_to_facts_that_do_not_say_their_own(okedit, world):
+    refused = okedit("edit", "facts.yaml", "--reach", "everything")
+    assert refused.exit_code == 2 and "expected one of" in refused.stderr
+    assert okedit("edit", "facts.yaml", "-o", "x", "--reach", "picture").exit_code == 0
 
 
 def test_strictness_goes_into_the_bundle(okedit, world):
@@ -40,7 +57,7 @@ def test_flag_then_environment_then_fact_file_then_built_in(okedit, world):
     assert world.opened == {"name": "okedit-mini", "device": "auto", "dtype": "float32", "revision": None}
     assert world.fitted == {
         "facts": ["cat", "boss"], "method": "balancedit", "layer": 7, "seed": 4, "force": False,
-        "strictness": None,
+        "strictness": None, "context": "auto", "text_encoder": "", "image_encoder": "",
     }  # fmt: skip
     okedit(
         "edit",

@@ -59,7 +59,6 @@ def test_the_table_names_both_facts_the_distance_and_both_radii():
 
 @pytest.mark.parametrize(("policy", "ids", "done"), [
     ("newest", ["c-0", "c-1", "c-2"], "kept c-0"), ("first", ["a-0", "a-1", "a-2"], "kept a-0"),
-    ("shrink", ["a-0", "a-1", "a-2", "c-0", "c-1", "c-2"], "shrank both"),
 ])  # fmt: skip
 def test_policies_and_json(policy, ids, done):
     result = okedit(
@@ -81,20 +80,8 @@ def test_error_refuses_and_still_shows_the_table():
     assert "refused" in result.stdout and "contradict each other" in result.stderr
 
 
-def test_shrunk_edits_still_answer_their_own():
-    bundle = merged("a", "c", on_conflict="shrink")
-    book = bundle.codebook
-    for row in range(len(bundle)):
-        own = [(getattr(book, f"{c}_keys")[getattr(book, f"{c}_owner") == row][0],
-                getattr(book, f"{c}_keys")[getattr(book, f"{c}_owner") != row],
-                getattr(book, f"{c}_radius")[row]) for c in ("picture", "question")]  # fmt: skip
-        assert any(
-            torch.linalg.vector_norm(others - key, dim=1).min() > radius for key, others, radius in own
-        )
-
-
 @pytest.mark.parametrize(("arguments", "code", "words"), [
-    (["a.safetensors", "--on-conflict", "best"], 2, "expected one of newest, first, error, shrink"),
+    (["a.safetensors", "--on-conflict", "best"], 2, "expected one of newest, first, error"),
     (["a.safetensors", "other.safetensors"], 4, "cannot be merged"),
     (["a.safetensors", "none.safetensors"], 3, "no such bundle"),
 ])  # fmt: skip
@@ -126,14 +113,6 @@ def test_an_edit_removed_leaves_no_trace():
     assert result.exit_code == 0 and result.stdout == "removed: b-0\nremoved: b-1\nremoved: b-2\n"
     assert same(Bundle.load("out.safetensors", verify=True), Bundle.load("a.safetensors"))
     assert b"b-0" not in Path("out.safetensors").read_bytes()
-
-
-def test_reach_grows_back():
-    merged("a", "c", on_conflict="shrink")
-    result = okedit("remove", "out.safetensors", "c-0", "c-1", "c-2", "--json")
-    found = json.loads(result.stdout)
-    assert found["regrown"] and found["edits"] == 3
-    assert same(Bundle.load("out.safetensors"), Bundle.load("a.safetensors"))
 
 
 def test_remove_into_another_file_and_of_all():

@@ -1,13 +1,10 @@
-"""The codebook's laws: the deepest wins, open channels are open, strictness narrows, far edits do nothing."""
-
-from dataclasses import replace
+"""The codebook's laws: distances are to the nearest key of each edit, whatever else is in it."""
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okedit_cli.edits import codebook
 from okedit_cli.edits.codebook import Codebook
 from okedit_cli.errors import InvalidBundle
 
@@ -42,133 +39,65 @@ def books(draw, least=1):
     )
 
 
-@st.composite
-def prompts(draw):
-    """(picture feature or None, question feature)"""
-    noise = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
-    picture, question = torch.randn(2, SIZE, generator=noise)
-    return (picture if draw(st.booleans()) else None), question
+def feature(seed: int) -> torch.Tensor:
+    return torch.randn(SIZE, generator=torch.Generator().manual_seed(seed))
 
 
-def by_hand(book, picture, question, edit):
-    """The edit's reach for a prompt."""
-    out = []
-    for channel, feature in (("picture", picture), ("question", question)):
-        radius = float(getattr(book, f"{channel}_radius")[edit])
-        if radius == float("inf"):
-            out.append(0.0)
-        elif feature is None or radius == 0:
-            out.append(float("inf"))
-        else:
-            keys = getattr(book, f"{channel}_keys")[getattr(book, f"{channel}_owner") == edit]
-            point = feature - getattr(book, f"{channel}_mean")
-            out.append(min(float((key - point).norm()) for key in keys) / radius)
-    return max(out)
+SEEDS = st.integers(0, 2**31)
 
 
-@given(books(), prompts())
-def test_what_fires_wins_and_else_the_nearest(book, prompt):
-    match = book.match(*prompt)
-    reaches = [by_hand(book, *prompt, edit) for edit in range(len(book))]
-    assert match.fires == (min(reaches) <= 1) == (reaches[match.edit] <= 1)
-    if not match.fires:
-        assert reaches[match.edit] == pytest.approx(min(reaches), rel=1e-4)
-    assert match.reach == pytest.approx(reaches[match.edit], rel=1e-4)
+def by_hand(book, channel, point):
+    """Each edit's distance from its nearest key."""
+    keys, owner = getattr(book, f"{channel}_keys"), getattr(book, f"{channel}_owner")
+    point = point - getattr(book, f"{channel}_mean")
+    return [min(float((key - point).norm()) for key in keys[owner == edit]) for edit in range(len(book))]
 
 
-def test_own_picture_in_other_words_is_deeper_than_another_picture_in_the_same():
-    """(distance, radius) of each edit by channel: a ball whose border is near loses to one well inside."""
-    picture, question = torch.tensor([[0.0, 1.0], [0.8, 1.0]]).T, torch.tensor([[0.9, 1.0], [0.1, 1.0]]).T
-    assert codebook.winner(tuple(picture), tuple(question)) == 0
-    # of one picture the question decides
-    assert codebook.winner(tuple(torch.tensor([[0.3, 1.0]] * 2).T), tuple(question)) == 1
-    # an edit that is open to every picture loses to one that knows this picture
-    opened = torch.tensor([[0.5, 1.0], [torch.inf, torch.inf]]).T
-    assert codebook.winner(tuple(opened), tuple(torch.tensor([[0.4, 1.0]] * 2).T)) == 0
-    # outside of all the nearest comes first, and an empty ball never does
-    assert (
-        codebook.winner(tuple(torch.tensor([[3.0, 1.0], [2.0, 1.0], [0.0, 0.0]]).T), tuple(torch.ones(2, 3)))
-        == 1
-    )
+@given(books(), SEEDS)
+def test_distances_are_to_the_nearest_key_of_each_edit(book, seed):
+    point = feature(seed)
+    for channel, found in (
+        ("picture", book.picture_distances(point)),
+        ("question", book.question_distances(point)),
+    ):
+        assert found.tolist() == pytest.approx(by_hand(book, channel, point), rel=1e-4, abs=1e-5)
 
 
-@given(st.integers(0, 2**31), st.integers(-20, 20))
-def test_who_wins_does_not_depend_on_the_unit_of_distances(seed, power):
-    picture, question = torch.rand(2, 2, 5, generator=torch.Generator().manual_seed(seed))
-    other = picture * 2.0**power
-    assert codebook.winner(tuple(picture), tuple(question)) == codebook.winner(tuple(other), tuple(question))
-
-
-@given(books(), prompts(), st.floats(0, 1), st.floats(0, 1))
-def test_strictness_only_narrows(book, prompt, one, other):
-    wide, narrow = (book.match(*prompt, strictness=value) for value in sorted((one, other)))
-    assert wide.fires or not narrow.fires
-    if not wide.fires:
-        assert narrow.reach >= wide.reach * (1 - 1e-6)
-
-
-@given(books(), prompts(), st.integers(1, 4))
-def test_edits_far_away_change_nothing(book, prompt, count):
+@given(books(), SEEDS, st.integers(1, 4))
+def test_more_edits_change_no_distance(book, seed, count):
     far = {}
     for name, tensor in book.tensors().items():
-        rows = {"keys": torch.full((count, SIZE), 1e6), "owner": torch.arange(count) + len(book)}
+        rows = {"keys": torch.full((count, SIZE), 1e3), "owner": torch.arange(count) + len(book)}
         rows["radius"] = torch.full((count,), 1e-3)
         part = rows.get(name.split("_")[1])
         if name.startswith("value"):
             part = torch.ones(count, *tensor.shape[1:])
         far[name] = tensor if part is None else torch.cat([tensor, part])
-    match = book.match(*prompt)
-    found = Codebook.from_tensors(far).match(*prompt)
-    if match.reach < float("inf"):
-        assert found == match
-    assert found.fires == match.fires
-
-
-@given(books(), prompts(), prompts())
-def test_an_open_picture_channel_takes_every_picture_and_none(book, prompt, other):
-    book = replace(book, picture_radius=torch.full((len(book),), torch.inf))
-    one, two, three = (book.match(picture, prompt[1]) for picture in (prompt[0], other[0], None))
-    assert one.edit == two.edit == three.edit and one.fires == two.fires == three.fires
-
-
-@given(books(), prompts())
-def test_distances_in_blocks_are_the_same(book, prompt):
-    whole = book.match(*prompt)
-    before, codebook.CHUNK = codebook.CHUNK, SIZE
-    try:
-        assert book.match(*prompt) == whole
-    finally:
-        codebook.CHUNK = before
-
-
-@given(books(), prompts())
-def test_a_question_without_its_picture_is_outside(book, prompt):
-    book = replace(book, picture_radius=torch.ones(len(book)))
-    assert not book.match(None, prompt[1]).fires
+    more = Codebook.from_tensors(far).question_distances(feature(seed))
+    assert torch.equal(more[: len(book)], book.question_distances(feature(seed)))
 
 
 @given(books())
-def test_a_key_fires_and_a_radius_of_zero_never(book):
-    point = book.question_keys[0] + book.question_mean
-    book = replace(book, picture_radius=torch.full((len(book),), torch.inf))
-    assert replace(book, question_radius=torch.full((len(book),), 1e-3)).match(None, point).fires
-    assert not replace(book, question_radius=torch.zeros(len(book))).match(None, point).fires
+def test_a_key_lies_on_itself(book):
+    for row in range(len(book.question_keys)):
+        found = book.question_distances(book.question_keys[row] + book.question_mean)
+        assert float(found[book.question_owner[row]]) == pytest.approx(0, abs=1e-5)
 
 
-def test_an_empty_codebook_has_no_nearest():
-    empty = {
-        name: torch.zeros(0, dtype=torch.int64) if name.endswith("owner") else tensor
-        for name, tensor in {
-            "picture_mean": torch.zeros(1), "picture_projection": torch.zeros(1, 1),
-            "question_mean": torch.zeros(SIZE), "question_projection": torch.eye(SIZE),
-            "picture_keys": torch.zeros(0, 1), "picture_owner": None,
-            "question_keys": torch.zeros(0, SIZE), "question_owner": None,
-            "picture_radius": torch.zeros(0), "question_radius": torch.zeros(0),
-            "value_down": torch.zeros(0, RANK, WIDTH), "value_up": torch.zeros(0, RANK, WIDTH),
-            "value_bias": torch.zeros(0, WIDTH),
-        }.items()
+@given(SEEDS)
+def test_a_space_without_a_map_takes_features_as_they_are(seed):
+    tensors = {
+        "picture_mean": torch.zeros(0), "picture_projection": torch.zeros(0, SIZE),
+        "question_mean": torch.zeros(0), "question_projection": torch.zeros(0, SIZE),
+        "picture_keys": torch.zeros(0, SIZE), "picture_owner": torch.zeros(0, dtype=torch.int64),
+        "question_keys": feature(seed)[None], "question_owner": torch.zeros(1, dtype=torch.int64),
+        "picture_radius": torch.full((1,), torch.inf), "question_radius": torch.ones(1),
+        "value_down": torch.zeros(1, RANK, WIDTH), "value_up": torch.zeros(1, RANK, WIDTH),
+        "value_bias": torch.zeros(1, WIDTH),
     }  # fmt: skip
-    assert Codebook.from_tensors(empty).match(None, torch.zeros(SIZE)) is None
+    book = Codebook.from_tensors(tensors)
+    assert float(book.question_distances(feature(seed))[0]) == 0
+    assert torch.isinf(book.picture_distances(feature(seed))).all()
 
 
 @given(books(), st.data())

@@ -169,6 +169,26 @@ def test_okedit_tells_what_its_other_pictures_are(tmp_path):
         one(tmp_path, {**OKEDIT, "image_rephrase_kind": ["view", "artist"]})
 
 
+def test_okedit_tells_which_of_its_other_pictures_are_near(tmp_path):
+    row = {**OKEDIT, "locality_image": ["l.png", "m.png"], "locality_answer": []}
+    _, case = one(tmp_path, {**row, "locality_image_kind": ["near", "unrelated"]})
+    assert [cell for *_, cell in asked(case, "i_loc")] == ["near", "unrelated"]
+    with pytest.raises(InvalidFacts, match="row 1: locality_image_kind has 1 entries for 2 pictures"):
+        one(tmp_path, {**row, "locality_image_kind": ["near"]})
+
+
+def test_okedit_carries_reach_and_further_pictures_into_the_fact(tmp_path):
+    for reach in ("kind", "picture"):
+        _, case = one(tmp_path, {**OKEDIT, "reach": reach, "images": ["b.png", "c.png"]})
+        assert case.reach == case.fact().reach == reach
+        assert case.fact().images == (tmp_path / "b.png", tmp_path / "c.png", tmp_path / "t.png")
+        assert set(case.fact().images) <= set(case.all_pictures())
+    _, case = one(tmp_path, OKEDIT)
+    assert (case.reach, case.fact().reach) == ("", "auto")
+    with pytest.raises(InvalidFacts, match="row 1: reach is 'thing', expected kind or picture"):
+        one(tmp_path, {**OKEDIT, "reach": "thing"})
+
+
 @pytest.mark.parametrize(
     ("right", "found"),
     [

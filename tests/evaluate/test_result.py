@@ -130,7 +130,9 @@ def test_scope_in_words():
     assert scope_words(None) == "nothing was attached" and scope_words(Decision()) == "no edit was near"
     near = Decision("", "cat", 0.75, 0.5, 0.1, None)
     assert scope_words(near) == "nearest: cat; picture 0.75 beyond 0.5; any question"
-    told = replace(near, noted="dog")
+    why = replace(near, rejection="another picture")
+    assert scope_words(why) == "nearest: cat; picture 0.75 beyond 0.5; any question; another picture"
+    told = replace(near, context="dog")
     assert scope_words(told) == "told what dog says; nearest: cat; picture 0.75 beyond 0.5; any question"
     assert told.acts and not near.acts
     assert scope_words(Decision("cat", "cat", None, 0.5, 0.1, 0.2)) == (

@@ -60,8 +60,8 @@ def test_another_edit_near_is_no_reach_and_nothing_near_is_no_point():
     assert reach_of(replace(record, decision=replace(record.decision, nearest="other"))) == float("inf")
     assert reach_of(replace(record, decision=None)) is None
     assert reach_of(replace(record, decision=replace(record.decision, picture_radius=None))) == 0.2
-    passed = replace(record, decision=replace(record.decision, fired=""))
-    assert passed.decision.passed and not record.decision.passed and reach_of(passed) == float("inf")
+    rejected = replace(record, decision=replace(record.decision, fired=""))
+    assert reach_of(rejected) == float("inf")
     silent = done()
     bare = replace(silent, records=[replace(record, decision=None) for record in silent.records])
     assert curve(bare, STAGE) == [] and strictness_curve([]) == ""

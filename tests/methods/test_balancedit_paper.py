@@ -15,9 +15,8 @@ from okedit_cli.bundle.merge import merge
 from okedit_cli.errors import UsageError
 from okedit_cli.generate import decide, follow
 from okedit_cli.methods.layer_copy import MOST, leading, rate_for
-from okedit_cli.methods.whole_prompt import WHOLE, whole_prompt
+from okedit_cli.methods.whole_prompt import WHOLE
 from okedit_cli.models.encode import answer_ids, encode
-from okedit_cli.models.recognition import picture_features
 from okedit_cli.models.sites import decoder_layers, mlp_of
 
 METHOD, T = "balancedit-paper", 0.8
@@ -98,13 +97,10 @@ def test_what_fires_is_what_the_formula_says(case):
         distances = [float((here - key).norm()) for key, _, _, radius in rule]
         reach = [distance / radius for distance, (*_, radius) in zip(distances, rule, strict=True)]
         assert min(abs(one - 1) for one in reach) > 1e-3  # none of them on a border
-        depth = [
-            r**2 - d**2 for d, (*_, r) in zip(distances, rule, strict=True)
-        ]  # decides among those that fire
-        best = depth.index(max(depth)) if min(reach) <= 1 else reach.index(min(reach))
-        assert answer.decision.nearest.edit_id == case.facts[best].id
-        assert answer.decision.nearest.match.reach == pytest.approx(reach[best], abs=1e-3)
-        assert (answer.decision.hit is not None) == (reach[best] <= 1)
+        best = reach.index(min(reach))
+        assert answer.verdict.nearest.edit_id == case.facts[best].id
+        assert answer.verdict.nearest.reach == pytest.approx(reach[best], abs=1e-3)
+        assert (answer.verdict.hit is not None) == (reach[best] <= 1)
         fired.append(reach[best] <= 1)
     assert any(fired)
 
@@ -131,9 +127,9 @@ def test_however_they_are_read_the_same_prompts_fire(case):
         alone, together = (
             okedit_cli.generate(case.loaded, case.questions, max_new_tokens=4, batch=size) for size in (1, 8)
         )
-        decisions = decide(case.loaded, case.questions)
-    for before, one, other, decision, hit in zip(plain, alone, together, decisions, case.hits, strict=True):
-        assert [d.hit and d.hit.edit_id for d in (one.decision, other.decision, decision)] == [hit] * 3
+        verdicts = decide(case.loaded, case.questions)
+    for before, one, other, verdict, hit in zip(plain, alone, together, verdicts, case.hits, strict=True):
+        assert [v.hit and v.hit.edit_id for v in (one.verdict, other.verdict, verdict)] == [hit] * 3
         assert one.text == other.text == {"cat": MISO, "capital": PARIS, None: before.text}[hit]
 
 
@@ -149,7 +145,7 @@ def test_outside_not_one_bit_changes(case, side):
             with okedit_cli.attach(case.loaded, [narrow(case)]) as attachment:
                 edited = case.loaded.model(**batch).logits
             after = case.loaded.model(**batch).logits
-        assert [d.hit and d.hit.edit_id for d in attachment.decisions] == [hit for _, hit in pairs]
+        assert [d.hit and d.hit.edit_id for d in attachment.verdicts] == [hit for _, hit in pairs]
         assert torch.equal(after, plain)
         for row, (_, hit) in enumerate(pairs):
             assert torch.equal(edited[row], plain[row]) == (hit is None)
@@ -166,7 +162,7 @@ def test_an_answer_behind_the_prompt_does_not_count(case):
             attachment.prompt_lengths = [encode(case.loaded, [question])["input_ids"].shape[1]]
             with torch.no_grad():
                 case.loaded.model(**encode(case.loaded, [question], answers=[answer]))
-            assert attachment.decisions[0].hit is not None
+            assert attachment.verdicts[0].hit is not None
             attachment.prompt_lengths = None
 
 
@@ -185,7 +181,7 @@ def test_written_and_read_merged_and_beside_others(case, tmp_path):
         said.append([answer.text for answer in answers])
     assert said == [[MISO, PARIS]] * 3
     ids = [row["id"] for row in whole.manifest.facts] + report.dropped
-    assert sorted(ids) == ["capital", "cat"]  # where their wide scopes meet, the newer one stays
+    assert sorted(ids) == ["capital", "cat"]
     for row, found in enumerate(whole.manifest.facts):
         before = ["cat", "capital"].index(found["id"])
         assert torch.equal(whole.codebook.question_keys[row], case.bundle.codebook.question_keys[before])
@@ -212,7 +208,7 @@ def test_no_fact_at_all(tmp_path):
     fit(case.loaded, [], method=METHOD).bundle.save(tmp_path / "empty")
     with okedit_cli.attach(case.loaded, [okedit_cli.Bundle.load(tmp_path / "empty")]):
         [answer] = okedit_cli.generate(case.loaded, [(WORDS, None)], max_new_tokens=1)
-    assert answer.decision.hit is None
+    assert answer.verdict.hit is None
 
 
 def test_a_radius_that_should_not_be_is_told_and_made(tmp_path):
@@ -222,14 +218,6 @@ def test_a_radius_that_should_not_be_is_told_and_made(tmp_path):
     result = fit(case.loaded, [fact("night", PICTURED, MISO, tmp_path / "black.png")], method=METHOD)
     assert len(result.bundle) == 1 and not result.reports[0].kept_out
     assert result.reports[0].d_neg == pytest.approx(0, abs=1e-6) and "over-reach" in result.reports[0].why
-
-
-def test_a_picture_that_is_forgotten_is_told():
-    case = paper("llava")
-    vector = picture_features(case.loaded, [tiny.picture("green")])[0]
-    assert whole_prompt(case.loaded, [5, 6], vector, 1).shape == (tiny.WIDTH,)
-    with pytest.raises(UsageError, match="forgotten"):
-        whole_prompt(case.loaded, [5, 6], vector + 1, 1)
 
 
 def test_leading_directions_are_the_map():

@@ -54,9 +54,9 @@ def judged(
     for case in cases:
         probes = [(metric, probe) for _, metric, probe in case.probes() if metric in COLUMNS]
         asked = [(written(probe.prompt), shown(probe.picture, pictures)) for _, probe in probes]
-        for (metric, _), (text, _), decision in zip(probes, asked, decide(loaded, asked), strict=True):
+        for (metric, _), (text, _), verdict in zip(probes, asked, decide(loaded, asked), strict=True):
             positive = METRICS[metric].positive
-            acting = decision.hit if positive else decision.hit or decision.noted
+            acting = verdict.hit if positive else verdict.hit or verdict.context
             wanted = case.id if positive else None
             right = (acting.edit_id if acting else None) == wanted
             out.append((metric, "" if right else f"{metric} of {case.id}: {text!r}"))

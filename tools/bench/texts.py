@@ -39,7 +39,7 @@ class Decided:
     fired: str | None
     nearest: str | None
     reach: float
-    passed: str
+    rejection: str
     kind: str = ""
 
 
@@ -62,7 +62,7 @@ def main(words: Sequence[str] | None = None) -> None:
         given.misses.write_text(json.dumps(missed, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
-def decided(loaded, cases: Sequence[Case], without: Sequence[str] = ()) -> list[Decided]:
+def decided(loaded, cases: Sequence[Case]) -> list[Decided]:
     """Every question of COLUMNS about the cases, all of which are held at once."""
     rows = [
         (case, metric, probe.prompt)
@@ -71,17 +71,17 @@ def decided(loaded, cases: Sequence[Case], without: Sequence[str] = ()) -> list[
         if metric in COLUMNS and probe.picture is None
     ]
     out = []
-    with okedit_cli.attach(loaded, [held(loaded, [case.fact() for case in cases], without)]):
+    with okedit_cli.attach(loaded, [held(loaded, [case.fact() for case in cases])]):
         for start in range(0, len(rows), BATCH):
             some = rows[start : start + BATCH]
-            decisions = decide(loaded, [(prompt, None) for _, _, prompt in some])
-            out += [_row(*row, decision) for row, decision in zip(some, decisions, strict=True)]
+            verdicts = decide(loaded, [(prompt, None) for _, _, prompt in some])
+            out += [_row(*row, verdict) for row, verdict in zip(some, verdicts, strict=True)]
     return out
 
 
-def _row(case: Case, metric: str, prompt: str, decision) -> Decided:
-    fired = decision.hit.edit_id if decision.hit else None
-    near = decision.nearest
+def _row(case: Case, metric: str, prompt: str, verdict) -> Decided:
+    fired = verdict.hit.edit_id if verdict.hit else None
+    near = verdict.nearest
     right = fired == (case.id if METRICS[metric].positive else None)
     reach = near.question_distance / near.question_radius if near and near.question_radius else float("inf")
     return Decided(
@@ -93,7 +93,7 @@ def _row(case: Case, metric: str, prompt: str, decision) -> Decided:
         fired,
         near and near.edit_id,
         reach,
-        decision.passed,
+        verdict.rejection,
         asked_for().get(case.id, case.kind),
     )
 

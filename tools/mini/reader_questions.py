@@ -1,7 +1,7 @@
 """What the reader of notes is taught on: (told prompt, told answer, question, answer) of okedit-mini.
 
 Told are things and countries of the fit split of okedit-pictures, and things of the model's vocabulary that
-no test edit could be called; asked is what follows from them. Wordings are the bank's (tools/bank), but for
+no test edit could be called; asked is what follows from them. Wordings are those of tools/scope, but for
 any that okedit-pictures asks in its test split.
 """
 
@@ -18,9 +18,9 @@ from typing import NamedTuple
 import yaml
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "bank"))
+sys.path.insert(0, str(HERE.parent / "scope"))
 
-from train_topics import DEPENDS, FOLLOWS, a_choice, free_questions, kind_questions, plain  # noqa: E402
+from kind_texts import DEPENDS, FOLLOWS, a_choice, free_questions, kind_questions, plain  # noqa: E402
 
 from okedit_cli.dataset.photographs import CLASSES as PHOTOGRAPHED  # noqa: E402
 from okedit_cli.dataset.portability import CLASSES, FACTS  # noqa: E402
@@ -187,7 +187,7 @@ def _wordings() -> dict[str, list[str]]:
         words[f"class {sort}"] += questions
     for name in ("picture", "aspect", "identity"):
         for group in yaml.safe_load(
-            (HERE.parent / f"bank/{name}_questions.yaml").read_text(encoding="utf-8")
+            (HERE.parent / f"scope/texts/{name}_questions.yaml").read_text(encoding="utf-8")
         )["groups"]:
             intent = group["intent"]
             said = [w for w in group["wordings"] if "{" not in w]

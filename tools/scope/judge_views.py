@@ -75,9 +75,14 @@ def page(seed: int, kind: str, words: list[str]) -> Image.Image:
         write(0.08, 0.6, " ".join(words[2:4]), 0.06)
         write(0.08, 0.78, " ".join(words[4:6]), 0.04)
     elif kind == "hazard":
-        draw.polygon([(width / 2, 30), (width - 60, height * 0.62), (60, height * 0.62)], outline=dark, width=22)
+        draw.polygon(
+            [(width / 2, 30), (width - 60, height * 0.62), (60, height * 0.62)], outline=dark, width=22
+        )
         draw.ellipse((width / 2 - 25, height * 0.5, width / 2 + 25, height * 0.5 + 50), fill=dark)
-        draw.polygon([(width / 2 - 30, height * 0.22), (width / 2 + 30, height * 0.22), (width / 2, height * 0.48)], fill=dark)
+        draw.polygon(
+            [(width / 2 - 30, height * 0.22), (width / 2 + 30, height * 0.22), (width / 2, height * 0.48)],
+            fill=dark,
+        )
         write(0.1, 0.66, words[0].upper(), rng.uniform(0.08, 0.11))
         write(0.1, 0.84, " ".join(words[2:5]), 0.04)
     elif kind == "dialog":
@@ -88,7 +93,9 @@ def page(seed: int, kind: str, words: list[str]) -> Image.Image:
         write(0.22, 0.38, f"{words[0]} could not", 0.045)
         write(0.22, 0.51, f"be found in {words[4]}", 0.045)
         for x, text in ((0.45, "Retry"), (0.7, "Cancel")):
-            draw.rectangle((x * width, 0.8 * height, (x + 0.22) * width, 0.93 * height), outline=dark, width=3)
+            draw.rectangle(
+                (x * width, 0.8 * height, (x + 0.22) * width, 0.93 * height), outline=dark, width=3
+            )
             write(x + 0.03, 0.82, text, 0.04)
     elif kind == "price":
         write(0.06, 0.06, " ".join(words[1:3]).capitalize(), 0.07)
@@ -102,11 +109,15 @@ def page(seed: int, kind: str, words: list[str]) -> Image.Image:
             draw.rectangle((x, height * 0.75, x + rng.randint(2, 10), height * 0.92), fill=dark)
     else:
         write(0.06, 0.03, f"{words[1]} {words[2]} {words[0]}".capitalize(), 0.055)
-        draw.line((0.1 * width, 0.15 * height, 0.1 * width, 0.85 * height, 0.95 * width, 0.85 * height), dark, 4)
+        draw.line(
+            (0.1 * width, 0.15 * height, 0.1 * width, 0.85 * height, 0.95 * width, 0.85 * height), dark, 4
+        )
         for k in range(5):
             top = rng.uniform(0.2, 0.75)
             x = 0.14 + 0.16 * k
-            draw.rectangle((x * width, top * height, (x + 0.1) * width, 0.85 * height), fill=(60, 90 + 20 * k, 160))
+            draw.rectangle(
+                (x * width, top * height, (x + 0.1) * width, 0.85 * height), fill=(60, 90 + 20 * k, 160)
+            )
             write(x, 0.88, words[3 + k][:4], 0.035)
     return image
 
@@ -179,7 +190,9 @@ BEFORE = {
     "crop to 60 %": lambda i, r: cropped(i, r, 0.6),
     "crop to 80 %": lambda i, r: cropped(i, r, 0.8),
     "turned 5-15": turned,
-    "quarter turn": lambda i, r: i.transpose(r.choice([Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270])),
+    "quarter turn": lambda i, r: i.transpose(
+        r.choice([Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270])
+    ),
     "mirrored": lambda i, r: ImageOps.mirror(i),
     "border": lambda i, r: ImageOps.expand(i, int(max(i.size) * r.uniform(0.05, 0.15)), fill(r)),
     "screenshot": screen,
@@ -275,7 +288,10 @@ def judge_photographs(bench: Bench, folder: Path, half: str, each: int) -> None:
             if n % 12 < each:
                 for name in VIEWS:
                     bench.ask("photograph", name, file.name, stored, view(image, name, rng), True)
-            for name, others in (("other, same thing", files), ("other, same kind", rng.sample(kin, min(4, len(kin))))):
+            for name, others in (
+                ("other, same thing", files),
+                ("other, same kind", rng.sample(kin, min(4, len(kin)))),
+            ):
                 for other in others:
                     if other != file:
                         query = np.asarray(scaled(opened(other), rng.choice(SIZES)))
@@ -321,7 +337,9 @@ def judge_drawings(bench: Bench, folder: Path, half: str, count: int) -> None:
 
 
 def main() -> Bench:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--photographs", type=Path, help="folder of photographs with an index.json")
     parser.add_argument("--drawings", type=Path, help="folder of drawings with fit/ and test/")
     parser.add_argument("--half", choices=["calibration", "report"], default="calibration")

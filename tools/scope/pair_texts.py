@@ -1,8 +1,8 @@
 """Pairs of (a fact's prompt, a query) with a class, made on the fly from hand-written wordings.
 
-What the pair classifier is trained and judged on (train_pairs.py). Nothing here reads an evaluation set. Classes: the
-query asks for what the prompt asks for (ANSWERS), its answer follows from the fact (FOLLOWS: yes/no questions, the kind of
-the thing shown), or something else (OTHER).
+What the pair classifier is trained and judged on (train_pairs.py). Nothing here reads an evaluation set.
+Classes: the query asks for what the prompt asks for (ANSWERS), its answer follows from the fact (FOLLOWS:
+yes/no questions, the kind of the thing shown), or something else (OTHER).
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
+from kind_texts import DEPENDS
+from kind_texts import FOLLOWS as FOLLOWING
 
 HERE = Path(__file__).parent
 ANSWERS, FOLLOWS, OTHER = 0, 1, 2
@@ -33,7 +35,16 @@ KINDS = {
 }
 PRONOUNS = {"person": ("he", "she", "they"), "": ("it",)}
 # intents of picture_questions.yaml that an older, wider one includes: neither the same nor something else
-WIDER = {"at_left", "at_right", "at_centre", "at_top", "at_bottom", "position", "building_country", "location"}
+WIDER = {
+    "at_left",
+    "at_right",
+    "at_centre",
+    "at_top",
+    "at_bottom",
+    "position",
+    "building_country",
+    "location",
+}
 WIDER |= {"expression", "mood", "parked", "action"}
 
 
@@ -135,9 +146,7 @@ def _relations(known: Entities) -> Iterator[Family]:
         subjects = known.of(kind)
         if subjects and len(intents) > 1:
             about = "person" if kind in ("person", "people") else ""
-            yield Family(
-                name, intents, subjects, kind=about, aliases=known.aliases, like=known.like
-            )
+            yield Family(name, intents, subjects, kind=about, aliases=known.aliases, like=known.like)
 
 
 def _pictures() -> Iterator[Family]:
@@ -163,8 +172,11 @@ def _pictures() -> Iterator[Family]:
                 continue
             intents[intent] += [w.replace("{noun}", NOUN) for w in group["wordings"]]
         first = {"identity": intents.pop("identity")} if "identity" in intents else {}
+        follows = [text for intent in FOLLOWING for text in intents.pop(intent, ())] if first else []
+        for intent in DEPENDS if first else ():
+            intents.pop(intent, None)
         if len(intents) + len(first) > 3:
-            yield Family(f"category:{category}", {**first, **intents}, nouns=own)
+            yield Family(f"category:{category}", {**first, **intents}, nouns=own, follows=follows)
 
 
 def _topics() -> Iterator[Family]:
@@ -179,6 +191,8 @@ def _topics() -> Iterator[Family]:
     for kind, texts in manners["identity"].items():
         asked[kind] = [*asked.get(kind, ()), *texts]
     for kind, texts in asked.items():
+        if kind.startswith("breed"):  # each of another thing's breed, model or variety
+            continue
         own = [text.replace("{}", "...") for text in texts]
         yield Family(f"topic:{kind}", {"identity": own, **other}, follows=follows, first_only=True)
 
@@ -199,7 +213,9 @@ def _languages() -> Iterator[Family]:
 
 
 def _fit(path: Path) -> list[Family]:
-    """Prompts of okedit-pictures' fit split with their rewordings, what follows from them, and other questions."""
+    """Prompts of okedit-pictures' fit split with their rewordings, what follows from them, and other
+    questions.
+    """
     out = []
     for row in json.loads(path.read_text(encoding="utf-8")):
         other = {f"other:{n}": [item["question"]] for n, item in enumerate(row["same_image"])}
@@ -249,7 +265,7 @@ class Pairs:
         prompt = self._put(family, form, subject)
         roll = chance.random()
         follows = list(family.follows) + list(family.yes_no)
-        if own == first and follows and roll < 0.12:
+        if own == first and follows and roll < (0.2 if source == "picture" else 0.12):
             text = chance.choice(follows)
             return prompt, self._put(family, text, subject), FOLLOWS
         if roll < 0.16:
@@ -320,7 +336,8 @@ class Pairs:
             if found:
                 return shape.format(*found.groups(), v=value)
         if not prompt.endswith("?") and prompt[-1:].isalpha():
-            return f"Is it true that {prompt[:1].lower() if prompt.split()[0] in _SMALL else prompt[:1]}{prompt[1:]} {value}?"
+            head = prompt[:1].lower() if prompt.split()[0] in _SMALL else prompt[:1]
+            return f"Is it true that {head}{prompt[1:]} {value}?"
         return ""
 
     def _worn(self, text: str, share: float) -> str:
@@ -341,8 +358,7 @@ class Pairs:
             return text[:at] + text[at] + text[at:]
         if roll < 0.7:
             return text.upper() if roll < 0.58 else text.lower()
-        return chance.choice(("{} Thanks!", "Please: {}", "{} Answer in one word.", "Hi! {}", "Question: {}",
-                              "{} Be brief.", "Quick one: {}", "{} (short answer)", "Q: {} A:")).format(text)  # fmt: skip
+        return chance.choice(MANNERS).format(text)
 
     def _around(self, text: str, label: int) -> str:
         """A text with others before or behind it; what is asked is the last thing asked."""
@@ -382,8 +398,11 @@ def _source(family: Family) -> str:
     )  # fmt: skip
 
 
-VALUES = ("Paris", "42", "Anna Berg", "blue", "a cat", "7 pm", "Toyota", "$12.50", "French", "1998", "3.14", "Tom", "no one",
-          "football", "a museum", "Peru", "twice a week", "30 days", "wood", "Lisbon", "a hammer", "the piano")  # fmt: skip
+MANNERS = ("{} Thanks!", "Please: {}", "{} Answer in one word.", "Hi! {}", "Question: {}", "{} Be brief.",
+           "Quick one: {}", "{} (short answer)", "Q: {} A:")  # fmt: skip
+VALUES = ("Paris", "42", "Anna Berg", "blue", "a cat", "7 pm", "Toyota", "$12.50", "French", "1998", "3.14",
+          "Tom", "no one", "football", "a museum", "Peru", "twice a week", "30 days", "wood", "Lisbon",
+          "a hammer", "the piano")  # fmt: skip
 _SMALL = {"The", "A", "An", "This", "That", "It", "In", "On", "At", "By", "Our"}
 _YES_NO = (
     (r"What(?:'s| is) (this|that|it)\?", "Is {0} {v}?"),
@@ -395,7 +414,10 @@ _YES_NO = (
     (r"Where is (.{2,60})\?", "Is {0} in {v}?"),
     (r"Where was (.{2,60}) born\?", "Was {0} born in {v}?"),
     (r"How much does (.{2,60}) cost\?", "Does {0} cost {v}?"),
-    (r"Who (wrote|made|built|painted|founded|invented|discovered|directed) (.{2,60})\?", "Was it {v} who {0} {1}?"),
+    (
+        r"Who (wrote|made|built|painted|founded|invented|discovered|directed) (.{2,60})\?",
+        "Was it {v} who {0} {1}?",
+    ),
     (r"When (?:does|do) (.{2,60}) (open|close|start|end)\?", "Does {0} {1} at {v}?"),
     (r"(.{4,60}) is", "Is {0} {v}?"),
 )

@@ -1,11 +1,12 @@
 """Train the pair classifier: does a query ask for what a fact's prompt asks for?
 
-    python tools/scope/train_pairs.py OUT.safetensors [--fit DATA/fit.json] [--minutes 55] [--from OUT.pt]
+python tools/scope/train_pairs.py OUT.safetensors [--fit DATA/fit.json] [--minutes 55] [--from OUT.pt]
 
-A cross-encoder ([CLS] prompt [SEP] query [SEP], three classes) that goes on from the question encoder, all of its layers
-trained with cross-entropy on pairs made on the fly (pair_texts.py). Families held back by name judge it: the share of their
-ANSWERS pairs that lie above the score that so many of their OTHER pairs pass. Those scores go into the file with it.
-Two cores and an hour; the state is written every 300 steps and --from goes on from it.
+A cross-encoder ([CLS] prompt [SEP] query [SEP], three classes) that goes on from the question encoder, all
+of its layers trained with cross-entropy on pairs made on the fly (pair_texts.py). Families held back by
+name judge it: the share of their ANSWERS pairs that lie above the score that so many of their OTHER pairs
+pass. Those scores go into the file with it. Two cores and an hour; the state is written every 300 steps and
+--from goes on from it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pair_texts import ANSWERS, FOLLOWS, OTHER, Pair, Pairs, families, fragments
 from torch import nn
 from torch.nn import functional as F
 
-from okedit_cli.encoders.pair import LONGEST, PairClassifier, question_bert, quantised
+from okedit_cli.encoders.pair import LONGEST, PairClassifier, quantised, question_bert
 
 BATCH, AHEAD = 96, 6  # pairs of a step; steps whose pairs are sorted by length together
 RATE, WARM = 2e-4, 150
@@ -62,7 +63,10 @@ def judge(model: PairClassifier, tokenizer, pairs: list[Pair]) -> dict[str, floa
     out = {"accuracy": float((found.argmax(1) == labels).float().mean())}
     for share in SHARES:
         border = float(away[int(share * len(away))])
-        out[f"score at {share:.1%}"], out[f"found at {share:.1%}"] = border, float((own > border).float().mean())
+        out[f"score at {share:.1%}"], out[f"found at {share:.1%}"] = (
+            border,
+            float((own > border).float().mean()),
+        )
     follows = found[labels == FOLLOWS]
     out["follows found"] = float((follows.argmax(1) == FOLLOWS).float().mean())
     out["others that follow"] = float((found[labels == OTHER].argmax(1) == FOLLOWS).float().mean())
@@ -71,7 +75,9 @@ def judge(model: PairClassifier, tokenizer, pairs: list[Pair]) -> dict[str, floa
 
 def main() -> None:
     """Train, judge, save."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path)
     parser.add_argument("--fit", type=Path, help="fit.json of okedit-pictures [default: taught without it]")
     parser.add_argument("--minutes", type=float, default=55)
@@ -100,7 +106,9 @@ def main() -> None:
     source, judges = Pairs(taught, chosen.seed, before), Pairs(held, 99, behind)
     judged_by = [judges.draw() for _ in range(4000)]
     print(f"{len(taught)} families, {len(held)} held back", flush=True)
-    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=RATE, weight_decay=0.01)
+    optimiser = torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad], lr=RATE, weight_decay=0.01
+    )
     began, running, waiting = time.time(), 0.0, []
     while step < chosen.steps and time.time() - began < 60 * chosen.minutes:
         if not waiting:
@@ -133,7 +141,9 @@ def main() -> None:
 
 
 def save(model: PairClassifier, tokenizer, out: Path, judged_by: list[Pair]) -> None:
-    """Write what differs from the sentence encoder's own file, in eight bits, and how it was judged as written."""
+    """Write what differs from the sentence encoder's own file, in eight bits, and how it was judged as
+    written.
+    """
     from safetensors.torch import save_file
 
     tensors = quantised(model)

@@ -1,9 +1,9 @@
 """Train the classifier of reach: does a question about a picture ask for its kind or for the one shown?
 
-    python tools/scope/train_reach.py OUT.safetensors
+python tools/scope/train_reach.py OUT.safetensors
 
-Logistic regression on the question encoder's vectors of the wordings of picture_families.yaml, each labelled by its intent. One
-family in twelve is held back and judges.
+Logistic regression on the question encoder's vectors of the wordings of picture_families.yaml, each
+labelled by its intent. One family in twelve is held back and judges.
 """
 
 from __future__ import annotations
@@ -40,11 +40,14 @@ def main() -> None:
     texts, labels = rows(False)
     vectors = text_vectors(texts)
     weight, bias = torch.zeros(vectors.shape[1], requires_grad=True), torch.zeros(1, requires_grad=True)
-    optimiser = torch.optim.LBFGS([weight, bias], max_iter=STEPS)
+    optimiser = torch.optim.LBFGS([weight, bias], max_iter=STEPS, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
         optimiser.zero_grad()
-        found = F.binary_cross_entropy_with_logits(vectors @ weight + bias, labels) + DECAY * weight.square().sum()
+        found = (
+            F.binary_cross_entropy_with_logits(vectors @ weight + bias, labels)
+            + DECAY * weight.square().sum()
+        )
         found.backward()
         return found
 
@@ -52,7 +55,11 @@ def main() -> None:
     asked, truth = rows(True)
     right = ((text_vectors(asked) @ weight + bias > 0).float() == truth).float().mean()
     print(f"{len(texts)} wordings, {len(asked)} held back: {100 * float(right):.1f} % right")
-    save_file({"weight": weight.detach(), "bias": bias.detach()}, Path(sys.argv[1]), {"right": f"{float(right):.4f}"})
+    save_file(
+        {"weight": weight.detach(), "bias": bias.detach()},
+        Path(sys.argv[1]),
+        {"right": f"{float(right):.4f}"},
+    )
 
 
 if __name__ == "__main__":

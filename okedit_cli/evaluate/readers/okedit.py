@@ -7,9 +7,11 @@ the picture root: val2014/COCO_val2014_<image_id, 12 digits>.jpg, generality/<qu
 locality/<question_id>/0.png.
 
 okedit's own sets hold both in one row, and name their pictures: `image`, `image_rephrase` [..],
-`locality_image`, and may add `image_rephrase_kind` (along with the pictures: "view" or "artist"),
-`loc`/`loc_ans`, `same_image` [{question, answer}], `portability` [{hop, question, answer}] and `kind`.
-`*_train` fields are what a method may be fitted to; nothing else is.
+`locality_image`, and may add `image_rephrase_kind` and `locality_image_kind` (along with the pictures:
+"view", "artist", "photograph"; "near", "unrelated"), `loc`/`loc_ans`, `same_image` [{question, answer}],
+`portability` [{hop, question, answer}], `kind`, and `reach` ("kind": the edit is about every picture of such
+a thing; "picture": about this one). `images` are further pictures of the thing that are given to the edit;
+they and the `*_train` fields are what a method may be fitted to, nothing else is.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from okedit_cli.evaluate.case import Case, Probe, Train
 from okedit_cli.evaluate.readers.rows import Row, Table, flat_texts
 
 SPLIT = "val2014"
+_REACHES = ("", "kind", "picture")
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -69,36 +72,53 @@ def read(row: Row) -> Case:
         rephrasings=row.texts("rephrased_questions"),
         truth=tuple(answers),
         pictures=pictures,
-        picture_cells=_cells(row, len(pictures)),
+        picture_cells=_cells(row, "image_rephrase_kind", len(pictures)),
         text_locality=text_locality,
-        picture_locality=_other_pictures(prompt, locality, right),
+        picture_locality=_other_pictures(row, prompt, locality, right),
         specificity=tuple(Probe(item.text("question"), picture, item.texts("answer")) for item in same),
         portability=tuple(
             Probe(i.text("question"), picture, i.texts("answer", optional=False), _hop(i)) for i in hops
         ),
         train=_train(row, prompt),
         kind=row.text("kind", optional=True) or row.text("counterfact_type", optional=True),
+        reach=_reach(row),
     )
 
 
-def _other_pictures(prompt: str, pictures: tuple[Path, ...], right: tuple[str, ...]) -> tuple[Probe, ...]:
+def _other_pictures(
+    row: Row, prompt: str, pictures: tuple[Path, ...], right: tuple[str, ...]
+) -> tuple[Probe, ...]:
     """The prompt on other pictures: an answer each where there are as many, else any of them."""
+    cells = _cells(row, "locality_image_kind", len(pictures)) or ("",) * len(pictures)
     apart = len(pictures) == len(right) > 1
-    return tuple(Probe(prompt, p, right[i : i + 1] if apart else right) for i, p in enumerate(pictures))
+    return tuple(
+        Probe(prompt, picture, right[place : place + 1] if apart else right, cell)
+        for place, (picture, cell) in enumerate(zip(pictures, cells, strict=True))
+    )
 
 
-def _cells(row: Row, count: int) -> tuple[str, ...]:
-    """What each rephrased picture is; () where the row does not tell, and a complaint for another number."""
-    cells = row.texts("image_rephrase_kind")
+def _cells(row: Row, key: str, count: int) -> tuple[str, ...]:
+    """What each other picture is; () where the row does not tell, and a complaint for another number."""
+    cells = row.texts(key)
     if cells and len(cells) != count:
-        row.table.complain(row.number, f"image_rephrase_kind has {len(cells)} entries for {count} pictures")
+        row.complain(f"{key} has {len(cells)} entries for {count} pictures")
         return ()
     return cells
 
 
+def _reach(row: Row) -> str:
+    """How far the edit is meant, "" where the row does not tell; a complaint for a word unknown."""
+    reach = row.text("reach", optional=True)
+    if reach not in _REACHES:
+        row.complain(f"reach is {reach!r}, expected {' or '.join(filter(None, _REACHES))}")
+        return ""
+    return reach
+
+
 def _train(row: Row, prompt: str) -> Train:
     keep = (Probe(prompt, picture) for picture in row.pictures("locality_image_train"))
-    return Train(row.texts("rephrased_questions_train"), row.pictures("image_rephrase_train"), tuple(keep))
+    pictures = (*row.pictures("images"), *row.pictures("image_rephrase_train"))
+    return Train(row.texts("rephrased_questions_train"), pictures, tuple(keep))
 
 
 def _hop(row: Row) -> str:

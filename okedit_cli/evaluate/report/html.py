@@ -136,12 +136,13 @@ def scope_words(decision: Decision | None) -> str:
         return "nothing was attached"
     if not decision.nearest:
         return "no edit was near"
-    verb = "fired" if decision.fired else "let pass" if decision.passed else "nearest"
-    if decision.noted:
-        verb = f"told what {decision.noted} says; nearest"
+    verb = "fired" if decision.fired else "nearest"
+    if decision.context:
+        verb = f"told what {decision.context} says; nearest"
     picture = _channel("picture", decision.picture_distance, decision.picture_radius)
     question = _channel("question", decision.question_distance, decision.question_radius)
-    return f"{verb}: {decision.nearest}; {picture}; {question}"
+    why = f"; {decision.rejection}" if decision.rejection else ""
+    return f"{verb}: {decision.nearest}; {picture}; {question}{why}"
 
 
 def _channel(name: str, distance: float | None, radius: float | None) -> str:

@@ -89,14 +89,20 @@ class EfficientNetLite2(nn.Module):
         """Pixels [B, 3, H, W], (rgb01 - 0.498) / 0.502 -> features [B, 1280, H/32, W/32], middle [B, 120,
         H/16, W/16].
         """
+        features, found = self.levels(pixels, (MIDDLE_BLOCK,))
+        return features, found[0]
+
+    def levels(
+        self, pixels: torch.Tensor, blocks: tuple[int, ...]
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """The features, and what leaves some of the blocks [B, c, h, w]."""
         pixels = pixels.contiguous(memory_format=torch.channels_last)  # half as quick again on CPUs
-        x = F.relu6(self.conv_stem(pixels, self.bn0), inplace=True)
-        middle = x
+        x, found = F.relu6(self.conv_stem(pixels, self.bn0), inplace=True), {}
         for i, block in enumerate(self.blocks):
             x = block(x)
-            if i == MIDDLE_BLOCK:
-                middle = x
-        return F.relu6(self.conv_head(x, self.bn1), inplace=True), middle
+            if i in blocks:
+                found[i] = x
+        return F.relu6(self.conv_head(x, self.bn1), inplace=True), [found[i] for i in blocks]
 
 
 def package_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -15,10 +15,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutput
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from okedit_cli.models.mini.concepts import ConceptHead, head_inputs
-from okedit_cli.models.mini.efficientnet import HEAD, EfficientNetLite2
+from okedit_cli.models.mini.efficientnet import HEAD, MIDDLE_BLOCK, EfficientNetLite2
 from okedit_cli.models.mini.tokens import (
     COLOUR_ROWS,
     COLOURS,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 SHARPNESS = 1.5  # of the concept head's name logits, as in training
+LEVELS = (10, MIDDLE_BLOCK, 19)  # blocks whose statistics a picture is recognised by: texture, parts, things
 
 
 class OkeditMiniVisionConfig(PretrainedConfig):
@@ -116,14 +117,16 @@ class OkeditMiniVisionModel(PreTrainedModel):
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
         **kwargs,
-    ) -> BaseModelOutput:
+    ) -> BaseModelOutputWithPooling:
         """Pixels as (rgb01 - 0.498) / 0.502."""
         kept = self.encoder.fc.weight.dtype
-        features, middle = self.encoder(pixel_values.to(kept))
-        features, middle = features.float(), middle.float()
+        features, levels = self.encoder.levels(pixel_values.to(kept), LEVELS)
+        features, levels = features.float(), [level.float() for level in levels]
+        middle = levels[LEVELS.index(MIDDLE_BLOCK)]
         rgb = (pixel_values.float() * 0.502 + 0.498).clamp(0, 1) * 255
         colours = F.adaptive_avg_pool2d(rgb, 8).round()
-        names, kinds, shades = self.opinions(features.mean((2, 3)), middle.mean((2, 3)), colours)
+        pooled = features.mean((2, 3))
+        names, kinds, shades = self.opinions(pooled, middle.mean((2, 3)), colours)
         table = self.token_embeddings.float()
         said = torch.cat(
             [
@@ -136,7 +139,27 @@ class OkeditMiniVisionModel(PreTrainedModel):
         grid = F.adaptive_avg_pool2d(features, GRID).flatten(2).transpose(1, 2)
         grid = (grid - self.grid_mean.float()) / self.grid_std.float()
         rows = torch.cat([F.pad(grid, (0, said.shape[2])), F.pad(said, (HEAD, 0))], 1).to(pixel_values.dtype)
-        return BaseModelOutput(last_hidden_state=rows, hidden_states=(rows,))
+        found = self.descriptor(features, levels, colours, names)
+        return BaseModelOutputWithPooling(last_hidden_state=rows, hidden_states=(rows,), pooler_output=found)
+
+    def descriptor(
+        self, features: torch.Tensor, levels: list[torch.Tensor], colours: torch.Tensor, names: torch.Tensor
+    ) -> torch.Tensor:
+        """Numbers [B, D + 1 + vocabulary] that a picture is recognised by, fp32 (models/mini/pictures.py).
+
+        Statistics of several levels' features and what the class and concept heads say [D]; the probability
+        of a photograph [1]; square roots of the weights over names.
+        """
+        kept = self.encoder.fc.weight.dtype
+        pooled = features.mean((2, 3))
+        middle = levels[LEVELS.index(MIDDLE_BLOCK)].mean((2, 3))
+        hidden = self.head.hidden(head_inputs(pooled, middle, colours).to(kept))
+        photo = torch.sigmoid(self.head.gate(hidden).float() + self.config.photo_bias)
+        classes = (self.encoder.fc(pooled.to(kept)).float() / 2).softmax(1).sqrt()
+        spread = [x.flatten(2).std(2) for x in (features, *levels)]
+        means = [x.mean((2, 3)) for x in levels]
+        embedded = self.head.embed(hidden).float()
+        return torch.cat([pooled, *spread, *means, classes, embedded, photo, names.float().sqrt()], 1)
 
 
 def register() -> None:

@@ -1,10 +1,8 @@
 """all-MiniLM-L6-v2, a sentence encoder in which rephrasings lie close and swapped subjects do not, and the
 question encoder made of it: low-rank changes (questions.safetensors) taught which questions ask for the same.
-The relation encoder (relations.safetensors) goes on from there and was taught what is asked of somebody,
-whoever that is.
 
 Of wordings held back from the teaching 99.1 % lie nearer to their group's keys than the distance that 0.5 %
-of questions with another meaning undercut, 83.3 % in the encoder as it is (tools/bank/train_questions.py,
+of questions with another meaning undercut, 83.3 % in the encoder as it is (tools/scope/train_questions.py,
 seed 0, step 800 of 1,200 and 0). The tokenizer lies beside this file (Apache-2.0, Sentence Transformers); the
 weights are fetched once.
 """
@@ -58,12 +56,6 @@ def plain_encoder():
     return _read(_checked(okedit_home()))
 
 
-@functools.cache
-def _encoder(weights: Path):
-    """(tokenizer, BertModel) from the file."""
-    return _read(weights)
-
-
 def _read(weights: Path):
     from safetensors.torch import load_file
     from tokenizers import Tokenizer
@@ -82,16 +74,14 @@ def _read(weights: Path):
 
 
 CHANGES = Path(__file__).with_name("questions.safetensors")
-RELATIONS = Path(__file__).with_name("relations.safetensors")
-TOPICS = tuple(Path(__file__).with_name(f"{name}.safetensors") for name in ("topics", "topics-1"))
 
 
 @functools.cache
-def _taught(weights: Path, changes_file: Path):
+def _taught(weights: Path, changes_file: Path, encoder=None):
     """(tokenizer, BertModel) with the low-rank changes of a file in its linear layers."""
     from safetensors.torch import load_file
 
-    tokenizer, model = _read(weights)
+    tokenizer, model = encoder or _read(weights)
     changes = load_file(changes_file)
     layers = dict(model.named_modules())
     for name in sorted({name.rsplit(".", 1)[0] for name in changes if name.startswith("bert.")}):
@@ -100,28 +90,17 @@ def _taught(weights: Path, changes_file: Path):
     return tokenizer, model
 
 
+def question_encoder():
+    """(tokenizer, BertModel) of the question encoder; a new one each time."""
+    return _taught.__wrapped__(_checked(okedit_home()), CHANGES, plain_encoder())
+
+
 @functools.cache
 def question_radius() -> float:
     """How near a question must be to a key to mean the same: below it lie 3 in a thousand of those that do
-    not, on wordings that were held back from training (tools/bank/train_questions.py).
+    not, on wordings that were held back from training (tools/scope/train_questions.py).
     """
     return _told(CHANGES, "radius at 0.3%")
-
-
-@functools.cache
-def relation_radius() -> float:
-    """How near what two questions ask of somebody must be to be surely the same: below it lie two in a
-    hundred of those that are not, on wordings that nothing was trained on (tools/bank/train_relations.py).
-    """
-    return _told(RELATIONS, "radius at 2%")
-
-
-@functools.cache
-def relation_border() -> float:
-    """How far apart what two questions ask of somebody may be to be the same at all: below it lie 99 in a
-    hundred of those that are, and 22 of those that are not (tools/bank/train_relations.py).
-    """
-    return _told(RELATIONS, "border of 99%")
 
 
 def _told(file: Path, name: str) -> float:
@@ -135,27 +114,6 @@ def _told(file: Path, name: str) -> float:
 def question_vectors(texts: Sequence[str]) -> Tensor:
     """Unit vectors [n, 384] of questions in the taught encoder, fp32, on the CPU."""
     return _encode(texts, *_taught(_checked(okedit_home()), CHANGES))
-
-
-def relation_vectors(texts: Sequence[str]) -> Tensor:
-    """Unit vectors [n, 384] of questions in the encoder taught what is asked of somebody, whoever that is."""
-    return _encode_once(tuple(texts), _checked(okedit_home()), RELATIONS)
-
-
-def topic_vectors(texts: Sequence[str], number: int) -> Tensor:
-    """Unit vectors [n, 384] of questions in one of the encoders taught what they are about (topics.py)."""
-    return _encode_once(tuple(texts), _checked(okedit_home()), TOPICS[number])
-
-
-@functools.lru_cache(maxsize=20_000)
-def _encode_once(texts: tuple[str, ...], weights: Path, changes_file: Path) -> Tensor:
-    """A fit asks for the same question more than once; nobody writes into what it is given."""
-    return _encode(texts, *_taught(weights, changes_file))
-
-
-def sentence_features(texts: Sequence[str]) -> Tensor:
-    """Unit vectors [n, 384] of texts, fp32, on the CPU."""
-    return _encode(texts, *_encoder(_checked(okedit_home())))
 
 
 def _encode(texts: Sequence[str], tokenizer, model) -> Tensor:

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import torch
+from okedit_cli.models.mini.looks import LOOK_WIDTH, has_learned_looks, learned_look
+from okedit_cli.models.recognition import look_features
+from okedit_cli.models.thumbnails import THUMBNAIL
 
 import okedit_cli
 from okedit_cli.evaluate import load_cases, present
 from okedit_cli.methods.base import Options
 from okedit_cli.methods.spaces import LEARNED, WHITENED, spaces_of
-from okedit_cli.models.mini.looks import LOOK_WIDTH, has_learned_looks, learned_look
-from okedit_cli.models.recognition import look_features
-from okedit_cli.models.thumbnails import THUMBNAIL
 from okedit_cli.pictures import load_picture
 
 PICTURES = Path(__file__).parents[3] / "examples" / "okedit-pictures"

@@ -1,0 +1,1 @@
+"""What a scope sees with: text encoders and image encoders. Not here: any decision."""

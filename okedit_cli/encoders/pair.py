@@ -1,0 +1,101 @@
+"""The pair classifier: does a query ask for what a fact's prompt asks for, for what follows from it, or
+neither?
+
+A cross-encoder of all-MiniLM-L6-v2's size: [CLS] prompt [SEP] query [SEP] -> three logits. Trained by
+tools/scope/train_pairs.py; its weights (eight bits) lie beside this file, word embeddings are those of the
+sentence encoder. Not here: which pairs are judged, and what follows from a class (scope/).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from okedit_cli.models import sentences
+
+CLASSES = ANSWERS, FOLLOWS, OTHER = 0, 1, 2
+LONGEST = 160  # tokens of a prompt and a query together
+WEIGHTS = Path(__file__).with_name("pair.safetensors")
+_SHARED = ("bert.embeddings.word_embeddings", "bert.embeddings.position_embeddings")
+
+
+class PairClassifier(nn.Module):
+    """Token ids, segments and mask [n, L] -> logits [n, 3] over CLASSES."""
+
+    def __init__(self, bert: nn.Module) -> None:
+        super().__init__()
+        self.bert = bert
+        self.head = nn.Linear(2 * sentences.WIDTH, len(CLASSES))
+
+    def forward(self, ids: Tensor, segments: Tensor, mask: Tensor) -> Tensor:
+        """Logits from the first token and the mean of all."""
+        states = self.bert(input_ids=ids, token_type_ids=segments, attention_mask=mask).last_hidden_state
+        weights = mask[..., None].to(states.dtype)
+        mean = (states * weights).sum(1) / weights.sum(1)
+        return self.head(torch.cat([states[:, 0], mean], 1))
+
+    def load_quantised(self, tensors: dict[str, Tensor]) -> None:
+        """Take over what `quantised` gave."""
+        state = self.state_dict()
+        for name, value in tensors.items():
+            if name.endswith(".scale"):
+                continue
+            scale = tensors.get(f"{name}.scale")
+            state[name] = value.float() if scale is None else value.float() * scale.float()[:, None]
+        self.load_state_dict(state)
+
+
+def quantised(model: PairClassifier) -> dict[str, Tensor]:
+    """Every tensor but those shared with the sentence encoder: matrices as int8 with a scale a row, the
+    rest fp16.
+    """
+    out: dict[str, Tensor] = {}
+    for name, value in model.state_dict().items():
+        if name.startswith(_SHARED) or not value.is_floating_point():
+            continue
+        if value.dim() == 2 and min(value.shape) > 8:
+            scale = (value.abs().amax(1) / 127).clamp_min(1e-12)
+            out[name] = (value / scale[:, None]).round().to(torch.int8)
+            out[f"{name}.scale"] = scale.float()
+        else:
+            out[name] = value.half()
+    return {name: value.contiguous() for name, value in out.items()}
+
+
+def question_bert():
+    """(tokenizer, BertModel) of the question encoder, new each time: what training goes on from."""
+    return sentences.question_encoder()
+
+
+@functools.cache
+def _classifier(weights: Path):
+    """(tokenizer, classifier) as shipped."""
+    from safetensors.torch import load_file
+
+    tokenizer, bert = sentences.plain_encoder()
+    tokenizer.enable_truncation(LONGEST, strategy="longest_first")
+    model = PairClassifier(bert)
+    model.load_quantised(load_file(weights))
+    return tokenizer, model.eval().requires_grad_(False)
+
+
+@functools.lru_cache(maxsize=50_000)
+def _logits(prompt: str, query: str, weights: Path) -> tuple[float, ...]:
+    tokenizer, model = _classifier(weights)
+    row = tokenizer.encode(prompt, query)
+    ids, segments = torch.tensor([row.ids]), torch.tensor([row.type_ids])
+    with torch.inference_mode():
+        return tuple(model(ids, segments, torch.ones_like(ids))[0].tolist())
+
+
+def judge_pairs(pairs: Sequence[tuple[str, str]], weights: Path = WEIGHTS) -> Tensor:
+    """Log probabilities [n, 3] over CLASSES of (prompt, query) pairs; each is read by itself, so none
+    depends on another.
+    """
+    rows = [_logits(prompt, query, weights) for prompt, query in pairs]
+    return F.log_softmax(torch.tensor(rows).view(-1, len(CLASSES)), 1)

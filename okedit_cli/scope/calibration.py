@@ -1,0 +1,39 @@
+"""Where the router's borders lie, and on what data each was set: calibration.json, read once.
+
+Not here: any number. Those of the pair classifier come with its weights.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+FILE = Path(__file__).with_name("calibration.json")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Borders of all stages; calibration.json says what each was set on.
+
+    text_radius: distance of unit vectors in the question encoder. answers, follows: log odds of the pair
+    classifier. candidates: judged by the classifier at most. wide: in picture radii, how far the verifier
+    looks for views. steep: log odds that one whole step of strictness moves the border by. unrelated: share
+    of unrelated pictures that may fire any edit.
+    """
+
+    text_radius: float
+    answers: float
+    follows: float
+    candidates: int
+    wide: float
+    steep: float
+    unrelated: float
+
+
+@functools.cache
+def calibration() -> Calibration:
+    """The shipped calibration."""
+    found = json.loads(FILE.read_text(encoding="utf-8"))
+    return Calibration(**{name: entry["value"] for name, entry in found.items()})

@@ -1,0 +1,93 @@
+"""The second stage: does a query ask for what a fact's prompt asks for (ANSWERS), for what follows, or
+something else?
+
+The pair classifier judges the query against the fact's own wordings, the nearest few of them, and against
+what its owner wants kept: `rephrases` and `keep` are the classifier's examples for this edit. Not here:
+pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from okedit_cli.encoders import pair
+from okedit_cli.encoders.text import text_vectors
+from okedit_cli.scope.calibration import calibration
+from okedit_cli.scope.language import is_covered, is_near_copy
+from okedit_cli.wording import normal
+
+LABELS = ("answers", "follows", "other")
+WORDINGS, KEPT = 3, 2  # of a fact's wordings and of what it keeps, the nearest that are compared with a query
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """`label`, and `score`: the log odds of ANSWERS, of the wording that speaks most for it. `reason` in
+    words.
+    """
+
+    label: str
+    score: float
+    reason: str = ""
+
+    @property
+    def distance(self) -> float:
+        """How far from ANSWERS, 1 at the calibrated border: what strictness moves."""
+        borders = calibration()
+        return max(0.0, 1.0 - (self.score - borders.answers) / borders.steep)
+
+
+CERTAIN = 12.0  # log odds of a wording that is the fact's own
+
+
+def judge(fact: Mapping[str, Any], query: str) -> Judgement:
+    """Judge a query against one fact as a manifest lists it."""
+    own = [str(fact.get("prompt", "")), *map(str, fact.get("rephrases") or ())]
+    kept = kept_prompts(fact)
+    asked = normal(query)
+    if asked in map(normal, own):
+        return Judgement("answers", CERTAIN)
+    if asked in map(normal, kept):
+        return Judgement("other", -CERTAIN, "its owner keeps this question")
+    if not is_covered(own[0]) or not is_covered(query):
+        if any(is_near_copy(one, query) for one in own):
+            return Judgement("answers", calibration().answers + calibration().steep / 2)
+        return Judgement(
+            "other", -CERTAIN, "in this language only near copies of the fact's wordings are answered"
+        )
+    scores, labels = _scores(nearest(own, query, WORDINGS), query)
+    best = max(range(len(scores)), key=scores.__getitem__)
+    found = Judgement(labels[best], scores[best])
+    if found.label != "answers" and "follows" in labels:
+        found = Judgement("follows", scores[best])
+    if kept and found.label == "answers":
+        against, _ = _scores(nearest(kept, query, KEPT), query)
+        if max(against) > found.score:
+            return Judgement(
+                "other", found.score - max(against), "it is nearer to a question that its owner keeps"
+            )
+    return found
+
+
+def kept_prompts(fact: Mapping[str, Any]) -> list[str]:
+    """What an edit must not answer, of the questions about its own pictures."""
+    own = [fact.get("picture_sha256"), *(fact.get("images") or ())]
+    kept = [one for one in fact.get("keep") or () if isinstance(one, dict)]
+    return [str(one.get("prompt", "")) for one in kept if one.get("picture_sha256") in own]
+
+
+def nearest(texts: Sequence[str], query: str, count: int) -> list[str]:
+    """The texts that lie nearest to a query, of many."""
+    if len(texts) <= count:
+        return list(texts)
+    order = (text_vectors(texts) @ text_vectors([query])[0]).argsort(descending=True)
+    return [texts[row] for row in order[:count].tolist()]
+
+
+def _scores(prompts: Sequence[str], query: str) -> tuple[list[float], list[str]]:
+    """Log odds of ANSWERS and the likeliest class of each (prompt, query)."""
+    found = pair.judge_pairs([(prompt, query) for prompt in prompts])
+    rest = found[:, [pair.FOLLOWS, pair.OTHER]].logsumexp(1)
+    return (found[:, pair.ANSWERS] - rest).tolist(), [LABELS[row] for row in found.argmax(1).tolist()]

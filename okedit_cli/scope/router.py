@@ -1,0 +1,125 @@
+"""Route a query: retrieve candidates, classify, verify. The whole decision is on this page.
+
+1. Retriever (retriever.py): the nearest edits by their keys, in two channels, picture and text.
+2. Classifier (classifier.py): does the query ask for what the fact's prompt asks for, for what follows from
+   it, or neither?
+3. Verifier (verifier.py): where a fact is about one picture, is the query's picture a view of it?
+
+Of the edits that pass all stages the one answers whose picture is nearest, then the one of which the
+classifier is surest. The base model is never asked. Each stage can be left out (STAGES), to measure what it
+is worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from okedit_cli.errors import UsageError
+from okedit_cli.scope.classifier import judge
+from okedit_cli.scope.retriever import Retriever
+from okedit_cli.scope.verdict import Candidate, Verdict
+from okedit_cli.scope.verifier import Verifier
+
+if TYPE_CHECKING:
+    from okedit_cli.bundle import Bundle
+    from okedit_cli.scope.query import Query
+
+STAGES = ("classifier", "verifier", "context")
+NOT_A_VIEW = "the picture is no view of the one that the fact is about"
+OUTSIDE = "the picture lies outside the picture radius"
+BEYOND = "the question lies outside the question radius"
+OTHER = "the question asks for something else"
+FOLLOWS = "the question asks for what follows from the fact"
+NO_PICTURE = "the fact is about a picture, and there is none"
+
+
+class Router:
+    """Bundles as one scope. `without` names STAGES that are left out."""
+
+    def __init__(
+        self, bundles: Sequence[Bundle], strictness: Sequence[float], without: Collection[str] = ()
+    ) -> None:
+        unknown = sorted(set(without) - {*STAGES})
+        if unknown:
+            raise UsageError(
+                f"There is no stage {unknown[0]!r} to leave out.", hint=f"Stages: {', '.join(STAGES)}."
+            )
+        self.bundles, self.without = list(bundles), frozenset(without)
+        self.retrievers = [
+            Retriever(b, n, s) for n, (b, s) in enumerate(zip(bundles, strictness, strict=True))
+        ]
+        self.verifier = Verifier()
+
+    def route(self, query: Query) -> Verdict:
+        """The verdict on one query. It depends on the query and the attached edits alone."""
+        found = [one for retriever in self.retrievers for one in retriever.retrieve(query)]
+        judged = [self._verified(self._classified(one, query), query) for one in found]
+        judged.sort(key=_order)
+        hits = [one for one in judged if not one.rejection]
+        hit = hits[0] if hits else None
+        nearest = hit or (judged[0] if judged else None)
+        return Verdict(hit, nearest, None if hit else self._context(judged), tuple(judged))
+
+    def _fact(self, candidate: Candidate) -> dict:
+        return self.bundles[candidate.number].manifest.facts[candidate.row]
+
+    def _classified(self, candidate: Candidate, query: Query) -> Candidate:
+        """The candidate with the classifier's label, score and, where it does not answer, the reason."""
+        retriever = self.retrievers[candidate.number]
+        if candidate.question_ratio > 1:
+            return candidate.rejected(BEYOND)
+        if not retriever.judged or "classifier" in self.without:
+            return candidate
+        found = judge(self._fact(candidate), query.text)
+        candidate = replace(
+            candidate,
+            label=found.label,
+            question_distance=found.distance,
+            question_radius=1.5 - retriever.strictness,
+        )
+        if candidate.question_ratio <= 1 and found.label == "answers":
+            return candidate
+        if candidate.question_ratio <= 1:  # another class is likelier still
+            candidate = replace(candidate, question_distance=candidate.question_radius * 1.01)
+        return candidate.rejected(found.reason or (FOLLOWS if found.label == "follows" else OTHER))
+
+    def _verified(self, candidate: Candidate, query: Query) -> Candidate:
+        """The candidate with whether its picture is the query's, and, where that is wanted and not so, the
+        reason.
+        """
+        if candidate.picture_radius == float("inf") or (candidate.rejection and candidate.label != "follows"):
+            return candidate
+        if query.picture is None:
+            return candidate.rejected(NO_PICTURE)
+        one_picture = self._fact(candidate).get("reach") == "picture"
+        inside = candidate.picture_ratio <= 1
+        view = None
+        if "verifier" not in self.without and (one_picture or not inside):
+            view = self.verifier.is_view(self.bundles[candidate.number], candidate.row, query.picture)
+            candidate = replace(candidate, view=view)
+        if view or (inside and not (one_picture and view is False)):
+            return candidate
+        return candidate.rejected(NOT_A_VIEW if view is False and inside else OUTSIDE)
+
+    def _context(self, judged: Sequence[Candidate]) -> Candidate | None:
+        """The candidate whose note the model is given: its answer bears on what is asked, and its picture
+        is the query's.
+        """
+        if "context" in self.without:
+            return None
+        for one in judged:
+            if one.label == "follows" and one.rejection == FOLLOWS and self._fact(one).get("note"):
+                return one
+        return None
+
+
+def _order(candidate: Candidate) -> tuple:
+    """Best first: edits that answer, then by picture (a view counts as the nearest), then by question."""
+    picture = 0.0 if candidate.view else min(candidate.picture_ratio, 1e9)
+    about_picture = candidate.picture_radius != float("inf")
+    return (
+        bool(candidate.rejection), not about_picture if not candidate.rejection else False, round(picture, 3),
+        min(candidate.question_ratio, 1e9), -candidate.number, candidate.row,
+    )  # fmt: skip

@@ -1,0 +1,35 @@
+"""The pair classifier: what it says depends on the pair alone, and it tells plain cases apart."""
+
+import pytest
+import torch
+
+from okedit_cli.encoders.pair import ANSWERS, CLASSES, FOLLOWS, OTHER, judge_pairs
+
+PAIRS = [
+    ("What is the capital of France?", "Which city is the capital of France?", ANSWERS),
+    ("What is the capital of France?", "What is the capital of Spain?", OTHER),
+    ("What is the capital of France?", "What is the currency of France?", OTHER),
+    ("What is the capital of France?", "Is Lyon the capital of France?", FOLLOWS),
+    ("What is this?", "Tell me what is shown here.", ANSWERS),
+    ("What is this?", "What colour is it?", OTHER),
+]
+
+
+@pytest.mark.parametrize(("prompt", "query", "wanted"), PAIRS)
+def test_plain_cases(prompt, query, wanted):
+    assert int(judge_pairs([(prompt, query)])[0].argmax()) == wanted
+
+
+def test_a_pair_is_judged_the_same_whatever_comes_along():
+    pairs = [(prompt, query) for prompt, query, _ in PAIRS]
+    together = judge_pairs(pairs)
+    assert together.shape == (len(pairs), len(CLASSES))
+    torch.testing.assert_close(together.exp().sum(1), torch.ones(len(pairs)))
+    for row, pair in enumerate(pairs):
+        assert torch.equal(judge_pairs([pair])[0], together[row])
+    assert judge_pairs([]).shape == (0, len(CLASSES))
+
+
+def test_texts_of_any_length_are_judged():
+    long = "It was a long day at the harbour and nobody came. " * 200
+    assert torch.isfinite(judge_pairs([("", ""), (long, long), ("Who?", long), (long, "Who?")])).all()
