@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 NAME = "okedit-pictures"
-VERSION = "1"
+VERSION = "2"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from okedit_cli.dataset.flags import Land
 from okedit_cli.dataset.splits import Split
-from okedit_cli.dataset.things import Thing
+from okedit_cli.dataset.things import Thing, fold
 
 SAME, OTHER = "same kind", "other kind"
 NEAR = 3  # near things a case
@@ -43,15 +43,18 @@ class Chooser:
         self.seed = seed
         self.lands = lands
         self.pool: dict[str, list[Thing]] = defaultdict(list)
+        edited = {thing.key for thing in split.edited}
         for thing in split.all:
             if thing.kind == "flag" and not self._known(thing):
                 continue
+            if thing.kind == "photograph" and thing.key not in edited:
+                continue  # of a class that the other split edits
             if len(thing.name.split()) <= _WORDS and thing.name not in {
                 t.name for t in self.pool[thing.sort]
             }:
                 self.pool[thing.sort].append(thing)
         self.used: Counter[str] = Counter()
-        self.given: dict[tuple[str, str], Thing] = {}  # the same name gets the same new answer
+        self.given: dict[tuple[bool, str], Thing] = {}  # what may be called the same gets the same new answer
 
     def _known(self, thing: Thing) -> bool:
         land = self.lands.get(thing.land)
@@ -67,27 +70,28 @@ class Chooser:
         types: dict[str, str] = {}
         for kind in ("drawing", "flag", "stamp", "photograph"):
             # things of one name together: they get one new answer
-            names = sorted({self._one(t) for t in self.split.edited if t.kind == kind})
+            names = sorted({t.name for t in self.split.edited if t.kind == kind})
             rng = random.Random(f"{self.seed} types {self.split.name} {kind}")
             rng.shuffle(names)
             same = round(len(names) * (_FLAGS_TO_LANDS if kind == "flag" else 0.5))
             of_name = {name: SAME if place < same else OTHER for place, name in enumerate(names)}
-            types |= {t.key: of_name[self._one(t)] for t in self.split.edited if t.kind == kind}
+            types |= {t.key: of_name[t.name] for t in self.split.edited if t.kind == kind}
         return types
 
-    @staticmethod
-    def _one(thing: Thing) -> str:
-        return thing.key if thing.kind == "photograph" else thing.name
+    def _before(self, thing: Thing) -> Thing | None:
+        """The new answer of a thing that could be called the same, None for the first of them."""
+        known = (self.given.get(name) for name in _names(thing))
+        return next((target for target in known if target and not target.words & thing.words), None)
 
     def _edit(self, thing: Thing, type: str) -> Edit:
         rng = random.Random(f"{self.seed} edit {self.split.name} {thing.key}")
-        before = self.given.get((thing.kind != "photograph", self._one(thing)))
+        before = self._before(thing)
         near = self._near(thing, rng, before)
         specific = rng.random() < 0.8 or thing.kind == "flag"
         general = rng.choice(("shown", "called")) if thing.kind != "flag" else "shown"
         target = before or self._target(thing, type, near, rng)
-        if not before and thing.kind != "photograph":
-            self.given[True, self._one(thing)] = target
+        for name in _names(thing):
+            self.given.setdefault(name, target)
         type = SAME if target.sort == thing.sort else OTHER
         fits = target.noun == thing.noun or thing.kind == "flag" == target.kind
         question = general
@@ -121,6 +125,11 @@ class Chooser:
         target = rng.choice([one for one in fitting or free if self.used[one.name] == fewest])
         self.used[target.name] += 1
         return target
+
+
+def _names(thing: Thing) -> list[tuple[bool, str]]:
+    """What a thing could be called, its own name first; countries apart from all else (Turkey, a turkey)."""
+    return [(thing.kind == "flag", fold(name)) for name in thing.accepted]
 
 
 def _distance(thing: Thing, other: Thing) -> tuple[bool, bool, bool, bool]:

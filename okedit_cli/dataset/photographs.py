@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import random
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -26,6 +28,8 @@ CLASSES = (
     ("vehicle", ("truck", "lorry")),
 )
 _ORDER = ("airplane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+OTHERS = 4  # other photographs of the class that a case has
+_IN_TEST = 0.6  # of the classes of a sort: edited in test, the others in fit
 _FINE = {"bird": "bird", "frog": "amphibian", "airplane": "aircraft", "ship": "boat"}
 
 
@@ -57,6 +61,28 @@ def photographs(members: dict[str, bytes], each: int, rng: random.Random) -> lis
             )
         )
     return found
+
+
+def edited_in(seed: int) -> dict[str, str]:
+    """Class -> the one split that edits it; in the other its photographs may be shown as near ones."""
+    found = {}
+    for sort in sorted({sort for sort, _ in CLASSES}):
+        names = [names[0] for its, names in CLASSES if its == sort]
+        random.Random(f"{seed} classes {sort}").shuffle(names)
+        test = round(len(names) * _IN_TEST)
+        found |= {name: "test" if place < test else "fit" for place, name in enumerate(names)}
+    return found
+
+
+def one_of_each(things: Sequence[Thing]) -> list[Thing]:
+    """The first photograph of each class, which gets up to OTHERS further ones as its other pictures."""
+    found: dict[str, list[Thing]] = {}
+    for thing in things:
+        found.setdefault(thing.name, []).append(thing)
+    return [
+        replace(first, others={f"other-{n}": one.art for n, one in enumerate(rest[:OTHERS], 1)})
+        for first, *rest in found.values()
+    ]
 
 
 def _sheet(members: dict[str, bytes], count: int) -> np.ndarray:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, TypeVar
 
 from okedit_cli.dataset.things import Thing, fold, stock
 
 REPHRASED = 10
 ABOUT, BESIDE = 2, 1  # questions on the edit's own picture: about its looks, and of general knowledge
-_PARITY = {"test": 0, "fit": 1}
+_PARITY = {"test": 0, "fit": 1, "report": 0, "calibrate": 1}
 _A_NOUN = re.compile(r"\ba \{noun\}", re.IGNORECASE)
 _T = TypeVar("_T")
 
@@ -51,10 +51,15 @@ def _filled(text: str, thing: Thing) -> str:
     return text.replace("{noun}", thing.noun).replace("{land}", thing.noun)
 
 
-def same_picture(thing: Thing, split: str, rng: random.Random) -> list[dict[str, Any]]:
-    """[{question, answer}] about the edit's picture whose answers do not follow from what it shows."""
+def same_picture(
+    thing: Thing, split: str, rng: random.Random, without: Container[str] = ()
+) -> list[dict[str, Any]]:
+    """[{question, answer}] about the edit's picture whose answers do not follow from what it shows; `without`
+    questions that such an answer is right for.
+    """
     words = stock("others")
-    asked = rng.sample(half(words["same_image"], split), ABOUT)
+    about = half(words["same_image"], split)
+    asked = rng.sample([r for r in about if not any(a in without for a in r.get("answers", ()))], ABOUT)
     fitting = [row for row in half(words["beside"], split) if thing.sort not in row.get("not", ())]
     asked += rng.sample(fitting, BESIDE)
     return [{"question": row["question"], "answer": _answer(row, thing)} for row in asked]

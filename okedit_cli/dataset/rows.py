@@ -24,7 +24,8 @@ def write_facts(rows: Sequence[Row], path: Path) -> None:
 
 def _fact(row: Row, folder: Path) -> Fact:
     picture = folder / row["image"]
-    related = (Question(item["question"], picture, item["answer"][0]) for item in row["portability"])
+    follows = row.get("portability", ())
+    related = (Question(item["question"], picture, item["answer"][0]) for item in follows)
     texts = (Question(text, picture) for text in row["rephrased_questions"])
     pictures = (Question(row["question"], folder / name) for name in row["image_rephrase"])
     return Fact(
@@ -32,6 +33,8 @@ def _fact(row: Row, folder: Path) -> Fact:
         prompt=row["question"],
         answer=row["counterfact_answer"],
         image=picture,
+        images=tuple(folder / name for name in row.get("images", ())),
         related=tuple(related),
         holdout=(*texts, *pictures),
+        reach=row.get("reach", "auto"),
     )

@@ -58,13 +58,14 @@ class Writer:
         }
 
     def _others(self, thing: Thing, identity: str, rng: random.Random) -> tuple[list[str], list[str]]:
-        """The pictures of other artists, then views of the edit's own; and which of both each is."""
+        """Other artists' pictures or other photographs, then views of the edit's own; and what each is."""
         folder = f"{thing.kind}/{identity}"
         names, kinds = [], []
+        whole = thing.kind == "photograph"
         for artist, art in thing.others.items():
-            image = plain(opened(art, f"{thing.key} by {artist}"))
+            image = plain(opened(art, f"{thing.key} by {artist}"), whole=whole)
             names.append(self._write(f"{folder}/{artist}.png", png(image)))
-            kinds.append("artist")
+            kinds.append("photograph" if whole else "artist")
         for view in views(opened(thing.art, thing.key), thing.kind, rng):
             names.append(self._write(f"{folder}/{view.name}.jpg", view.data))
             kinds.append("view")

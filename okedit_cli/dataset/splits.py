@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from okedit_cli.dataset.photographs import one_of_each
 from okedit_cli.dataset.things import Thing, fold
 
 SPLITS = ("fit", "test")
@@ -37,19 +38,24 @@ class Split:
         return (*self.edited, *self.near)
 
 
-def split(things: Sequence[Thing], pinned: Iterable[str], seed: int) -> dict[str, Split]:
-    """Both splits. Things that could be called the same go the same way, photographs each for itself; those
-    that could be called by a name in `pinned` go to test.
+def split(things: Sequence[Thing], pinned: Mapping[str, str], seed: int) -> dict[str, Split]:
+    """Both splits. Things that could be called the same go the same way, and those that could be called by a
+    name in `pinned` are edited in the split that it names.
+
+    Photographs are dealt each for itself. Of a class in `pinned` its split edits one, with others of its
+    photographs as other pictures; only the other split shows them as near ones.
     """
-    pinned = {fold(name) for name in pinned}
+    pinned = {fold(name): to for name, to in pinned.items()}
+    role = {to: name for name, (to, edited) in _ROLES.items() if edited}
     groups = [*_groups([t for t in things if t.kind != "photograph"])]
     groups += [[t] for t in things if t.kind == "photograph"]
     strata: dict[tuple[str, str], list[list[Thing]]] = defaultdict(list)
     dealt: dict[str, list[Thing]] = defaultdict(list)
     for group in groups:
         first = group[0]
-        if first.kind != "photograph" and any(thing.words & pinned for thing in group):
-            dealt["T"] += group
+        named = sorted(pinned.keys() & {word for thing in group for word in thing.words})
+        if first.kind != "photograph" and named:
+            dealt[role[pinned[named[0]]]] += group
         else:
             near = first.accepted[0] if first.kind == "photograph" else first.near
             strata[first.kind, near].append(group)
@@ -75,8 +81,19 @@ def split(things: Sequence[Thing], pinned: Iterable[str], seed: int) -> dict[str
             )
             for edited in (True, False)
         }
-        found[name] = Split(name, tuple(parts[True]), tuple(parts[False]))
+        found[name] = Split(name, _edited(parts[True], name, pinned), _near(parts[False], name, pinned))
     return found
+
+
+def _edited(things: Sequence[Thing], split: str, pinned: Mapping[str, str]) -> tuple[Thing, ...]:
+    """Without the photographs that the other split edits; of every class one."""
+    photographs = [t for t in things if t.kind == "photograph" and pinned.get(fold(t.name), split) == split]
+    return (*(t for t in things if t.kind != "photograph"), *one_of_each(photographs))
+
+
+def _near(things: Sequence[Thing], split: str, pinned: Mapping[str, str]) -> tuple[Thing, ...]:
+    """Without photographs of a class that the split edits: the edit is about all of the class."""
+    return tuple(t for t in things if t.kind != "photograph" or pinned.get(fold(t.name), split) != split)
 
 
 def _groups(things: Sequence[Thing]) -> list[list[Thing]]:

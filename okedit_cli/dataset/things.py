@@ -27,7 +27,7 @@ class Thing:
     fine: tuple[str, ...]
     near: str
     art: Art
-    others: dict[str, Art] = field(default_factory=dict)  # artist -> picture of the same thing
+    others: dict[str, Art] = field(default_factory=dict)  # artist, or file name -> picture of the same thing
     medium: str = ""  # drawing, photograph; empty where nobody can be sure
     land: str = ""  # flags: the country's two letters
 

@@ -74,6 +74,7 @@ def test_kinds_of_other_pictures_are_told(built):
             assert row["image_rephrase_kind"].count("view") == 4
             artists = row["image_rephrase_kind"].count("artist")
             assert artists == {"drawing": 3, "flag": 2}.get(row["kind"], 0)
+            assert row["image_rephrase_kind"].count("photograph") == 4 * (row["kind"] == "photograph")
 
 
 def test_splits_share_no_thing_wording_or_picture(built):
@@ -83,7 +84,8 @@ def test_splits_share_no_thing_wording_or_picture(built):
     def named(some):
         drawn = [row for row in some if row["kind"] != "photograph"]
         near = {fold(name) for row in drawn for name in row["locality_answer"]}
-        return {name for row in drawn for name in names_of(row)} | near
+        photographed = {row["image_object"] for row in some if row["kind"] == "photograph"}
+        return {name for row in drawn for name in names_of(row)} | near | photographed
 
     assert not named(fit) & named(test)
     worded = [{text for row in some for text in row["rephrased_questions"]} for some in (fit, test)]
@@ -91,7 +93,10 @@ def test_splits_share_no_thing_wording_or_picture(built):
     asked = [{q["question"] for row in some for q in row["same_image"]} for some in (fit, test)]
     assert not asked[0] & asked[1]
     assert not {row["loc"] for row in fit} & {row["loc"] for row in test}
-    shown = [{row["image"] for row in some} for some in (fit, test)]
+    shown = [
+        {name for row in some for name in (row["image"], *row["image_rephrase"], *row["locality_image"])}
+        for some in (fit, test)
+    ]
     content = [{(folder / name).read_bytes() for name in some} for some in shown]
     assert not content[0] & content[1]
 
@@ -104,12 +109,31 @@ def test_near_things_are_never_edited(built):
         assert near and not edited & near
 
 
+def test_a_photograph_is_about_its_class(built):
+    """One case of each class in one split, other photographs used once, near ones of classes not edited."""
+    folder, _ = built
+    photographs = {s: [r for r in rows(folder, s) if r["kind"] == "photograph"] for s in SPLITS}
+    classes = [row["image_object"] for some in photographs.values() for row in some]
+    assert len(classes) == len(set(classes)) == 10
+    assert {split: len(some) for split, some in photographs.items()} == {"fit": 4, "test": 6}
+    used = []
+    for split, some in photographs.items():
+        edited = {name for row in rows(folder, split) for name in names_of(row)}
+        for row in some:
+            assert len(row["locality_answer"]) == len(set(row["locality_answer"])) == 3
+            assert not {fold(name) for name in row["locality_answer"]} & edited
+            pairs = zip(row["image_rephrase"], row["image_rephrase_kind"], strict=True)
+            used += [row["image"], *(name for name, kind in pairs if kind == "photograph")]
+        used += {name for row in some for name in row["locality_image"]}
+    content = [(folder / name).read_bytes() for name in used]
+    assert len(content) == len(set(content))
+
+
 def test_a_name_has_one_new_answer(built):
     for split in SPLITS:
         given = {}
         for row in rows(built[0], split):
-            if row["kind"] != "photograph":
-                given.setdefault(row["image_object"], set()).add(row["counterfact_answer"])
+            given.setdefault(row["image_object"], set()).add(row["counterfact_answer"])
         assert all(len(answers) == 1 for answers in given.values())
 
 
