@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 BALANCE = 0.8  # t: 0 hugs the positives, 1 touches the nearest negative
 REACHED = 0.75  # share of the positives that d_pos covers
+TIGHT = 0.75  # of the calibrated radius, for a fact about one picture where no view can be verified
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def picture_reach(loaded: LoadedModel, spaces: Spaces, kind: bool, samples: Sequ
         keys = torch.cat([keys, mean_key(keys)])
     d_pos = float(torch.cdist(views, keys).amin(1).quantile(REACHED))
     d_neg = float(torch.cdist(spaces.keys(loaded, kept), keys).min()) if kept else float("inf")
-    calibrated = spaces.kind if kind else spaces.tight
+    calibrated = spaces.radius(keys) * (1.0 if kind else TIGHT)
     if d_neg == float("inf"):
         return Reach(keys, d_pos, d_neg, calibrated)
     d_pos = min(d_pos, calibrated)

@@ -33,10 +33,9 @@ if TYPE_CHECKING:
 
 VIEWS = 4  # of each picture of the bank
 RECIPE = 21  # changes whenever a space would come out differently
-KIND, TIGHT = (
-    0.9,
-    0.75,
-)  # radii of a whitened space, in median distances of a bank picture to the nearest other one
+KIND = 0.9  # radius of a whitened space, in median distances of a bank picture to the nearest other one
+# share of reference pictures that a radius keeps out, and what is left of that (tools/scope/train_pictures.py)
+STRANGERS, CLEAR = 0.01, 0.92
 NO_MAP = Space(torch.zeros(0), torch.zeros(0, 1), 0.0, 0.0)
 
 
@@ -44,9 +43,8 @@ NO_MAP = Space(torch.zeros(0), torch.zeros(0, 1), 0.0, 0.0)
 class Spaces:
     """Where pictures are judged; `picture` None for a text model.
 
-    `kind`: the radius that other pictures of a thing are found within; `tight`: that of one picture, where
-    no view can be verified. bank_questions [all questions of the bank, 384] and bank_pictures [pictures of
-    the bank, r]: their keys.
+    `kind`: the radius that near drawings lie beyond. bank_questions [all questions of the bank, 384] and
+    bank_pictures [pictures of the bank, r]: their keys.
     """
 
     picture: Space | None
@@ -56,11 +54,22 @@ class Spaces:
     text_radius: float | None = None  # of another text encoder than okedit's
     bank_pictures: torch.Tensor | None = None
     kind: float = float("inf")
-    tight: float = float("inf")
 
     def keys(self, loaded: LoadedModel, pictures) -> torch.Tensor:
         """Keys [n, r] of pictures."""
         return projected(self.picture, vectors_at(self.point, loaded, pictures))
+
+    def radius(self, keys: torch.Tensor) -> float:
+        """The calibrated radius of an edit with these keys [k, r], its own picture's first.
+
+        A little less than the distance that STRANGERS of the reference pictures undercut (a conformal
+        quantile), and, the surer the picture is a drawing, the less beyond `kind`.
+        """
+        reference = mini.reference_pictures() if self.point == MINI else self.bank_pictures
+        away = torch.cdist(reference.float(), keys.float()).amin(1).sort().values
+        calibrated = CLEAR * float(away[int(STRANGERS * len(away))])
+        photograph = mini.photograph_share(keys[0]) if self.point == MINI else 0.0
+        return min(calibrated, self.kind / max(1e-6, 1 - photograph))
 
 
 def vectors_at(point: str, loaded: LoadedModel, pictures) -> torch.Tensor:
@@ -105,13 +114,12 @@ def of_tensors(tensors: dict[str, torch.Tensor], point: str, encoder: str = text
     if pictures is None:
         return Spaces(None, point, questions, encoder, radius)
     if point == MINI:
-        radii = mini.calibrated("kind radius"), mini.calibrated("tight radius")
-        return Spaces(NO_MAP, point, questions, encoder, radius, pictures, *radii)
+        return Spaces(NO_MAP, point, questions, encoder, radius, pictures, mini.calibrated("kind radius"))
     space = Space(tensors["mean"], tensors["projection"], 0.0, 0.0)
     distance = torch.cdist(pictures, pictures)
     distance.fill_diagonal_(torch.inf)
     unit = float(distance.amin(1).median())
-    return Spaces(space, point, questions, encoder, radius, pictures, KIND * unit, TIGHT * unit)
+    return Spaces(space, point, questions, encoder, radius, pictures, KIND * unit)
 
 
 def between(keys: torch.Tensor, groups: torch.Tensor) -> float:

@@ -33,8 +33,9 @@ __all__ = ["LONGEST", "Described", "Evidence", "compare", "decode_view", "descri
 QUALITY = 85
 # the least query px for a stored px at which both are compared, so that only what is readable counts; signs
 COARSE = 0.8
-# px of a cell (a window is 2 x 2 cells), and of the rim of the overlap that is left out; set on signs
-CELL, RIM = 6, 4
+# px of a cell (a window is 2 x 2 cells), of the rim of the overlap that is left out, and of the blur that
+# forgives thin lines half a px; set on signs and dialogs
+CELL, RIM, SOFT = 6, 4, 0.7
 # grey levels of deviation from which a window has texture, and correlation of one that agrees; photographs
 TEXTURED, AGREES = 6.0, 0.7
 # a window that differs: its residual over its deviation, in grey levels, and over the median one; signs
@@ -43,8 +44,9 @@ DIFFERS, LEAST_RESIDUAL, NOISE = 0.5, 8.0, 3.0
 INLIERS, SEEN, AGREEMENT = 4, 0.86, 0.8
 # windows of one group that may differ in a view; set on signs, dialogs, price tags and charts
 DIFFERING = 3
-# key points below which plain pictures are laid whole upon whole, if they correlate so; set on flags
-FEW, WHOLE = 60, 0.8
+# key points below which plain pictures are laid whole upon whole, if they correlate so, and below which
+# nothing is said of those that are not; set on flags and drawings
+FEW, WHOLE, PLAIN = 60, 0.8, 12
 
 
 @dataclass(frozen=True)
@@ -97,11 +99,12 @@ def compare(stored: Described, query: Described) -> Evidence | None:
     sides = (query, mirrored(query))
     starts, inliers, side = max(((*starts_of(stored, q), q) for q in sides), key=lambda found: found[1])
     if inliers < INLIERS:
-        if min(len(stored.points), len(query.points)) >= FEW:
+        points = min(len(stored.points), len(query.points))
+        if points >= FEW:
             return NOTHING
         alike, start, side = max(((*laid_whole(stored.grey, q.grey), q) for q in sides), key=lambda f: f[0])
         if alike < WHOLE:
-            return None
+            return NOTHING if points >= PLAIN else None
         starts, inliers = [start], 0
     return _judge(stored.grey, side.grey, starts, inliers)
 
@@ -145,9 +148,10 @@ def _windows_compared(
     """Evidence from the stored picture and the query laid over it; None where hardly a window has texture."""
     h, w = (side // CELL * CELL for side in shown.shape)
     shown, laid = _as_sharp(shown, laid, seen)
-    shown, laid, seen = _as_bright(shown, laid, seen)[:h, :w], laid[:h, :w], seen[:h, :w].copy()
-    seen[:RIM] = seen[-RIM:] = seen[:, :RIM] = seen[:, -RIM:] = False
-    valid = _windows(seen.astype(np.float32)) > 0.999
+    shown = _as_bright(shown, laid, seen)
+    shown, laid = (cv2.GaussianBlur(x, (0, 0), SOFT)[:h, :w] for x in (shown, laid))
+    inner = cv2.erode(np.pad(seen.astype(np.float32), 1), np.ones((2 * RIM + 1, 2 * RIM + 1)))[1:-1, 1:-1]
+    valid = _windows(inner[:h, :w]) > 0.999
     own = _variances(shown)
     padded = cv2.copyMakeBorder(laid, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     least = None

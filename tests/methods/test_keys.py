@@ -45,9 +45,9 @@ def test_each_wording_of_the_owner_is_a_key():
 def test_each_picture_is_a_key_and_so_is_the_mean_of_those_of_a_kind(pictured):
     more = replace(pictured, images=(pictured.image.with_name("green.png"),))
     one, spaces = reach(pictured)
-    assert len(one.keys) == 1 and one.radius == spaces.kind
+    assert len(one.keys) == 1 and one.radius == spaces.radius(one.keys)
     assert len(reach(more)[0].keys) == 3 and len(reach(more, kind=False)[0].keys) == 2
-    assert reach(pictured, kind=False)[0].radius == spaces.tight < spaces.kind
+    assert 0 < reach(pictured, kind=False)[0].radius < one.radius <= spaces.kind
 
 
 def test_the_mean_of_keys_is_as_long_as_they_are():

@@ -28,15 +28,15 @@ from torch.nn import functional as F
 
 import okedit_cli
 from okedit_cli.bank import load_bank
+from okedit_cli.methods.spaces import CLEAR
+from okedit_cli.methods.spaces import STRANGERS as UNRELATED
 from okedit_cli.models.fingerprint import fingerprint
 from okedit_cli.models.mini.pictures import joined
 from okedit_cli.models.sites import picture_tower
 from okedit_cli.transforms import views
 
 SHRINK, LOOKS, NAMES = 0.3, 512, 384  # of the covariance; directions kept of looks and of names
-WEIGHT = 0.7  # of names beside looks: what makes one radius serve drawings and photographs (fit split)
 STRANGERS, PHOTOGRAPHS = 0.01, 1000  # share of near pairs inside the radius; photographs of CIFAR-10
-TIGHT = 0.75  # of that radius, for one picture that no view can be verified of
 BATCH = 32
 Row = tuple[Image.Image, dict]
 
@@ -185,20 +185,17 @@ def main() -> None:
     torch.manual_seed(0)
     said, names = said.float(), said.shape[1] - 1
     width = names - okedit_vocabulary()
-    body = said[:, :width]
     photos = [n for n, one in enumerate(about) if one["source"] == "photograph"]
     own = [n for n in photos if about[n]["role"] == "own"]
     kept = [n for n, one in enumerate(about) if one["source"] != "near"]
-    spread = body[kept].std(0)
-    part = {"mean": body[own].mean(0), "scale": 1 / (spread + 0.02 * spread.mean())}
-    looks = F.normalize((body - part["mean"]) * part["scale"], dim=1)
-    white = whitening(looks[photos], [about[n]["thing"] for n in photos])
-    seen = F.normalize(looks @ white, dim=1)
-    part["projection"] = white @ torch.pca_lowrank(seen[kept], q=LOOKS, niter=3)[2]
-    mixer = torch.linalg.qr(torch.randn(said.shape[1] - width - 1, NAMES))[0]
-    part["names"] = WEIGHT * mixer * (len(mixer) / NAMES) ** 0.5
+    part = space(said, width, about, photos, kept)
+    radius = crossed(said, width, about, own, photos, kept)
+    drawn = [pair for pair in pairs_of(about, "near") if about[pair[1]]["kind"] != "photograph"]
     keys = joined(said, part)
-    figures = judged(keys, about, own)
+    border = distances(keys, drawn).sort().values[int(STRANGERS * len(drawn))]
+    part["names"] *= radius / float(border)  # so that one radius serves drawings and photographs
+    keys = joined(said, part)
+    figures = judged(keys, about, radius)
     reference = [
         n for n, one in enumerate(about) if one["source"] in ("cifar", "bank", "near") or n in set(own)
     ]
@@ -209,31 +206,84 @@ def main() -> None:
     save_file({name: value.half().contiguous() for name, value in part.items()}, chosen.out, figures)
 
 
+def space(said: torch.Tensor, width: int, about: list[dict], photos: list[int], kept: list[int]) -> dict:
+    """Maps of the space, whitened by the pictures `photos`; of all that are `kept` come scale and
+    directions.
+    """
+    torch.manual_seed(0)
+    spread = said[kept, :width].std(0)
+    own = [n for n in photos if about[n]["role"] == "own"]
+    part = {"mean": said[own, :width].mean(0), "scale": 1 / (spread + 0.02 * spread.mean())}
+    looks = F.normalize((said[:, :width] - part["mean"]) * part["scale"], dim=1)
+    white = whitening(looks[photos], [about[n]["thing"] for n in photos])
+    seen = F.normalize(looks[kept] @ white, dim=1)
+    part["projection"] = white @ torch.pca_lowrank(seen, q=LOOKS, niter=3)[2]
+    mixer = torch.linalg.qr(torch.randn(said.shape[1] - width - 1, NAMES))[0]
+    return part | {"names": mixer * (len(mixer) / NAMES) ** 0.5}
+
+
+def crossed(said, width: int, about: list[dict], own: list[int], photos: list[int], kept: list[int]) -> float:
+    """The radius: what STRANGERS of the pairs of near things undercut, each half judged by a space of the
+    other. Printed is what lies within, and within the radius that each edit gets of its own by reference
+    pictures (methods/spaces.py).
+    """
+    things, away, same, found = sorted({about[n]["thing"] for n in own}), [], [], []
+    for parity in (0, 1):
+        others = {thing for place, thing in enumerate(things) if place % 2 == parity}
+        seen = [n for n in photos if about[n]["thing"] in others]
+        rest = [n for n in kept if about[n]["thing"] not in set(things) - others]
+        part = space(said, width, about, seen, rest)
+        judged = [n for n in own if about[n]["thing"] not in others]
+        strangers = [n for n, one in enumerate(about) if one["source"] in ("cifar", "bank", "near")]
+        strangers = random.Random(0).sample(
+            [*strangers, *(n for n in own if about[n]["thing"] in others)], 1000
+        )
+        keys = joined(said[judged], part)
+        apart = torch.cdist(keys, keys)
+        alike = torch.tensor([[about[a]["thing"] == about[b]["thing"] for b in judged] for a in judged])
+        mates = alike & ~torch.eye(len(judged), dtype=torch.bool)
+        reference = torch.cdist(keys, joined(said[strangers], part)).sort(1).values
+        inside = apart <= (CLEAR * reference[:, int(UNRELATED * 1000)])[:, None]
+        found.append((inside[mates].float().mean(), inside[~alike].float().mean()))
+        away.append(apart[~alike])
+        same.append(apart[mates])
+    away, same = torch.cat(away).sort().values, torch.cat(same)
+    radius = float(away[int(STRANGERS * len(away))])
+    shares = [100 * float(torch.stack(part).mean()) for part in zip(*found, strict=True)]
+    print(f"of things apart: radius {radius:.4f}, photographs of a thing within "
+          f"{100 * float((same <= radius).float().mean()):.1f} %; within its own radius {shares[0]:.1f} %, "
+          f"photographs of near things {shares[1]:.1f} %", flush=True)  # fmt: skip
+    return radius
+
+
 def okedit_vocabulary() -> int:
     """Names that the tower knows."""
     return picture_tower(okedit_cli.load_model("okedit-mini").model).config.vocabulary
 
 
-def judged(keys: torch.Tensor, about: list[dict], own: list[int]) -> dict[str, str]:
-    """The radius, and what lies within: other photographs of a thing, views and other artists' drawings,
-    near things.
-    """
-    things = [about[n]["thing"] for n in own]
-    apart = torch.cdist(keys[own], keys[own])
-    same = torch.tensor([[a == b for b in things] for a in things])
-    radius = float(apart[~same].sort().values[int(STRANGERS * int((~same).sum()))])
-    itself = torch.eye(len(own), dtype=torch.bool)
-    found = {"kind radius": radius, "tight radius": TIGHT * radius}
-    found["photographs of the thing within"] = float((apart[same & ~itself] <= radius).float().mean())
+def pairs_of(about: list[dict], role: str) -> list[tuple[int, int]]:
+    """(picture of a role, picture of its edit) of the fit split."""
     edits = {
         one["thing"]: n for n, one in enumerate(about) if one["source"] == "fit" and one["role"] == "own"
     }
-    for role in ("moved", "turned", "view", "artist", "near"):
-        rows = [(n, edits[one.get("of", one["thing"])]) for n, one in enumerate(about)
-                if one["role"] == role and one["source"] in ("fit", "near")]  # fmt: skip
-        if rows:
-            away = torch.tensor([float((keys[a] - keys[b]).norm()) for a, b in rows])
-            found[f"{role} of the fit split within"] = float((away <= radius).float().mean())
+    rows = [
+        (n, one) for n, one in enumerate(about) if one["role"] == role and one["source"] in ("fit", "near")
+    ]
+    return [(n, edits[one.get("of", one["thing"])]) for n, one in rows]
+
+
+def distances(keys: torch.Tensor, pairs: list[tuple[int, int]]) -> torch.Tensor:
+    """Distances [n] of pairs of pictures."""
+    first, second = (list(some) for some in zip(*pairs, strict=True))
+    return torch.linalg.vector_norm(keys[first] - keys[second], dim=1)
+
+
+def judged(keys: torch.Tensor, about: list[dict], radius: float) -> dict[str, str]:
+    """The radius, and what of the fit split lies within: views, other artists' drawings, near things."""
+    found = {"kind radius": radius}
+    for role in ("view", "artist", "near"):
+        pairs = pairs_of(about, role)
+        found[f"{role} of the fit split within"] = float((distances(keys, pairs) <= radius).float().mean())
     return {name: f"{value:.4f}" for name, value in found.items()}
 
 

@@ -51,6 +51,12 @@ def joined(said: Tensor, part: Mapping[str, Tensor]) -> Tensor:
     return torch.cat([photo.sqrt() * looks, (1 - photo).sqrt() * names], 1)
 
 
+def photograph_share(key: Tensor) -> float:
+    """How surely a key is of a photograph, 0 to 1: the share of its length that is of looks."""
+    looks = key[: _read()[0]["projection"].shape[1]]
+    return min(1.0, float(looks @ looks))
+
+
 def reference_pictures() -> Tensor:
     """Keys [n, r] of pictures that no edit is about."""
     return _read()[0]["reference"]
