@@ -124,7 +124,8 @@ def _probes(fact: Fact, computed: Computed) -> list[Sample]:
     own = {normal(text) for text in (*fact.rephrases, *(q.prompt for q in (*fact.holdout, *fact.related)))}
     asked = [text for text in probes_of(fact.prompt) if normal(text) not in own]
     cell = f"{edit.cell.split('/')[0]}/other"
-    return [replace(edit, role="negative", prompt=text, target=None, cell=cell, origin="probe") for text in asked]
+    near = replace(edit, role="negative", target=None, cell=cell, origin="probe")
+    return [replace(near, prompt=text) for text in asked]
 
 
 def _concerns(name: str, sample: Sample, verdict: Verdict) -> bool:

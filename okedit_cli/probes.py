@@ -1,7 +1,8 @@
 """Near questions that a fact should leave alone, made by changing one word of its prompt; English only.
 
-The opposite, another attribute, another qualifier, and what its subject is. They are asked of every fitted edit, and those
-that it answers all the same are named in the report. Not here: negatives that edits are fitted with (negatives.py).
+The opposite, another attribute, another qualifier, and what its subject is. They are asked of every fitted
+edit, and those that it answers all the same are named in the report. Not here: negatives that edits are
+fitted with (negatives.py).
 """
 
 from __future__ import annotations

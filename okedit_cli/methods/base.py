@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,13 @@ class Options:
             raise UsageError(
                 f"There is no part {unknown[0]!r} to leave out.", hint=f"Parts: {', '.join(PARTS)}."
             )
+
+        for name in ("text_encoder", "image_encoder"):
+            if os.path.isabs(encoder := getattr(self, name)):
+                raise UsageError(
+                    f"{name.replace('_', ' ')} {encoder} is a path of this machine, and a bundle travels.",
+                    hint="Give a hub id, or a folder relative to the working folder.",
+                )
 
     def tell(self, stage: str, done: int, total: int) -> None:
         """Report progress, if anybody listens."""

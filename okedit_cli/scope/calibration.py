@@ -18,15 +18,17 @@ class Calibration:
     """Borders of all stages; calibration.json says what each was set on.
 
     text_radius: distance of unit vectors in the question encoder. answers, follows: log odds of the pair
-    classifier. candidates: judged by the classifier at most. wide: in picture radii, how far the verifier
-    looks for views. steep: log odds that one whole step of strictness moves the border by. unrelated: share
-    of unrelated pictures that may fire any edit.
+    classifier. candidates: judged by the classifier at most. plausible: log odds below `answers` down to
+    which a fact counts as one that may be meant. wide: in picture radii, how far the verifier looks for
+    views. steep: log odds that one whole step of strictness moves the border by. unrelated: share of
+    unrelated pictures that may fire any edit.
     """
 
     text_radius: float
     answers: float
     follows: float
     candidates: int
+    plausible: float
     wide: float
     steep: float
     unrelated: float

@@ -12,11 +12,13 @@ is worth.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from okedit_cli.errors import UsageError
+from okedit_cli.scope.calibration import calibration
 from okedit_cli.scope.classifier import judge
 from okedit_cli.scope.retriever import Retriever
 from okedit_cli.scope.verdict import Candidate, Verdict
@@ -32,6 +34,7 @@ OUTSIDE = "the picture lies outside the picture radius"
 BEYOND = "the question lies outside the question radius"
 OTHER = "the question asks for something else"
 FOLLOWS = "the question asks for what follows from the fact"
+CROWDED = "of several facts that the question lies near it is not surely this one"
 NO_PICTURE = "the fact is about a picture, and there is none"
 
 
@@ -55,7 +58,9 @@ class Router:
     def route(self, query: Query) -> Verdict:
         """The verdict on one query. It depends on the query and the attached edits alone."""
         found = [one for retriever in self.retrievers for one in retriever.retrieve(query)]
-        judged = [self._verified(self._classified(one, query), query) for one in found]
+        judged = [
+            self._verified(one, query) for one in _surer([self._classified(one, query) for one in found])
+        ]
         judged.sort(key=_order)
         hits = [one for one in judged if not one.rejection]
         hit = hits[0] if hits else None
@@ -113,6 +118,24 @@ class Router:
             if one.label == "follows" and one.rejection == FOLLOWS and self._fact(one).get("note"):
                 return one
         return None
+
+
+def _surer(classified: Sequence[Candidate]) -> list[Candidate]:
+    """Of edits in words alone, the more a question lies near, the surer the classifier must be of one.
+
+    n edits that are plausible each have the n-th part of one's chance to be meant: log n on the log odds.
+    """
+    borders = calibration()
+    near = 1 + borders.plausible / borders.steep
+    words = [one for one in classified if one.picture_radius == float("inf") and one.label]
+    count = sum(one.question_distance <= near * one.question_radius for one in words)
+    less = math.log(max(1, count)) / borders.steep
+    return [
+        one.rejected(CROWDED)
+        if one in words and not one.rejection and one.question_distance > one.question_radius - less
+        else one
+        for one in classified
+    ]
 
 
 def _order(candidate: Candidate) -> tuple:

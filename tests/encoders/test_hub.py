@@ -10,7 +10,7 @@ from tiny_words import tokenizer
 import okedit_cli
 from okedit_cli.encoders.image import image_vectors
 from okedit_cli.encoders.text import text_vectors, width_of
-from okedit_cli.errors import ModelError
+from okedit_cli.errors import ModelError, UsageError
 
 SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 
@@ -49,11 +49,9 @@ def image_encoder(kind: str, folder):
 
 def text_encoder(kind: str, folder):
     """A tiny encoder of the kind, saved."""
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
+    from transformers import BertConfig, BertModel, XLMRobertaConfig, XLMRobertaModel
 
-    saver = tokenizer()
-    if not isinstance(saver, PreTrainedTokenizerFast):
-        saver = PreTrainedTokenizerFast(tokenizer_object=saver)
+    saver = tokenizer(("<pad>", "</s>"), eos_token="</s>", pad_token="<pad>")
     config, model = (BertConfig, BertModel) if kind == "bert" else (XLMRobertaConfig, XLMRobertaModel)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -63,8 +61,9 @@ def text_encoder(kind: str, folder):
 
 
 @pytest.mark.parametrize("kind", ["clip", "siglip"])
-def test_pictures_are_known_by_an_encoder_of_the_users(kind, tmp_path):
-    encoder = image_encoder(kind, tmp_path / kind)
+def test_pictures_are_known_by_an_encoder_of_the_users(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a bundle that travels names no folder of this machine
+    encoder = image_encoder(kind, kind)
     shown = [tiny.picture("red"), tiny.picture("blue", (60, 33))]
     vectors = image_vectors(shown, encoder)
     assert torch.allclose(vectors.norm(dim=1), torch.ones(2)) and not torch.equal(*vectors)
@@ -83,8 +82,9 @@ def test_pictures_are_known_by_an_encoder_of_the_users(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["bert", "xlm-roberta"])
-def test_questions_are_known_by_an_encoder_of_the_users(kind, tmp_path):
-    encoder = text_encoder(kind, tmp_path / kind)
+def test_questions_are_known_by_an_encoder_of_the_users(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    encoder = text_encoder(kind, kind)
     assert text_vectors([WORDS], encoder).shape == (1, width_of(encoder))
     loaded = load("llama")
     bundle = fit(loaded, [fact("capital", WORDS, PARIS)], text_encoder=encoder, checked=False).bundle
@@ -92,6 +92,11 @@ def test_questions_are_known_by_an_encoder_of_the_users(kind, tmp_path):
     with okedit_cli.attach(loaded, [bundle]):
         [answer] = okedit_cli.generate(loaded, [(WORDS, None)])
     assert answer.text == PARIS and answer.verdict.hit.label == ""  # its radius alone decides
+
+
+def test_a_folder_of_this_machine_is_refused_before_anything_is_fitted(tmp_path):
+    with pytest.raises(UsageError, match="a bundle travels"):
+        fit(load("llama"), [fact("capital", WORDS, PARIS)], text_encoder=str(tmp_path))
 
 
 def test_an_encoder_that_is_not_there_is_told(tmp_path):

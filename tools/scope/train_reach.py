@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from okedit_cli.encoders.text import text_vectors
 
-DECAY, STEPS = 1e-3, 400
+DECAY, STEPS = 1e-4, 400
 
 
 def rows(held: bool) -> tuple[list[str], torch.Tensor]:
