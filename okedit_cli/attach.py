@@ -28,13 +28,13 @@ from okedit_cli.models.question import prompt_length, question_text, question_to
 from okedit_cli.models.sites import decoder_layers, image_token_id, mlp_of, picture_tower
 from okedit_cli.scope.pictures import Shown, seen
 from okedit_cli.scope.query import Picture, Query
-from okedit_cli.scope.router import Router
+from okedit_cli.scope.router import Router, strictness_of
 from okedit_cli.scope.verdict import Candidate, Verdict
 
 if TYPE_CHECKING:
-    from okedit_cli.models.load import LoadedModel
+    from PIL.Image import Image
 
-STRICTNESS = 0.5  # as fitted
+    from okedit_cli.models.load import LoadedModel
 
 
 class Attachment:
@@ -56,6 +56,8 @@ class Attachment:
         self.router = Router(self.bundles, strict, without)
         self.verdicts: list[Verdict] = []
         self.prompt_lengths: Sequence[int] | None = None
+        # of the rows' prompts, where their files are at hand
+        self.pictures: Sequence[Image | None] | None = None
         # ids and mask that wait for a verdict
         self._prompts: tuple[torch.Tensor, torch.Tensor] | None = None
         self._pixels: Any = None  # of the pictures that were looked at last
@@ -216,7 +218,7 @@ class Attachment:
             self._questions.place = row, prompt
             picture = None
             if placeholder is not None and bool((words == placeholder).any()):
-                picture = pictures.of(row, states[row, prompt], words)
+                picture = pictures.of(row, states[row, prompt], words, self.pictures and self.pictures[row])
             self.verdicts.append(self._route(question_text(self.loaded, asked), picture))
             starts.append(int(prompt[-1]) if len(prompt) else ids.shape[1])
         return starts
@@ -292,9 +294,3 @@ def attach(
         before.detach()
     loaded.cache["attachment"] = attachment = Attachment(loaded, bundles, strictness, without)
     return attachment
-
-
-def strictness_of(bundle: Bundle) -> float:
-    """How strict a bundle was made to be: 0.5 is as fitted."""
-    found = bundle.manifest.settings.get("strictness", STRICTNESS)
-    return float(found) if isinstance(found, (int, float)) and 0 <= found <= 1 else STRICTNESS

@@ -164,11 +164,12 @@ def _whole(loaded: LoadedModel, questions, max_new_tokens: int, streamer):
     attachment = _at_work(loaded)
     if attachment:  # known here, whether there is a template that tells it or not
         attachment.prompt_lengths = inputs["attention_mask"].sum(1).tolist()
+        attachment.pictures = [picture for _, picture in questions]
     try:
         out = greedy(loaded, inputs, max_new_tokens, streamer=streamer)
     finally:
         if attachment:
-            attachment.prompt_lengths = None
+            attachment.prompt_lengths = attachment.pictures = None
     return out, attachment.verdicts if attachment else [None] * len(questions)
 
 

@@ -28,6 +28,8 @@ MAY_BE_INFINITE = (
     "question_radius",
     "dropped_picture_radius",
     "dropped_question_radius",
+    "picture_reach",  # of older files
+    "question_reach",
 )  # an infinite radius leaves the channel open
 BLOCK = 1 << 24  # bytes handled at a time
 ROWS = 2048  # edits handled at a time

@@ -19,6 +19,7 @@ FINE, SMALLEST = 0.8, 205
 POINTS, CONTRAST = 400, 0.02
 # a match's distance over the second nearest one's, and px by which it may miss the homography; photographs
 RATIO, MISS = 0.85, 3.0
+
 # where each number of a SIFT descriptor (4 rows, 4 columns, 8 directions) lands in that of the mirror image
 _MIRROR = np.arange(128).reshape(4, 4, 8)[::-1][:, :, -np.arange(8) % 8].ravel()
 _QUARTER = np.array([[0.0, -1, 1], [1, 0, 0], [0, 0, 1]])  # the unit square, turned by a quarter
@@ -52,10 +53,12 @@ def describe(picture: np.ndarray) -> Described:
 
 
 def grey_of(picture: np.ndarray) -> np.ndarray:
+    """The grey levels of a picture that is grey or RGB (uint8)."""
     return picture if picture.ndim == 2 else cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2GRAY)
 
 
 def resized(grey: np.ndarray, longest: int) -> np.ndarray:
+    """A grey picture whose longer side is so many px."""
     factor = longest / max(grey.shape)
     if factor == 1:
         return grey
@@ -77,6 +80,7 @@ def _spread(found: tuple, count: int) -> list:
 
 
 def mirrored(picture: Described) -> Described:
+    """The mirror image, without describing it anew."""
     points = np.float32([picture.grey.shape[1] - 1, 0]) + picture.points * np.float32([-1, 1])
     return Described(np.ascontiguousarray(picture.grey[:, ::-1]), points, picture.descriptors[:, _MIRROR])
 
@@ -132,6 +136,7 @@ def laid_whole(stored: np.ndarray, query: np.ndarray) -> tuple[float, np.ndarray
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson's correlation of two lists of grey levels."""
     a, b = a - a.mean(), b - b.mean()
     return float(a @ b / np.sqrt((a @ a) * (b @ b) + 1))
 

@@ -15,6 +15,8 @@ from okedit_cli.models.sites import image_token_id, tokens_of_picture
 from okedit_cli.scope.query import Picture
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from okedit_cli.models.load import LoadedModel
 
 
@@ -36,11 +38,15 @@ class Shown:
         counts = [int(n) // each if each else int(n > 0) for n in shows.sum(1)]
         self.first = [sum(counts[:row]) for row in range(len(counts) + 1)]
 
-    def of(self, row: int, states: torch.Tensor, ids: torch.Tensor) -> Picture:
-        """The picture of one row, of its decoder inputs [L, d] and ids [L]."""
+    def of(self, row: int, states: torch.Tensor, ids: torch.Tensor, file: Image | None = None) -> Picture:
+        """The picture of one row, of its decoder inputs [L, d] and ids [L]; its pixels are the file's, where
+        that is at hand.
+        """
         own = slice(self.first[row], self.first[row + 1])
         said = None if self.said is None or len(self.said) != self.first[-1] else self.said[own]
         vector = picture_vector(self.loaded, states, ids, said)
+        if file is not None:
+            return Picture(vector, lambda: np.asarray(file.convert("RGB")), file)
         return Picture(vector, lambda: rgb_of(self.loaded, self.pixels, own, self.first[-1]))
 
 

@@ -53,7 +53,8 @@ class Retriever:
         vector = None if query.picture is None else query.picture.vector_of(self.point)
         if vector is not None and len(book.picture_keys):
             shown = book.picture_distances(vector)
-        reach = borders.text_radius if self.judged else torch.inf
+        bound = torch.full_like(asked, borders.text_radius if self.judged else torch.inf)
+        reach = torch.where(torch.isinf(self.question_radius), torch.inf, bound)
         out = []
         inside = ~self.open & (shown <= borders.wide * self.picture_radius) & (asked <= reach)
         rows = inside.nonzero()[:, 0]

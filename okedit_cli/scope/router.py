@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from okedit_cli.bundle import Bundle
     from okedit_cli.scope.query import Query
 
+STRICTNESS = 0.5  # as fitted
 STAGES = ("classifier", "verifier", "context")
 NOT_A_VIEW = "the picture is no view of the one that the fact is about"
 OUTSIDE = "the picture lies outside the picture radius"
@@ -65,7 +66,7 @@ class Router:
         hits = [one for one in judged if not one.rejection]
         hit = hits[0] if hits else None
         nearest = hit or (judged[0] if judged else None)
-        return Verdict(hit, nearest, None if hit else self._context(judged), tuple(judged))
+        return Verdict(hit, nearest, None if hit else self._context(judged, query), tuple(judged))
 
     def _fact(self, candidate: Candidate) -> dict:
         return self.bundles[candidate.number].manifest.facts[candidate.row]
@@ -75,7 +76,8 @@ class Router:
         retriever = self.retrievers[candidate.number]
         if candidate.question_ratio > 1:
             return candidate.rejected(BEYOND)
-        if not retriever.judged or "classifier" in self.without:
+        always = math.isinf(candidate.question_radius)  # the channel is open
+        if always or not retriever.judged or "classifier" in self.without:
             return candidate
         found = judge(self._fact(candidate), query.text)
         candidate = replace(
@@ -108,11 +110,11 @@ class Router:
             return candidate
         return candidate.rejected(NOT_A_VIEW if view is False and inside else OUTSIDE)
 
-    def _context(self, judged: Sequence[Candidate]) -> Candidate | None:
+    def _context(self, judged: Sequence[Candidate], query: Query) -> Candidate | None:
         """The candidate whose note the model is given: its answer bears on what is asked, and its picture
-        is the query's.
+        is the query's. A note is read from a picture's place, so a query without one is given none.
         """
-        if "context" in self.without:
+        if "context" in self.without or query.picture is None:
             return None
         for one in judged:
             if one.label == "follows" and one.rejection == FOLLOWS and self._fact(one).get("note"):
@@ -146,3 +148,9 @@ def _order(candidate: Candidate) -> tuple:
         bool(candidate.rejection), not about_picture if not candidate.rejection else False, round(picture, 3),
         min(candidate.question_ratio, 1e9), -candidate.number, candidate.row,
     )  # fmt: skip
+
+
+def strictness_of(bundle: Bundle) -> float:
+    """How strict a bundle was made to be: 0.5 is as fitted."""
+    found = bundle.manifest.settings.get("strictness", STRICTNESS)
+    return float(found) if isinstance(found, (int, float)) and 0 <= found <= 1 else STRICTNESS

@@ -43,7 +43,7 @@ DIFFERS, LEAST_RESIDUAL, NOISE = 0.5, 8.0, 3.0
 # what a view needs: inliers, share seen (of either picture in the other), agreement; set on photographs
 INLIERS, SEEN, AGREEMENT = 4, 0.86, 0.8
 # windows of one group that may differ in a view; set on signs, dialogs, price tags and charts
-DIFFERING = 3
+DIFFERING = 1
 # key points below which plain pictures are laid whole upon whole, if they correlate so, and below which
 # nothing is said of those that are not; set on flags and drawings
 FEW, WHOLE, PLAIN = 60, 0.8, 12

@@ -12,7 +12,7 @@ from okedit_cli.models.encode import encode, end_ids
 from okedit_cli.models.kv import taking
 from okedit_cli.models.load import load_model
 from okedit_cli.models.prefixes import fork, prefix_behind, together
-from okedit_cli.models.reading import prompts_behind, read, shares
+from okedit_cli.models.reading import read, shares
 
 SHARING = ("llava", "qwen2_vl", "idefics3", "llama")  # GPT-2 has no template: nothing comes before a question
 WORDS = (
@@ -194,21 +194,6 @@ def test_what_is_kept_is_bounded(folders, monkeypatch):
     asked = [(WORDS[0], picture) for picture in shown]
     torch.testing.assert_close(last_logits(loaded, asked), whole_logits(loaded, asked), atol=1e-4, rtol=1e-4)
     assert len(loaded.cache["prefixes"]) == 1
-
-
-def test_the_same_words_behind_many_prefixes(sharing):
-    """Prefixes of other lengths, as pictures of other sizes have them; what follows is as if read whole."""
-    shown = [pictured for _, pictured in list(batches(sharing))[-1]]
-    asked = [(WORDS[0], picture) for picture in shown]
-    whole = read(sharing, asked)
-    ids = encode(sharing, asked[:1])["input_ids"][0].tolist()
-    rest = ids[whole.prefixes[0].length :]
-    prompts = prompts_behind(sharing, whole.prefixes, rest)
-    assert go_on(sharing, prompts, 5) == go_on(sharing, whole, 5)
-    inputs, _ = prompts.inputs([[0]] * len(asked))
-    with torch.no_grad():
-        logits = sharing.model(**inputs, **taking(sharing.model, prompts.cache)).logits[:, -1]
-    torch.testing.assert_close(logits, whole_logits(sharing, asked), atol=1e-4, rtol=1e-4)
 
 
 def test_answers_behind_prompts(sharing):

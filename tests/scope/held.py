@@ -17,7 +17,12 @@ from okedit_cli.scope.views import encode_view
 
 WIDTH = 8  # numbers of a picture's vector here
 BASE = {"architecture": "X", "hidden_size": 4, "layers": 2}
-SITE = {"key_layer": -2, "question_point": "question encoder", "picture_point": "decoder input", "value_layer": 1}
+SITE = {
+    "key_layer": -2,
+    "question_point": "question encoder",
+    "picture_point": "decoder input",
+    "value_layer": 1,
+}
 
 
 def place(*near: float) -> torch.Tensor:

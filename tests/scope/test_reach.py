@@ -4,7 +4,12 @@ import pytest
 
 from okedit_cli.scope.reach import reach_of
 
-KIND = ["What is this?", "What fruit is this?", "Which country has this flag?", "What animal is in the picture?"]
+KIND = [
+    "What is this?",
+    "What fruit is this?",
+    "Which country has this flag?",
+    "What animal is in the picture?",
+]
 PICTURE = [
     "What is this cat's name?",
     "Whose bicycle is this?",

@@ -234,7 +234,6 @@ class Bench:
         self.counts: dict[tuple[str, str], Counter] = defaultdict(Counter)
         self.wrong: list[str] = []
         self.ms: dict[str, list[float]] = defaultdict(list)
-        self.rows: list[tuple] = []
 
     def timed(self, name, function, *given):
         start = time.process_time()
@@ -251,7 +250,6 @@ class Bench:
         evidence = self.timed("compare", compare, stored, described)
         answer = is_view(evidence)
         self.counts[group, name][answer] += 1
-        self.rows.append((group, name, label, evidence, expected))
         if answer is not expected:
             self.wrong.append(f"{group:11} {name:14} {label:50} {query.shape[1]}x{query.shape[0]} {evidence}")
 
