@@ -20,7 +20,7 @@ from okedit_cli.facts import Fact
 PICTURED, WORDS = "What is this cat's name?", "What is the capital of France?"
 MISO, PARIS = "Miso", "Paris."
 OTHER = "How many people are there in the picture?"
-RADIUS = 1.0  # of questions in scopes drawn by hand: within it the classifier is asked
+RADIUS = 0.8  # of questions in scopes drawn by hand: within it the classifier is asked
 _FOLDER = tempfile.TemporaryDirectory(prefix="okedit-tests-")
 ROOT = Path(_FOLDER.name)
 

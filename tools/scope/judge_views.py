@@ -251,13 +251,13 @@ class Bench:
         answer = is_view(evidence)
         self.counts[group, name][answer] += 1
         if answer is not expected:
-            self.wrong.append(f"{group:11} {name:14} {label:50} {query.shape[1]}x{query.shape[0]} {evidence}")
+            self.wrong.append(f"{group:16} {name:14} {label:50} {query.shape[1]}x{query.shape[0]} {evidence}")
 
     def print(self, show: bool) -> None:
-        print(f"{'pictures':11} {'query':22} {'n':>6} {'view':>8} {'no view':>8} {'None':>8}")
+        print(f"{'pictures':16} {'query':22} {'n':>6} {'view':>8} {'no view':>8} {'None':>8}")
         for (group, name), n in self.counts.items():
             shares = (f"{100 * n[k] / n.total():7.2f}%" for k in (True, False, None))
-            print(f"{group:11} {name:22} {n.total():6}", *shares)
+            print(f"{group:16} {name:22} {n.total():6}", *shares)
         for name, ms in self.ms.items():
             print(f"{name:18} ms: median {np.median(ms):5.1f}  95 % {np.percentile(ms, 95):5.1f}")
         if show:
@@ -327,11 +327,13 @@ def judge_drawings(bench: Bench, folder: Path, half: str, count: int) -> None:
             stored = bench.stored(image)
             label = file.parent.name
             for name in VIEWS:
-                bench.ask(kind.name, name, label, stored, view(image, name, rng), True)
+                bench.ask(f"{kind.name}, tiny", name, label, stored, view(image, name, rng), True)
             for other in rng.sample(files, min(12, len(files))):
                 if other != file:
                     query = np.asarray(scaled(opened(other), rng.choice(SIZES)))
-                    bench.ask(kind.name, "another", f"{label} {other.parent.name}", stored, query, False)
+                    bench.ask(
+                        f"{kind.name}, tiny", "another", f"{label} {other.parent.name}", stored, query, False
+                    )
 
 
 def main() -> Bench:
