@@ -218,10 +218,9 @@ def _manifest(handle: BinaryIO, header: Header, shown: str) -> Manifest:
                 raise InvalidBundle(
                     f"{shown}: tensor {name!r} has dtype {info.dtype}, expected {wanted}.", hint=REMAKE
                 )
-    unknown = sorted({*header.tensors} - {*CODEBOOK, *CANARY, *OPTIONAL})
-    unknown = [
-        name for name in unknown if not name.startswith(LEGACY)
-    ]  # of search structures, which are made no more
+    known = {*CODEBOOK, *CANARY, *OPTIONAL}
+    # those of older files (LEGACY) are left aside when tensors are read
+    unknown = sorted(name for name in header.tensors if name not in known and not name.startswith(LEGACY))
     manifest.unknown += [f"tensor {name[:80]}" for name in unknown]
     if manifest.unknown:
         warnings.warn(

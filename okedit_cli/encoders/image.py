@@ -8,9 +8,10 @@ stored in the bundle.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from okedit_cli.encoders.hub import load_encoder
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +36,7 @@ def image_vectors(pictures: Sequence[Any], encoder: str) -> torch.Tensor:
     import torch
     from torch.nn import functional as F
 
-    processor, model = _loaded(encoder)
+    processor, model = load_encoder(encoder, "image")
     rows = []
     for picture in pictures:
         inputs = processor(images=picture, return_tensors="pt")
@@ -59,23 +60,6 @@ def _pooled(found: Any) -> torch.Tensor:
         return found
     pooled = getattr(found, "pooler_output", None)
     return found.last_hidden_state.mean(1) if pooled is None else pooled
-
-
-@functools.cache
-def _loaded(encoder: str):
-    """(image processor, model) by hub id or folder."""
-    from transformers import AutoImageProcessor, AutoModel
-
-    from okedit_cli.errors import ModelError
-
-    try:
-        processor, model = AutoImageProcessor.from_pretrained(encoder), AutoModel.from_pretrained(encoder)
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"The image encoder {encoder!r} cannot be loaded: {str(error).splitlines()[0]}",
-            hint="Give a hub id or a folder of an encoder such as CLIP or SigLIP.",
-        ) from None
-    return processor, model.eval().requires_grad_(False)
 
 
 def reference_of(bundle: Bundle) -> torch.Tensor | None:

@@ -6,6 +6,8 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from okedit_cli.encoders.hub import load_encoder
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -14,7 +16,7 @@ DEFAULT = "okedit-questions"
 
 def text_vectors(texts: Sequence[str], encoder: str = DEFAULT) -> Tensor:
     """Unit vectors [n, d] of texts, fp32, on the CPU; `encoder` is DEFAULT or a hub id or folder of an
-    encoder model.
+    encoder model (mean of its last hidden state).
 
     Each text is read by itself. ModelError: the encoder cannot be loaded.
     """
@@ -30,7 +32,7 @@ def width_of(encoder: str = DEFAULT) -> int:
         from okedit_cli.models.sentences import WIDTH
 
         return WIDTH
-    return _loaded(encoder)[1].config.hidden_size
+    return load_encoder(encoder, "text")[1].config.hidden_size
 
 
 @functools.lru_cache(maxsize=50_000)
@@ -42,27 +44,8 @@ def _vector(text: str, encoder: str) -> Tensor:
         from okedit_cli.models.sentences import question_vectors
 
         return question_vectors([text])[0]
-    tokenizer, model = _loaded(encoder)
+    tokenizer, model = load_encoder(encoder, "text")
     inputs = tokenizer(text, return_tensors="pt", truncation=True, max_length=256)
     with torch.inference_mode():
         states = model(**inputs).last_hidden_state[0].float()
     return F.normalize(states.mean(0), dim=0)
-
-
-@functools.cache
-def _loaded(encoder: str):
-    """(tokenizer, model) of an encoder by hub id or folder: mean of the last hidden state, as sentence
-    encoders have it.
-    """
-    from transformers import AutoModel, AutoTokenizer
-
-    from okedit_cli.errors import ModelError
-
-    try:
-        tokenizer, model = AutoTokenizer.from_pretrained(encoder), AutoModel.from_pretrained(encoder)
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"The text encoder {encoder!r} cannot be loaded: {str(error).splitlines()[0]}",
-            hint="Give a hub id or a folder of an encoder such as BERT or XLM-R.",
-        ) from None
-    return tokenizer, model.eval().requires_grad_(False)

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 def seen(look: Look) -> Picture:
     """What a model has seen, as a picture of a query."""
-    return Picture(look.vector, lambda: np.asarray(look.picture.convert("RGB")), look.picture)
+    return _of_file(look.vector, look.picture)
+
+
+def _of_file(vector: torch.Tensor, file: Image) -> Picture:
+    return Picture(vector, lambda: np.asarray(file.convert("RGB")), file)
 
 
 class Shown:
@@ -46,7 +50,7 @@ class Shown:
         said = None if self.said is None or len(self.said) != self.first[-1] else self.said[own]
         vector = picture_vector(self.loaded, states, ids, said)
         if file is not None:
-            return Picture(vector, lambda: np.asarray(file.convert("RGB")), file)
+            return _of_file(vector, file)
         return Picture(vector, lambda: rgb_of(self.loaded, self.pixels, own, self.first[-1]))
 
 

@@ -86,9 +86,10 @@ class Router:
             question_distance=found.distance,
             question_radius=1.5 - retriever.strictness,
         )
-        if candidate.question_ratio <= 1 and found.label == "answers":
-            return candidate
-        if candidate.question_ratio <= 1:  # another class is likelier still
+        if candidate.question_ratio <= 1:
+            if found.label == "answers":
+                return candidate
+            # another class is likelier still
             candidate = replace(candidate, question_distance=candidate.question_radius * 1.01)
         return candidate.rejected(found.reason or (FOLLOWS if found.label == "follows" else OTHER))
 
