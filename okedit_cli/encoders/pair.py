@@ -1,9 +1,11 @@
 """The pair classifier: does a query ask for what a fact's prompt asks for, for what follows from it, or
 neither?
 
-A cross-encoder of all-MiniLM-L6-v2's size: [CLS] prompt [SEP] query [SEP] -> three logits. Trained by
-tools/scope/train_pairs.py; its weights (eight bits) lie beside this file, word embeddings are those of the
-sentence encoder. Not here: which pairs are judged, and what follows from a class (scope/).
+A cross-encoder of all-MiniLM-L6-v2's size: [CLS] prompt [SEP] query [SEP] -> three logits. A token's
+segment also tells whether its word stands in the other text, so that names that were never seen can be
+compared. Trained by tools/scope/train_pairs.py; its weights (eight bits) lie beside this file, word
+embeddings are those of the sentence encoder. Not here: which pairs are judged, and what follows from a
+class (scope/).
 """
 
 from __future__ import annotations
@@ -30,6 +32,10 @@ class PairClassifier(nn.Module):
     def __init__(self, bert: nn.Module) -> None:
         super().__init__()
         self.bert = bert
+        segments = bert.embeddings.token_type_embeddings.weight.detach()
+        bert.embeddings.token_type_embeddings = nn.Embedding.from_pretrained(
+            segments[[0, 1, 0, 1]], freeze=False
+        )
         self.head = nn.Linear(2 * sentences.WIDTH, len(CLASSES))
 
     def forward(self, ids: Tensor, segments: Tensor, mask: Tensor) -> Tensor:
@@ -67,6 +73,22 @@ def quantised(model: PairClassifier) -> dict[str, Tensor]:
     return {name: value.contiguous() for name, value in out.items()}
 
 
+def pair_ids(tokenizer, prompt: str, query: str) -> tuple[list[int], list[int]]:
+    """Token ids and segments: 0 and 1 for the prompt's and the query's, 2 and 3 where the word is in both."""
+    row = tokenizer.encode(prompt, query)
+    spelled: dict[tuple[int, int], str] = {}
+    places = list(zip(row.sequence_ids, row.word_ids, row.tokens, strict=True))
+    for text, word, token in places:
+        if text is not None:
+            spelled[text, word] = spelled.get((text, word), "") + token
+    words = [{spelling for (of, _), spelling in spelled.items() if of == text} for text in (0, 1)]
+    segments = [
+        kind + 2 * (text is not None and spelled[text, word] in words[1 - text])
+        for kind, (text, word, _) in zip(row.type_ids, places, strict=True)
+    ]
+    return row.ids, segments
+
+
 def question_bert():
     """(tokenizer, BertModel) of the question encoder, new each time: what training goes on from."""
     return sentences.question_encoder()
@@ -87,8 +109,7 @@ def _classifier(weights: Path):
 @functools.lru_cache(maxsize=50_000)
 def _logits(prompt: str, query: str, weights: Path) -> tuple[float, ...]:
     tokenizer, model = _classifier(weights)
-    row = tokenizer.encode(prompt, query)
-    ids, segments = torch.tensor([row.ids]), torch.tensor([row.type_ids])
+    ids, segments = (torch.tensor([row]) for row in pair_ids(tokenizer, prompt, query))
     with torch.inference_mode():
         return tuple(model(ids, segments, torch.ones_like(ids))[0].tolist())
 

@@ -13,15 +13,17 @@ import re
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
 from kind_texts import DEPENDS
 from kind_texts import FOLLOWS as FOLLOWING
+from pair_names import altered, invented, other_names
 
 HERE = Path(__file__).parent
 ANSWERS, FOLLOWS, OTHER = 0, 1, 2
+INVENTED = 0.5  # share of relations' subjects that are names of nobody
 HELD_BACK = 12  # one family in so many judges and is never trained on
 SUBJECT, NOUN = "{s}", "{n}"
 # kinds of entities.yaml and relations.yaml that fill a relation's subject
@@ -238,7 +240,7 @@ class Pairs:
         self.by_source: dict[str, list[Family]] = defaultdict(list)
         for family in found:
             self.by_source[_source(family)].append(family)
-        self.weights = {"written": 0.42, "relations": 0.2, "picture": 0.14, "topic": 0.12, "knowledge": 0.04,
+        self.weights = {"written": 0.37, "relations": 0.28, "picture": 0.13, "topic": 0.1, "knowledge": 0.04,
                         "language": 0.05, "fit": 0.03}  # fmt: skip
 
     def draw(self) -> Pair:
@@ -262,6 +264,9 @@ class Pairs:
         if len(forms) < 2:
             own, forms = first, family.intents[first]
         form, subject = chance.choice(forms), self._subject(family)
+        if source == "relations" and subject and chance.random() < INVENTED:
+            subject = invented(subject, family.subjects, chance)
+            family = replace(family, aliases={subject: other_names(subject, family.kind, chance)})
         prompt = self._put(family, form, subject)
         roll = chance.random()
         follows = list(family.follows) + list(family.yes_no)
@@ -310,6 +315,8 @@ class Pairs:
             changed = altered(subject, chance, family.subjects)
             if changed != subject:
                 return changed
+        if _source(family) == "relations" and roll < 0.75:
+            return invented(chance.choice(family.subjects), family.subjects, chance)
         if roll > 0.94:
             return chance.choice(PRONOUNS.get(family.kind, PRONOUNS[""]))
         return chance.choice([name for name in family.subjects if name != subject] or ["something else"])
@@ -346,8 +353,10 @@ class Pairs:
         if chance.random() >= share:
             return text
         roll = chance.random()
-        if roll < 0.3:
+        if roll < 0.2:
             return text.rstrip("?.!")
+        if roll < 0.35:
+            return _contracted(text, chance)
         if roll < 0.55 and len(text) > 12:
             at = chance.randrange(2, len(text) - 2)
             kind = chance.randrange(3)
@@ -364,29 +373,13 @@ class Pairs:
         """A text with others before or behind it; what is asked is the last thing asked."""
         chance = self.chance
         roll = chance.random()
-        if roll < 0.16:
+        if roll < 0.24:
             before = " ".join(chance.choice(self.fragments) for _ in range(chance.choice((1, 1, 2))))
             before = before if chance.random() < 0.7 else before.rstrip(".!")
             return f"{before} {text}"
-        if roll < 0.2:
+        if roll < 0.28:
             return f"{text} {chance.choice(self.fragments)}"
         return text
-
-
-def altered(name: str, chance: random.Random, others: Sequence[str]) -> str:
-    """Another name that is nearly the same: one part of it replaced, or a number changed."""
-    numbers = re.findall(r"\d+", name)
-    if numbers and chance.random() < 0.8:
-        old = chance.choice(numbers)
-        new = str(int(old) + chance.choice((-1, 1, 2, 10)))
-        return name.replace(old, new, 1)
-    parts, donor = name.split(), chance.choice(list(others)).split()
-    if len(parts) > 1 and donor:
-        at = chance.randrange(len(parts))
-        if parts[at][:1].isupper() or chance.random() < 0.5:
-            word = donor[0] if at == 0 else donor[-1]
-            return " ".join([*parts[:at], word, *parts[at + 1 :]])
-    return name
 
 
 def _source(family: Family) -> str:
@@ -396,6 +389,15 @@ def _source(family: Family) -> str:
     return head if head in ("topic", "knowledge", "language", "fit") else (
         "picture" if head in ("picture", "category") else "relations"
     )  # fmt: skip
+
+
+def _contracted(text: str, chance: random.Random) -> str:
+    """The same with another small word: "What's" for "What is", "which" for "what", no article."""
+    changes = [(r"\b([Ww]hat|[Ww]ho|[Ww]here|[Ww]hen) is\b", r"\1's"), (r"\b([Ww])hich\b", r"\1hat"),
+               (r"\b(?:the|a|an) (?=[a-z])", ""), (r"\bWhat(?= [a-z]+ )", "Which"),
+               (r"'s\b", "s")]  # fmt: skip
+    pattern, new = chance.choice(changes)
+    return re.sub(pattern, new, text, count=1)
 
 
 MANNERS = ("{} Thanks!", "Please: {}", "{} Answer in one word.", "Hi! {}", "Question: {}", "{} Be brief.",

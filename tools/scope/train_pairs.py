@@ -1,12 +1,12 @@
 """Train the pair classifier: does a query ask for what a fact's prompt asks for?
 
-python tools/scope/train_pairs.py OUT.safetensors [--fit DATA/fit.json] [--minutes 55] [--from OUT.pt]
+python tools/scope/train_pairs.py OUT.safetensors [--fit DATA/fit.json] [--minutes 55] [--begin OUT.pt]
 
 A cross-encoder ([CLS] prompt [SEP] query [SEP], three classes) that goes on from the question encoder, all
 of its layers trained with cross-entropy on pairs made on the fly (pair_texts.py). Families held back by
 name judge it: the share of their ANSWERS pairs that lie above the score that so many of their OTHER pairs
 pass. Those scores go into the file with it. Two cores and an hour; the state is written every 300 steps and
---from goes on from it.
+--begin goes on from it, or from weights as they are shipped.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from pathlib import Path
 
 import torch
 from pair_texts import ANSWERS, FOLLOWS, OTHER, Pair, Pairs, families, fragments, is_held_back
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
-from okedit_cli.encoders.pair import LONGEST, PairClassifier, quantised, question_bert
+from okedit_cli.encoders.pair import LONGEST, PairClassifier, pair_ids, quantised, question_bert
 
 BATCH, AHEAD = 96, 6  # pairs of a step; steps whose pairs are sorted by length together
 RATE, WARM = 2e-4, 150
@@ -30,8 +31,7 @@ SHARES = (0.005, 0.01, 0.02, 0.05)
 
 def ids_of(tokenizer, pairs: list[Pair]) -> list[tuple[list[int], list[int]]]:
     """Token and segment ids of each pair."""
-    rows = tokenizer.encode_batch([(one.prompt, one.query) for one in pairs])
-    return [(row.ids, row.type_ids) for row in rows]
+    return [pair_ids(tokenizer, one.prompt, one.query) for one in pairs]
 
 
 def padded(rows: list[tuple[list[int], list[int]]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -73,6 +73,18 @@ def judge(model: PairClassifier, tokenizer, pairs: list[Pair]) -> dict[str, floa
     return out
 
 
+def begin(model: PairClassifier, path: Path) -> None:
+    """Take over a state of training or the weights as they are shipped."""
+    if path.suffix == ".pt":
+        model.load_state_dict(torch.load(path)["model"])
+        return
+    tensors = load_file(path)
+    kinds = "bert.embeddings.token_type_embeddings.weight"
+    if len(tensors[kinds]) == 2:
+        tensors[kinds] = tensors[kinds][[0, 1, 0, 1]]
+    model.load_quantised(tensors)
+
+
 def main() -> None:
     """Train, judge, save."""
     parser = argparse.ArgumentParser(
@@ -83,20 +95,20 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=55)
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--bfloat16", action="store_true", help="quicker on CPUs with AMX, slower on others")
     parser.add_argument("--begin", type=Path, help="a state to go on from")
     chosen = parser.parse_args()
     torch.manual_seed(chosen.seed)
     tokenizer, bert = question_bert()
     tokenizer.enable_truncation(LONGEST, strategy="longest_first")
-    bert.set_attn_implementation("eager")  # quicker backwards in bfloat16 on CPUs
+    bert.set_attn_implementation("eager")  # quicker backwards on CPUs
     model = PairClassifier(bert)
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0  # no pair comes twice
     step = 0
     if chosen.begin:
-        state = torch.load(chosen.begin)
-        model.load_state_dict(state["model"])
+        begin(model, chosen.begin)
     model.requires_grad_(True)
     model.bert.embeddings.word_embeddings.requires_grad_(False)
     model.bert.embeddings.position_embeddings.requires_grad_(False)
@@ -109,6 +121,10 @@ def main() -> None:
     optimiser = torch.optim.AdamW(
         [p for p in model.parameters() if p.requires_grad], lr=RATE, weight_decay=0.01
     )
+    print(
+        "at first", {k: round(v, 3) for k, v in judge(model.eval(), tokenizer, judged_by).items()}, flush=True
+    )
+    model.train()
     began, running, waiting = time.time(), 0.0, []
     while step < chosen.steps and time.time() - began < 60 * chosen.minutes:
         if not waiting:
@@ -122,7 +138,7 @@ def main() -> None:
         left = 1 - max(step / chosen.steps, (time.time() - began) / (60 * chosen.minutes))
         for group in optimiser.param_groups:
             group["lr"] = RATE * min(1, (step + 1) / WARM) * max(0.02, 0.5 - 0.5 * math.cos(math.pi * left))
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=chosen.bfloat16):
             logits = model(*padded([row for row, _ in rows]))
         loss = F.cross_entropy(logits.float(), torch.tensor([label for _, label in rows]))
         optimiser.zero_grad()
