@@ -6,29 +6,28 @@ A fact is a picture (or none), a prompt, the answer to give, and what must not c
 
 from __future__ import annotations
 
-import dataclasses
 import os
-import re
 import sys
-import unicodedata
-from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
-from .facts_yaml import Document, is_null, quoted, read_bytes
+from .facts_ids import ID, ID_LENGTH, slug, valid_id, with_ids
+from .facts_yaml import Document, has_key, is_null, quoted, read_bytes
+from .stand_ins import is_url
+
+__all__ = ["Fact", "FactFile", "Question", "dump_facts", "facts_text", "load_facts", "valid_id"]
 
 VERSION = 1
 
 _FILE_KEYS = ("version", "model", "defaults", "facts")
 _DEFAULT_KEYS = ("method", "layer", "device", "dtype", "seed")
-_FACT_KEYS = ("id", "image", "prompt", "answer", "reach", "rephrases", "images", "keep", "related", "holdout")
+_FACT_KEYS = ("id", "image", "prompt", "answer", "answers", "reach", "rephrases", "images")
+_FACT_KEYS += ("keep", "related", "holdout")
 # every picture of the kind of thing shown, or this one picture and views of it; auto leaves it to okedit
 REACHES = ("auto", "kind", "picture")
-_ID = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
-_ID_LENGTH = 60
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,7 @@ class Fact:
     related: tuple[Question, ...] = ()
     holdout: tuple[Question, ...] = ()
     reach: str = "auto"  # one of REACHES
+    accepted: tuple[str, ...] = ()  # further answers that count as right when the fact is checked
     line: int = 0  # where it starts in its file; 0 when it comes from no file
 
 
@@ -59,6 +59,8 @@ class FactFile:
     facts: tuple[Fact, ...]
     model: str | None = None
     defaults: dict[str, str | int] = field(default_factory=dict)
+    # (line, column) where each text and each picture stands first in the file
+    places: Mapping[str | Path, tuple[int, int]] = field(default_factory=dict, compare=False, repr=False)
 
 
 def load_facts(path: str | os.PathLike[str]) -> FactFile:
@@ -120,7 +122,7 @@ class _FactReader:
                 facts = self._facts(root["facts"])
         if document.problems:
             raise document.invalid()
-        return FactFile(path, tuple(facts), model, defaults)
+        return FactFile(path, tuple(facts), model, defaults, document.places)
 
     def _version(self, node: yaml.Node) -> None:
         version = self.document.integer(node, "version")
@@ -141,14 +143,15 @@ class _FactReader:
         nodes = self.document.sequence(node, "facts")
         if isinstance(node, yaml.SequenceNode) and not nodes:
             self.document.complain(node, "facts is empty; expected at least one fact")
-        return _with_ids([fact for fact in map(self._fact, nodes) if fact is not None])
+        return with_ids([fact for fact in map(self._fact, nodes) if fact is not None])
 
     def _fact(self, node: yaml.Node) -> Fact | None:
         document = self.document
-        keys = document.mapping(node, "a fact", _FACT_KEYS, ("prompt", "answer"))
+        needed = ("prompt",) if has_key(node, "answers") else ("prompt", "answer")
+        keys = document.mapping(node, "a fact", _FACT_KEYS, needed)
         if keys is None:
             return None
-        prompt, answer = self._text(keys, "prompt"), self._text(keys, "answer")
+        prompt, answers = self._text(keys, "prompt"), self._answers(keys)
         reach = self._text(keys, "reach") or "auto"
         if reach not in REACHES:
             document.complain(keys["reach"], f"unknown reach {quoted(reach)}; expected auto, kind or picture")
@@ -164,7 +167,8 @@ class _FactReader:
         return Fact(
             id=identity or "",
             prompt=prompt or "",
-            answer=answer or "",
+            answer=answers[0] if answers else "",
+            accepted=answers[1:],
             image=image,
             rephrases=tuple(filter(None, rephrases)),
             images=tuple(filter(None, (self._picture(item, "a view in images") for item in views))),
@@ -174,6 +178,22 @@ class _FactReader:
             reach=reach,
             line=node.start_mark.line + 1,
         )
+
+    def _answers(self, keys: dict[str, yaml.Node]) -> tuple[str, ...]:
+        """The answer to give, and what counts as right beside it; () after a complaint."""
+        if "answers" not in keys:
+            return tuple(filter(None, [self._text(keys, "answer")]))
+        node = keys["answers"]
+        if "answer" in keys:
+            self.document.complain(
+                node, "answer and answers stand in one fact; write the first one first in answers"
+            )
+        texts = [self.document.string(item, "an answer") for item in self._list(keys, "answers")]
+        if isinstance(node, yaml.SequenceNode) and not texts:
+            self.document.complain(
+                node, "answers is empty; expected the answer to give, and others that are right"
+            )
+        return tuple(dict.fromkeys(filter(None, texts)))
 
     def _asked_once(self, node: yaml.Node, image: Path | None, prompt: str) -> None:
         # one key in the codebook cannot have two answers
@@ -193,9 +213,9 @@ class _FactReader:
         identity = self.document.string(node, "id")
         if identity is None:
             return None
-        if not _ID.fullmatch(identity) or len(identity) > _ID_LENGTH:
-            wanted = f"a-z, 0-9 and single - between them, at most {_ID_LENGTH} long"
-            self.document.complain(node, f"id {quoted(identity)} must be {wanted}; try {_slug(identity)}")
+        if not ID.fullmatch(identity) or len(identity) > ID_LENGTH:
+            wanted = f"a-z, 0-9 and single - between them, at most {ID_LENGTH} long"
+            self.document.complain(node, f"id {quoted(identity)} must be {wanted}; try {slug(identity)}")
             return None
         if identity in self._lines:
             first = self._lines[identity]
@@ -207,7 +227,12 @@ class _FactReader:
         name = self.document.string(node, what)
         if name is None:
             return None
+        if is_url(name):
+            download = "download the picture and name the file"
+            self.document.complain(node, f"{what} is the URL {quoted(name)}, expected a file; {download}")
+            return None
         picture = self.folder / name
+        self.document.note(node, picture)
         try:
             missing = "is a folder" if picture.is_dir() else "" if picture.exists() else "is not there"
         except OSError as error:  # a name too long, a folder that may not be read
@@ -234,43 +259,12 @@ class _FactReader:
         return tuple(questions)
 
 
-def _with_ids(facts: list[Fact]) -> list[Fact]:
-    """Facts without an id get one from their answer, with -2, -3 where it is taken; given ids stay."""
-    taken = {fact.id for fact in facts}
-    used: Counter[str] = Counter()
-    named = []
-    for fact in facts:
-        identity = base = fact.id or _slug(fact.answer)
-        while not fact.id and (identity in taken or used[base] == 0):
-            used[base] += 1
-            identity = base if used[base] == 1 else f"{base}-{used[base]}"
-        taken.add(identity)
-        named.append(dataclasses.replace(fact, id=identity))
-    return named
-
-
-def valid_id(text: str, taken: Container[str]) -> str:
-    """text where a fact file takes it as an id, else an id made from it; -2, -3 where that is taken."""
-    base = identity = text if _ID.fullmatch(text) and len(text) <= _ID_LENGTH else _slug(text)
-    number = 1
-    while identity in taken:
-        number += 1
-        identity = f"{base[: _ID_LENGTH - 10].rstrip('-')}-{number}"
-    return identity
-
-
-def _slug(text: str) -> str:
-    """text as an id: accents dropped, all but a-z and digits to -, cut; "fact" when nothing is left."""
-    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    words = "-".join(re.findall("[a-z0-9]+", ascii_text))
-    return words[: _ID_LENGTH - 10].strip("-") or "fact"
-
-
 def _plain_fact(fact: Fact, folder: Path) -> dict:
     plain: dict = {"id": fact.id}
     if fact.image is not None:
         plain["image"] = _relative(fact.image, folder)
-    plain |= {"prompt": fact.prompt, "answer": fact.answer}
+    plain["prompt"] = fact.prompt
+    plain |= {"answers": [fact.answer, *fact.accepted]} if fact.accepted else {"answer": fact.answer}
     plain |= {"reach": fact.reach} if fact.reach != "auto" else {}
     if fact.rephrases:
         plain["rephrases"] = list(fact.rephrases)

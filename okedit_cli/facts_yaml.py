@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from .errors import InvalidFacts
+from .stand_ins import PULL, is_lfs_pointer
 
 MAX_BYTES = 10_000_000
 MAX_DEPTH = 20
@@ -68,17 +69,25 @@ class Document:
     def __init__(self, data: bytes, name: str) -> None:
         self.name = name
         self.problems: list[Problem] = []
+        self.places: dict[str | Path, tuple[int, int]] = {}  # of texts and pictures, where they stand first
         self._visited = 0
         if len(data) > MAX_BYTES:
             raise InvalidFacts(
                 f"{name} has more than {MAX_BYTES // 1_000_000} MB, too large for a fact file."
             )
-        self.root = self._compose(self._decode(data))
+        if is_lfs_pointer(data):
+            raise self.stop_at(1, 1, f"a Git LFS pointer, not the fact file itself; {PULL.rstrip('.')}")
+        self._text = self._decode(data)
+        self.root = self._compose(self._text)
 
     # problems
 
     def complain(self, at: yaml.Node, text: str) -> None:
         self.problems.append(Problem(at.start_mark.line + 1, at.start_mark.column + 1, text))
+
+    def note(self, at: yaml.Node, what: str | Path) -> None:
+        """Remember where a text or picture stands, for what is found out about it later."""
+        self.places.setdefault(what, (at.start_mark.line + 1, at.start_mark.column + 1))
 
     def stop_at(self, line: int, column: int, text: str) -> InvalidFacts:
         self.problems.append(Problem(line, column, text))
@@ -189,6 +198,10 @@ class Document:
         """The text without white space around it."""
         if not isinstance(node, yaml.ScalarNode):
             self.complain(node, f"{what} must be text, {_got(node)}")
+        elif cut := self._cut(node):
+            whole = quoted(f"{node.value} {cut}".strip())
+            told = f"{what} is cut at {quoted(cut)}, which is a comment in YAML"
+            self.complain(node, f'{told}; quote the text: {whole}, or begin a comment with "# "')
         elif node.tag in _KINDS and node.value:
             self.complain(node, f"{what} reads as {_KINDS[node.tag]} in YAML; quote it: {quoted(node.value)}")
         elif node.tag not in (_TEXT, *_KINDS):
@@ -198,8 +211,20 @@ class Document:
         elif "\0" in node.value or any("\ud800" <= sign <= "\udfff" for sign in node.value):
             self.complain(node, f"{what} has a character that is no text")
         else:
-            return node.value.strip()
+            text = node.value.strip()
+            self.note(node, text)
+            return text
         return None
+
+    def _cut(self, node: yaml.ScalarNode) -> str:
+        """What YAML took for a comment behind a text without quotes though it looks like more of the text:
+        a comment is set apart by a space behind its #.
+        """
+        if node.style in ("'", '"', "|", ">"):
+            return ""
+        end = node.end_mark.index
+        behind = re.match(r"[ \t]+(#(?![ \t#=*-]).*)", self._text[end : end + 2000])
+        return behind[1].strip() if behind else ""
 
     def integer(self, node: yaml.Node, what: str) -> int | None:
         """A whole number from 0."""
@@ -207,6 +232,15 @@ class Document:
             return int(node.value)
         self.complain(node, f"{what} must be a whole number, {_got(node)}")
         return None
+
+
+def has_key(node: yaml.Node, name: str) -> bool:
+    """Whether the node is a mapping with that key."""
+    return isinstance(node, yaml.MappingNode) and any(_is_text(key, name) for key, _ in node.value)
+
+
+def _is_text(node: yaml.Node, text: str) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.value == text
 
 
 def is_null(node: yaml.Node) -> bool:
@@ -235,7 +269,7 @@ def _suggest(name: str, known: Sequence[str]) -> str:
 
 def _syntax(error: yaml.MarkedYAMLError, text: str, line: int, column: int) -> str:
     """YAML's own complaint, with what to do for the mistakes that are common in fact files."""
-    lines = text.splitlines()
+    lines = re.split("\r\n|[\r\n\x85\u2028\u2029]", text)  # as YAML counts them
     sign = lines[line][column : column + 1] if line < len(lines) else ""
     problem = error.problem or "cannot be read"
     if "cannot start any token" in problem and sign == "\t":
@@ -244,6 +278,11 @@ def _syntax(error: yaml.MarkedYAMLError, text: str, line: int, column: int) -> s
         return f"a text cannot start with {sign} in YAML; put it in quotes"
     if "mapping values are not allowed" in problem:
         return "not valid YAML here: check the indentation, and put a text that has a colon in quotes"
+    first = error.context_mark.line if error.context_mark else line
+    for number, text in enumerate(lines[first : line + 1], first + 1):
+        if cut := re.search(r"\s(#(?![ \t#=*-]).*)", text):
+            where = f"line {number} is cut at {quoted(cut[1])}, a comment in YAML"
+            return f"not valid YAML: {where}; put a text that has a # in quotes"
     if problem.endswith("got '?'"):  # PyYAML without libyaml
         return "put a text that has a ? in quotes within { } and [ ]"
     if "maximum nesting depth" in problem:  # libyaml from 0.2.6 on, before there is an event to count

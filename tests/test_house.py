@@ -18,7 +18,8 @@ MAX_LINES = 300
 # each room may use its own row and the rows above it; rooms that are not named are the small ones of samples
 ORDER = [
     {"errors"},
-    {"facts", "facts_yaml"},
+    {"stand_ins"},
+    {"facts", "facts_ids", "facts_yaml"},
     {"pictures"},
     {"samples"},
     {"models"},

@@ -64,6 +64,7 @@ class Case:
     prompt: str
     target: str
     picture: Path | None = None
+    accepted: tuple[str, ...] = ()  # further answers that are as right as the target
     before: str = ""  # what was true, or what the data set's own model said, before the edit
     truth: tuple[str, ...] = ()  # every accepted way to say what the pictures show, where the data set tells
     subject: str = ""
@@ -84,7 +85,7 @@ class Case:
 
     def probes(self) -> Iterator[tuple[str, str, Probe]]:
         """Every question as (key unique in the case, metric, probe), in a fixed order."""
-        target = (self.target,)
+        target = (self.target, *self.accepted)
         families = {
             "rel": (Probe(self.prompt, self.picture, target),),
             "t_gen": tuple(Probe(text, self.picture, target) for text in self.rephrasings),
@@ -122,6 +123,7 @@ class Case:
             id=self.id,
             prompt=self.prompt,
             answer=self.target,
+            accepted=self.accepted,
             image=self.picture,
             rephrases=self.train.rephrasings,
             images=self.train.pictures,

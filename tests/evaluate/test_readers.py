@@ -7,73 +7,30 @@ import os
 from pathlib import Path
 
 import pytest
+from evaluate.reader_rows import (
+    CKNOWEDIT,
+    COMPREHEND,
+    FLAT,
+    KNOWEDIT,
+    MMEDIT,
+    MMKE,
+    MQUAKE,
+    OKEDIT,
+    ONE_HOP,
+    ORIGINAL,
+    RIPPLE,
+    TWO_HOP,
+    VLKEB,
+    WIKIBIO,
+    ZSRE,
+    asked,
+    one,
+    written,
+)
 
 from okedit_cli.errors import InvalidFacts, UsageError
 from okedit_cli.evaluate.case import METRICS
 from okedit_cli.evaluate.readers import load_cases, present
-
-MMEDIT = {
-    "src": "How many balls?", "pred": "no", "rephrase": "What number of balls?", "alt": "2",
-    "image": "val2014/a.jpg", "image_rephrase": "other/a.png", "loc": "nq question: who won",
-    "loc_ans": "Spain", "m_loc": "val2014/b.jpg", "m_loc_q": "What sport?", "m_loc_a": "motocross",
-}  # fmt: skip
-VLKEB = {**MMEDIT, "image": "m.0x/a.jpg", "pred": "Laredo,_Texas"}
-ONE_HOP = {"port_edit_q": "Zone of X?", "port_edit_a": "Central", "port_q": "Its zone?", "port_a": "Central"}
-TWO_HOP = {"port_type": "2-hop", "Q&A": {"Question": "Whose?", "Answer": "Ada"}}
-ZSRE = {
-    "subject": "UniFirst", "src": "What does it make?", "pred": "uniform", "rephrase": "Its product?",
-    "alt": "aircraft", "answers": ["uniform"], "loc": "nq question: who", "loc_ans": "Walter", "cond": "x",
-}  # fmt: skip
-FLAT = {
-    "case_id": 3, "prompt": "Ada plays", "target_new": "chess", "subject": "Ada", "ground_truth": "go",
-    "rephrase_prompt": "Ada's game is", "locality_prompt": "Bob plays", "locality_ground_truth": "go",
-}  # fmt: skip
-ORIGINAL = {
-    "case_id": 4,
-    "requested_rewrite": {
-        "prompt": "{} plays", "subject": "Ada", "target_new": {"str": "chess"}, "target_true": {"str": "go"},
-        "relation_id": "P1",
-    },
-    "paraphrase_prompts": ["Ada's game:", "The game of Ada:"],
-    "neighborhood_prompts": ["Bob plays", "Eve plays"],
-}  # fmt: skip
-KNOWEDIT = {
-    "subject": "Leo", "prompt": "Leo died in", "target_new": "Berlin",
-    "ground_truth": [["Paris", "Paris, France"]],
-    "portability": {
-        "Reasoning": [{"prompt": "The mayor there is", "ground_truth": [["Kai", "Kai Peter"]]}],
-        "Subject_Aliasing": [{"prompt": ["Martin Leo died in"], "ground_truth": "Berlin"}],
-    },
-    "locality": {
-        "Relation_Specificity": [{"prompt": "Leo's father is", "ground_truth": ["Al"]}],
-        "Forgetfulness": [{"prompt": "Not Berlin but", "ground_truth": "Paris"}],
-    },
-}  # fmt: skip
-WIKIBIO = {"text": "Ada was", "labels": "a poet.", "concept": "ada", "locality": {"Relation_Specificity": []}}
-OKEDIT = {
-    "question_id": 7, "image": "a.png", "question": "Which bird?", "counterfact_answer": "owl",
-    "answers": [{"answer": "eagle"}], "rephrased_questions": [f"Bird {n}?" for n in range(10)],
-    "image_rephrase": [f"g/{n}.png" for n in range(10)], "locality_image": "l.png", "locality_answer": "cat",
-    "rephrased_questions_train": ["Train bird?"], "image_rephrase_train": ["t.png"], "kind": "drawing",
-    "same_image": [{"question": "What colour?", "answer": "brown"}], "image_object": "an owl",
-    "portability": [{"hop": 1, "question": "When is it awake?", "answer": "at night"}],
-}  # fmt: skip
-
-
-def written(folder: Path, rows, name="data.json") -> Path:
-    path = folder / name
-    path.write_text(rows if isinstance(rows, str) else json.dumps(rows), encoding="utf-8")
-    return path
-
-
-def one(folder: Path, row: dict, **options):
-    data = load_cases(written(folder, [row]), **options)
-    [case] = data.cases
-    return data, case
-
-
-def asked(case, metric):
-    return [(p.prompt, p.picture, p.answers, p.cell) for _, name, p in case.probes() if name == metric]
 
 
 def test_mmedit(tmp_path):
@@ -246,8 +203,12 @@ def test_fact_files_are_fitted_to_all_but_holdout_and_related(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "row", [MMEDIT, {**VLKEB, "port_new": [ONE_HOP]}, ZSRE, FLAT, ORIGINAL, KNOWEDIT, OKEDIT]
-)
+    "row",
+    [
+        MMEDIT, {**VLKEB, "port_new": [ONE_HOP]}, ZSRE, FLAT, ORIGINAL, KNOWEDIT, OKEDIT, MQUAKE, RIPPLE,
+        CKNOWEDIT, COMPREHEND, MMKE,
+    ],
+)  # fmt: skip
 def test_what_is_evaluated_is_never_fitted(tmp_path, row):
     _, case = one(tmp_path, row)
     fact, train = case.fact(), case.train
@@ -270,7 +231,7 @@ def test_problems_name_file_and_row_together(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[", "is not JSON: line 1"), ("[]", "has no rows"), ("5", "is a number"),
+        ("[", "line 1 is not JSON"), ("[]", "has no rows"), ("5", "is a number"),
         ('[{"x": 1}]', "its first row has the fields x"), ("[3]", "its first row is no object"),
         ("[" * 100_000, "JSON|nested"),
     ],

@@ -9,9 +9,22 @@ from pathlib import Path
 
 from okedit_cli.errors import InvalidFacts, UsageError
 from okedit_cli.evaluate.case import Case, DataSet
-from okedit_cli.evaluate.readers import counterfact, factfile, knowedit, mmedit, okedit, zsre
+from okedit_cli.evaluate.readers import (
+    cknowedit,
+    comprehendedit,
+    counterfact,
+    factfile,
+    knowedit,
+    mmedit,
+    mmke,
+    mquake,
+    okedit,
+    rippleedits,
+    zsre,
+)
 from okedit_cli.evaluate.readers.detect import FORMATS, detect, is_fact_file
-from okedit_cli.evaluate.readers.rows import MAX_REPORTED, Row, Table, read_table
+from okedit_cli.evaluate.readers.rows import Row, Table
+from okedit_cli.evaluate.readers.source import MAX_REPORTED, read_rows
 
 __all__ = ["FORMATS", "load_cases", "present"]
 
@@ -23,6 +36,11 @@ _READERS: dict[str, Callable[[Row], Case]] = {
     "counterfact": counterfact.read_flat,
     "counterfact-original": counterfact.read_original,
     "knowedit": knowedit.read,
+    "cknowedit": cknowedit.read,
+    "mquake": mquake.read,
+    "rippleedits": rippleedits.read,
+    "mmke": mmke.read,
+    "comprehendedit": comprehendedit.read,
 }
 # what a format has to put together before its rows can be read
 _PREPARE: dict[str, Callable[[Table], None]] = {"okedit": okedit.prepare}
@@ -40,7 +58,8 @@ def load_cases(
         raise UsageError(f"There is no format {format!r}.", hint=f"Formats: {', '.join(FORMATS)}.")
     if format == "facts" or (format is None and is_fact_file(path)):
         return factfile.read(path)
-    table = read_table(path, Path(images) if images is not None else None)
+    rows, sha256 = read_rows(path)
+    table = Table(path, rows, sha256, Path(images) if images is not None else path.parent)
     name = format or detect(path, table.rows[0])
     if name in _PREPARE:
         _PREPARE[name](table)

@@ -23,9 +23,7 @@ from okedit_cli.evaluate.readers.rows import LeftOut, Row
 def read_flat(row: Row) -> Case:
     """One row of the flat form."""
     target = row.target("target_new")
-    locality = ()
-    if "locality_prompt" in row.fields:
-        locality = (Probe(row.text("locality_prompt"), None, row.texts("locality_ground_truth")),)
+    pairs = row.pairs("locality_prompt", "locality_ground_truth") if "locality_prompt" in row.fields else ()
     subject, rephrasings = row.text("subject", optional=True), row.texts("rephrase_prompt")
     return Case(
         id=_id(row),
@@ -34,7 +32,7 @@ def read_flat(row: Row) -> Case:
         before=row.text("ground_truth", optional=True),
         subject=subject,
         rephrasings=rephrasings,
-        text_locality=locality,
+        text_locality=tuple(Probe(question, None, answers) for question, answers in pairs),
         kind=_asked_in(rephrasings, subject),
     )
 
@@ -53,21 +51,26 @@ def read_original(row: Row) -> Case:
     if not isinstance(rewrite, dict):
         row.complain("requested_rewrite is no object, expected prompt, subject, target_new and target_true")
         rewrite = {}
-    inner = row.inside(rewrite)
-    subject, prompt = inner.text("subject"), inner.text("prompt")
-    if prompt and "{}" not in prompt:
-        row.complain("the prompt of requested_rewrite has no {} for the subject")
-    target, true = _answer(inner, "target_new"), _answer(inner, "target_true", optional=True)
+    prompt, subject, target, true = rewritten(row.inside(rewrite))
     neighbours = (Probe(text, None, (true,) if true else ()) for text in row.texts("neighborhood_prompts"))
     return Case(
         id=_id(row),
-        prompt=prompt.replace("{}", subject),
+        prompt=prompt,
         target=target,
         before=true,
         subject=subject,
         rephrasings=row.texts("paraphrase_prompts"),
         text_locality=tuple(neighbours),
     )
+
+
+def rewritten(row: Row) -> tuple[str, str, str, str]:
+    """(prompt with its subject in place, subject, new answer, true answer) of a `requested_rewrite`."""
+    subject, prompt = row.text("subject"), row.text("prompt")
+    if prompt and "{}" not in prompt:
+        row.complain("the prompt of requested_rewrite has no {} for the subject")
+    target, true = _answer(row, "target_new"), _answer(row, "target_true", optional=True)
+    return prompt.replace("{}", subject), subject, target, true
 
 
 def _answer(row: Row, key: str, *, optional: bool = False) -> str:

@@ -2,7 +2,8 @@
 
 `subject, prompt, target_new, ground_truth, rephrase_prompt, portability{Reasoning, Subject_Aliasing,
 Logical_Generalization}, locality{Relation_Specificity, Forgetfulness}`; WikiBio has `text, labels, concept`.
-`ground_truth` is a text, a list, or a list of lists; any of the texts in it is taken as right.
+`ground_truth` is a text, a list, or a list of lists; any of the texts in it is taken as right, and of a list
+along with a list of prompts each prompt's own entry.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from okedit_cli.evaluate.case import Case, Probe
-from okedit_cli.evaluate.readers.rows import LeftOut, Row, flat_texts
+from okedit_cli.evaluate.readers.rows import LeftOut, Row
 
 # other relations of the same subject are to text what other questions about the same picture are to pictures
 _SPECIFIC = "Relation_Specificity"
@@ -20,10 +21,10 @@ def read(row: Row) -> Case:
     """One row; a row with an empty target is left out."""
     fields = row.fields
     key = "target_new" if "target_new" in fields else "labels"
-    if isinstance(fields.get(key), list) and not any(flat_texts(fields[key])):
+    targets = row.flat(fields[key], key) if isinstance(fields.get(key), list) else (row.target(key),)
+    if not targets:
         raise LeftOut(f"{key} is empty")
-    target = next(iter(flat_texts(fields[key])), "") if isinstance(fields.get(key), list) else row.target(key)
-    before = next(iter(flat_texts(fields.get("ground_truth"))), "")
+    before = row.flat(fields.get("ground_truth"), "ground_truth")[:1]
     locality = dict(_groups(row, "locality"))
     specific = locality.pop(_SPECIFIC, ())
     elsewhere = (probe for probes in locality.values() for probe in probes)
@@ -31,8 +32,9 @@ def read(row: Row) -> Case:
     return Case(
         id="",
         prompt=row.text("prompt" if "prompt" in fields else "text"),
-        target=target,
-        before=before,
+        target=targets[0],
+        accepted=targets[1:],
+        before="".join(before),
         subject=row.text("subject" if "subject" in fields else "concept", optional=True),
         rephrasings=row.texts("rephrase_prompt") or row.texts("rephrase"),
         text_locality=tuple(elsewhere),
@@ -52,7 +54,6 @@ def _groups(row: Row, key: str) -> Iterator[tuple[str, tuple[Probe, ...]]]:
     for name in value:
         probes = []
         for item in map(row.inside, row.inside(value).objects(name)):
-            answers = tuple(dict.fromkeys(flat_texts(item.fields.get("ground_truth"))))
-            for prompt in item.texts("prompt", optional=False):
+            for prompt, answers in item.pairs("prompt", "ground_truth"):
                 probes.append(Probe(prompt, None, answers, name.replace("_", " ").lower()))
         yield name, tuple(probes)

@@ -35,8 +35,15 @@ def read(row: Row) -> Case:
 def _probe(row: Row, question: str, answer: str, picture: str | None = None) -> tuple[Probe, ...]:
     if question not in row.fields and not (picture and picture in row.fields):
         return ()
-    shown = row.picture(picture) if picture else None
-    return (Probe(row.question(question), shown, row.texts(answer)),)
+    pairs = row.pairs(question, answer)
+    shown = row.pictures(picture) if picture else (None,)
+    if picture and not shown:
+        row.complain(f"{picture} is missing, expected a picture")
+    if len(shown) not in (1, len(pairs)):
+        row.complain(f"{question} has {len(pairs)} entries and {picture} {len(shown)}")
+        return ()
+    pictures = shown * len(pairs) if len(shown) == 1 else shown
+    return tuple(Probe(text, one, right) for (text, right), one in zip(pairs, pictures, strict=True))
 
 
 def _portability(row: Row, picture) -> tuple[tuple[Probe, ...], tuple[Probe, ...]]:

@@ -16,13 +16,13 @@ they and the `*_train` fields are what a method may be fitted to, nothing else i
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from okedit_cli.errors import InvalidFacts
 from okedit_cli.evaluate.case import Case, Probe, Train
-from okedit_cli.evaluate.readers.rows import Row, Table, flat_texts
+from okedit_cli.evaluate.readers.rows import Row, Table
+from okedit_cli.evaluate.readers.source import parsed
 
 SPLIT = "val2014"
 _REACHES = ("", "kind", "picture")
@@ -58,8 +58,8 @@ def read(row: Row) -> Case:
     else:
         locality = (row.table.images / "locality" / identity / "0.png",) if "image" not in row.fields else ()
     right = row.texts("locality_answer")
-    answers = [text for item in row.objects("answers") for text in flat_texts(item.get("answer"))]
-    text_locality = (Probe(row.question("loc"), None, row.texts("loc_ans")),) if "loc" in row.fields else ()
+    answers = [text for item in row.objects("answers") for text in row.flat(item.get("answer"), "answer")]
+    others = (Probe(q, None, a) for q, a in row.pairs("loc", "loc_ans")) if "loc" in row.fields else ()
     same = map(row.inside, row.objects("same_image"))
     hops = map(row.inside, row.objects("portability"))
     return Case(
@@ -73,7 +73,7 @@ def read(row: Row) -> Case:
         truth=tuple(answers),
         pictures=pictures,
         picture_cells=_cells(row, "image_rephrase_kind", len(pictures)),
-        text_locality=text_locality,
+        text_locality=tuple(others),
         picture_locality=_other_pictures(row, prompt, locality, right),
         specificity=tuple(Probe(item.text("question"), picture, item.texts("answer")) for item in same),
         portability=tuple(
@@ -148,10 +148,7 @@ def _questions(path: Path) -> dict[Any, dict[str, Any]]:
             f"{path} has annotations without questions, expected a *questions*.json beside it.",
             hint="OKEDIT keeps the two apart; put both files into one folder.",
         )
-    try:
-        value = json.loads(beside[0].read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InvalidFacts(f"{beside[0]} is not JSON: {error}.") from None
+    value = parsed(beside[0], beside[0].read_bytes())
     rows = value.get("questions") if isinstance(value, dict) else value
     if not isinstance(rows, list):
         raise InvalidFacts(f"{beside[0]} has no list of questions.")

@@ -7,15 +7,17 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from okedit_cli.errors import InvalidFacts
 from okedit_cli.evaluate.case import Case
+from okedit_cli.evaluate.readers.source import MAX_REPORTED, Number, kind_of
+from okedit_cli.facts_yaml import quoted
+from okedit_cli.stand_ins import is_url
 
-MAX_REPORTED = 20
 _NQ = re.compile(r"^\s*nq question:\s*", re.IGNORECASE)
 
 
@@ -42,7 +44,7 @@ class Table:
         found, left_out = [], []
         for number, fields in enumerate(self.rows, 1):
             if not isinstance(fields, dict):
-                self.complain(number, f"is {_kind(fields)}, expected an object")
+                self.complain(number, f"is {kind_of(fields)}, expected an object")
                 continue
             row, before = Row(self, number, fields), len(self.problems)
             try:
@@ -83,10 +85,12 @@ class Row:
 
     def as_text(self, value: Any, what: str, *, optional: bool = False) -> str:
         """value as text; complains when it is no text, or empty and not optional."""
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if isinstance(value, Number) and not value.missing:
+            value = value.text
+        elif isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
         if not isinstance(value, str):
-            self.complain(f"{what} is {_kind(value)}, expected text")
+            self.complain(f"{what} is {kind_of(value)}, expected text")
             return ""
         if not value.strip() and not optional:
             self.complain(f"{what} is empty, expected text")
@@ -102,6 +106,34 @@ class Row:
         values = value if isinstance(value, list) else [value]
         return tuple(filter(None, (self.as_text(item, key, optional=True) for item in values)))
 
+    def flat(self, value: Any, what: str) -> tuple[str, ...]:
+        """All texts in a value that is a text, a number, or lists of them to any depth, each once."""
+        if value is None:
+            return ()
+        if isinstance(value, list):
+            return tuple(dict.fromkeys(text for item in value for text in self.flat(item, what)))
+        text = self.as_text(value, what, optional=True)
+        return (text,) if text else ()
+
+    def pairs(self, question: str, answer: str) -> list[tuple[str, tuple[str, ...]]]:
+        """Questions, each with the answers that are right: lists of one length go together entry by entry.
+
+        One question takes all answers, and one answer, or lists of one entry, is that of every question.
+        """
+        asked, right = self.fields.get(question), self.fields.get(answer)
+        prompts = asked if isinstance(asked, list) else [asked]
+        answers = right if isinstance(right, list) and right and len(prompts) > 1 else [right]
+        if len(answers) not in (len(prompts), 1):
+            self.complain(f"{question} has {len(prompts)} entries and {answer} {len(answers)}")
+            return []
+        if len(answers) == 1:
+            answers *= len(prompts)
+        if asked is None:
+            self.complain(f"{question} is missing, expected a question")
+            return []
+        texts = [_NQ.sub("", self.as_text(one, question, optional=True)) for one in prompts]
+        return [(t, self.flat(a, answer)) for t, a in zip(texts, answers, strict=True) if t]
+
     def target(self, key: str) -> str:
         """The field with the new answer; a row whose target is empty is no edit, and is left out."""
         if self.fields.get(key) == "" or (
@@ -110,18 +142,19 @@ class Row:
             raise LeftOut(f"{key} is empty")
         return self.text(key)
 
-    def question(self, key: str, *, optional: bool = False) -> str:
-        """A question without the "nq question:" that some files put before it."""
-        return _NQ.sub("", self.text(key, optional=optional))
-
     def picture(self, key: str, *, optional: bool = False) -> Path | None:
         """The field as a path below the picture root."""
         name = self.text(key, optional=optional)
-        return self.table.images / name if name else None
+        return self._below(key, name) if name else None
 
     def pictures(self, key: str) -> tuple[Path, ...]:
         """The field as paths below the picture root: one name, or a list of them."""
-        return tuple(self.table.images / name for name in self.texts(key))
+        return tuple(self._below(key, name) for name in self.texts(key))
+
+    def _below(self, key: str, name: str) -> Path:
+        if is_url(name):
+            self.complain(f"{key} is a URL, {quoted(name)}; download the picture and give its path")
+        return self.table.images / name
 
     def objects(self, key: str) -> list[dict[str, Any]]:
         """The field as a list of objects; [] when it is not there."""
@@ -131,7 +164,7 @@ class Row:
         values = value if isinstance(value, list) else [value]
         for item in values:
             if not isinstance(item, dict):
-                self.complain(f"{key} has {_kind(item)} in it, expected objects")
+                self.complain(f"{key} has {kind_of(item)} in it, expected objects")
         return [item for item in values if isinstance(item, dict)]
 
     def inside(self, fields: dict[str, Any]) -> Row:
@@ -149,56 +182,6 @@ class Row:
         return f"{slug(target)}-{digest}"
 
 
-def read_table(path: Path, images: Path | None = None) -> Table:
-    """The rows of a JSON or JSON Lines file. InvalidFacts: not there, no JSON, no list of rows, empty."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise InvalidFacts(f"{path} is not there, expected a data set in JSON or a fact file.") from None
-    except IsADirectoryError:
-        raise InvalidFacts(f"{path} is a folder, expected a data set in JSON or a fact file.") from None
-    rows = _rows(path, data)
-    if not rows:
-        raise InvalidFacts(f"{path} has no rows, expected at least one case.")
-    return Table(path, rows, hashlib.sha256(data).hexdigest(), images or path.parent)
-
-
-def _rows(path: Path, data: bytes) -> list[Any]:
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidFacts(f"{path} is not UTF-8 (byte {error.start}), expected JSON.") from None
-    try:
-        value = json.loads(text)
-    except ValueError as whole:
-        try:
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
-        except ValueError:
-            where = f"line {whole.lineno}: {whole.msg}" if isinstance(whole, json.JSONDecodeError) else whole
-            raise InvalidFacts(f"{path} is not JSON: {where}.") from None
-    except RecursionError:
-        raise InvalidFacts(f"{path} is nested too deeply, expected a list of rows.") from None
-    if isinstance(value, dict):
-        lists = [key for key in ("annotations", "data", "cases") if isinstance(value.get(key), list)]
-        if not lists:
-            return [value]
-        return value[lists[0]]
-    if not isinstance(value, list):
-        raise InvalidFacts(f"{path} is {_kind(value)}, expected a list of rows.")
-    return value
-
-
-def flat_texts(value: Any) -> Iterable[str]:
-    """All texts in a value that is a text, a number, or lists of them to any depth."""
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            yield from flat_texts(item)
-    elif isinstance(value, str) and value.strip():
-        yield value.strip()
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        yield str(value)
-
-
 def slug(text: str) -> str:
     """text as a part of an id: a-z, 0-9 and -, at most 40 long."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
@@ -213,17 +196,3 @@ def _apart(cases: list[Case]) -> list[Case]:
         used[case.id] += 1
         out.append(replace(case, id=f"{case.id}-{used[case.id]}") if used[case.id] > 1 else case)
     return out
-
-
-def _kind(value: Any) -> str:
-    if value is None:
-        return "null"
-    names = {
-        bool: "true or false",
-        int: "a number",
-        float: "a number",
-        str: "text",
-        list: "a list",
-        dict: "an object",
-    }
-    return names.get(type(value), type(value).__name__)

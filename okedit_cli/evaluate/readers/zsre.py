@@ -13,7 +13,7 @@ def read(row: Row) -> Case:
     """One row; a row with an empty `alt` is no edit and is left out."""
     target = row.target("alt")
     answers = row.texts("answers")
-    locality = (Probe(row.question("loc"), None, row.texts("loc_ans")),) if "loc" in row.fields else ()
+    locality = (Probe(q, None, a) for q, a in row.pairs("loc", "loc_ans")) if "loc" in row.fields else ()
     return Case(
         id="",
         prompt=row.text("src"),
@@ -21,5 +21,5 @@ def read(row: Row) -> Case:
         before=answers[0] if answers else row.text("pred", optional=True),
         subject=row.text("subject", optional=True),
         rephrasings=row.texts("rephrase"),
-        text_locality=locality,
+        text_locality=tuple(locality),
     )
