@@ -12,7 +12,8 @@ import typer
 from .. import __version__
 from . import ask, dataset, doctor, edit, eval, export, merge, remove, setup, show, verify
 from .failures import guarded, tell
-from .output import Output, prepare
+from .output import Output
+from .streams import hush_libraries, open_streams
 
 # name -> (function, examples); the order is that of `okedit --help`
 COMMANDS: dict[str, tuple[Callable, str]] = {
@@ -72,7 +73,8 @@ def build() -> typer.Typer:
 
 def run(argv: Sequence[str] | None = None) -> NoReturn:
     """One command from argv (or the command line); ends the process with its exit code."""
-    prepare(sys.stdout, sys.stderr)
+    open_streams()
+    hush_libraries()
     warnings.showwarning = _show_warning
     try:
         # not app(): that puts Typer's own handler in place of sys.excepthook

@@ -15,6 +15,7 @@ import typer
 
 from ..errors import OkeditError
 from .output import Output
+from .streams import drop_unwritable
 
 INTERRUPTED = 130
 _DEBUG_HINT = "Set OKEDIT_DEBUG=1 for the traceback."
@@ -71,19 +72,12 @@ def tell(error: BaseException) -> int:
     if os.environ.get("OKEDIT_DEBUG"):
         sys.stderr.write("".join(traceback.format_exception(error)))
     if isinstance(error, BrokenPipeError):
-        _drop_stdout()  # the reader of a pipe has left, as head does: nothing to say
+        drop_unwritable()  # the reader of a pipe has left, as head does: nothing to say
         return 1
     found = failure(error)
     Output().error(found.message, found.hint)
+    drop_unwritable()
     return found.exit_code
-
-
-def _drop_stdout() -> None:
-    # else the interpreter complains when it flushes at exit
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):
-        pass
 
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:

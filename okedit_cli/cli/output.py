@@ -8,26 +8,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
 from rich.text import Text
 
-ProgressCall = Callable[[str, int, int], None]
+from .layout import print_table
+from .progress import ProgressCall, bars, lines
 
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 
@@ -38,7 +30,7 @@ class Output:
     def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
         self.json = json
         self.quiet = quiet
-        self._console = Console(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        self._console = _Talk(stderr=True, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
     # stdout: data
 
@@ -55,19 +47,23 @@ class Output:
         self.stream(json.dumps(plain(value), ensure_ascii=ascii_only, allow_nan=False) + "\n")
 
     def table(
-        self, columns: Sequence[str], rows: Sequence[Sequence[str]], *, words: Sequence[str] = ()
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        *,
+        words: Sequence[str] = (),
+        spare: Sequence[str] = (),
     ) -> None:
-        """The first column and those of `words` to the left, others to the right; not cut off a terminal."""
+        """The first column and those of `words` to the left, others to the right; not cut off a terminal.
+
+        On a narrow one `words` are wrapped and columns of `spare` left out, which is said; see layout.py.
+        """
         width = None if sys.stdout.isatty() else 10_000
         console = Console(markup=False, highlight=False, emoji=False, width=width)
-        table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-        for index, name in enumerate(columns):
-            table.add_column(
-                name, justify="right" if index and name not in words else "left", overflow="fold"
-            )
-        for row in rows:
-            table.add_row(*(Text(visible(cell)) for cell in row))
-        console.print(table)
+        cells = [[visible(cell) for cell in row] for row in rows]
+        left_out = print_table(console, columns, cells, texts=words, spare=spare)
+        if left_out:
+            self.say(f"not shown on a terminal as narrow as this: {', '.join(left_out)}; --json has all")
 
     # stderr: talk
 
@@ -89,23 +85,26 @@ class Output:
 
     @contextmanager
     def progress(self) -> Iterator[ProgressCall]:
-        """A call (stage, done, total) with one bar a stage, on a terminal only; total 0: not known."""
-        if self.quiet or not self._console.is_terminal:
+        """A call (stage, done, total): one bar a stage on a terminal, elsewhere a line now and then; total 0:
+        not known.
+        """
+        if self.quiet:
             yield lambda stage, done, total: None
-            return
-        words = TextColumn("{task.description}", markup=False)
-        spent, left = TimeElapsedColumn(), TimeRemainingColumn()
-        columns = (words, BarColumn(), MofNCompleteColumn(), spent, left)
-        bars = Progress(*columns, console=self._console, transient=True)
-        tasks: dict[str, Any] = {}
+        elif self._console.is_terminal:
+            with bars(self._console, visible) as show:
+                yield show
+        else:
+            with lines(self.say) as show:
+                yield show
 
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(visible(stage), total=None)
-            bars.update(tasks[stage], completed=done, total=total or None)
 
-        with bars:
-            yield show
+class _Talk(Console):
+    """stderr: where nobody reads it any more, the work goes on without a word."""
+
+    def on_broken_pipe(self) -> None:
+        """In place of Rich's, which ends the process."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def visible(text: str) -> str:
@@ -126,10 +125,3 @@ def plain(value: Any) -> Any:
     if hasattr(value, "item"):  # a tensor or numpy number
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def prepare(*streams: TextIO) -> None:
-    """Let streams show what their encoding lacks as escapes, not fail in the middle of an answer."""
-    for stream in streams:
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
