@@ -6,6 +6,7 @@ import hashlib
 import io
 import struct
 import warnings
+import zlib
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,14 +14,20 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .errors import InvalidFacts
+from .stand_ins import PULL, is_lfs_pointer, is_url
 
 # Named, so that no file can reach a reader that runs other programs (EPS does).
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA", "ICO")
 # Pillow's own warning threshold: a quarter of a gigabyte of RGB. A tiny file can claim far more.
 MAX_PIXELS = 89_478_485
 
+_PNG = b"\x89PNG\r\n\x1a\n"
 Source = Path | str | bytes | BinaryIO
 _KNOWN = "PNG, JPEG, WebP, GIF, BMP or TIFF"
+_DOWNLOAD = "okedit reads pictures from files: download it and name the file."
+# of one text or profile in a PNG, and of all of them; Pillow refuses a picture that has more than its own
+_TEXT_BYTES, _ALL_TEXT_BYTES = 1_000_000, 16_000_000
+_HEIC = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"}
 
 
 def load_picture(source: Source, *, name: str | None = None) -> Image.Image:
@@ -35,6 +42,11 @@ def load_picture(source: Source, *, name: str | None = None) -> Image.Image:
             warnings.simplefilter("ignore")  # broken EXIF and the like; size is checked below
             return _decode(data, name)
     except UnidentifiedImageError:
+        if _is_heic(data):
+            raise InvalidFacts(
+                f"picture {name} is HEIC, which needs the package pillow-heif.",
+                hint="pip install 'okedit[heic]', or convert it to JPEG first.",
+            ) from None
         raise InvalidFacts(
             f"picture {name} is of a kind that okedit does not read, expected {_KNOWN}.",
             hint="convert it to PNG or JPEG first.",
@@ -69,11 +81,15 @@ def _read(source: Source, name: str) -> bytes:
     if isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)
     elif isinstance(source, (str, Path)):
+        if is_url(str(source)):
+            raise InvalidFacts(f"picture {name} is a URL, expected a file.", hint=_DOWNLOAD)
         data = _read_file(Path(source), name)
     else:
         data = source.read()
     if not data:
         raise InvalidFacts(f"picture {name} is empty, expected {_KNOWN}.")
+    if is_lfs_pointer(data):
+        raise InvalidFacts(f"picture {name} is a Git LFS pointer, not the picture itself.", hint=PULL)
     return data
 
 
@@ -101,11 +117,62 @@ def _too_large(name: str) -> InvalidFacts:
 
 def _decode(data: bytes, name: str) -> Image.Image:
     Image.init()  # an older Pillow lacks some of the formats
-    with Image.open(io.BytesIO(data), formats=[kind for kind in FORMATS if kind in Image.OPEN]) as picture:
+    formats = [*FORMATS, *(_heif() if _is_heic(data) else ())]
+    data = _without_long_texts(data)
+    with Image.open(io.BytesIO(data), formats=[kind for kind in formats if kind in Image.OPEN]) as picture:
         if picture.width * picture.height > MAX_PIXELS:
             raise _too_large(name)
         picture.load()
         return _flatten(_eight_bit(ImageOps.exif_transpose(picture)))
+
+
+def _is_heic(data: bytes) -> bool:
+    """Whether one of the brands in the file's first box is HEVC's; AVIF has the same box."""
+    end = min(int.from_bytes(data[:4], "big"), 256)
+    return data[4:8] == b"ftyp" and any(data[at : at + 4] in _HEIC for at in range(8, end, 4))
+
+
+def _heif() -> tuple[str, ...]:
+    """The name of the format that pillow-heif reads; () where it is not installed."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return ()
+    register_heif_opener()
+    return ("HEIF",)
+
+
+def _without_long_texts(data: bytes) -> bytes:
+    """A PNG without the texts and the colour profile that Pillow would refuse it for. They hold nothing that
+    a model sees; short texts stay, because one of them may tell which side is up.
+    """
+    if not data.startswith(_PNG):
+        return data
+    kept, place, room = [_PNG], len(_PNG), _ALL_TEXT_BYTES
+    while place + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, place)
+        chunk = data[place : place + length + 12]
+        size = _text_size(kind, chunk[8 : 8 + length])
+        if size <= min(_TEXT_BYTES, room):
+            kept.append(chunk)
+            room -= size
+        place += len(chunk)
+    return data if len(kept) == 1 else b"".join(kept) + data[place:]
+
+
+def _text_size(kind: bytes, content: bytes) -> int:
+    """How long a chunk's text or profile is, told as too long as soon as it is; 0 of another chunk."""
+    if kind not in (b"tEXt", b"zTXt", b"iTXt", b"iCCP"):
+        return 0
+    _, _, rest = content.partition(b"\0")
+    if kind == b"tEXt" or (kind == b"iTXt" and not rest.startswith(b"\1")):
+        return len(content)
+    # behind the keyword: how it is packed, and in an iTXt a flag before and two more texts behind that
+    packed = rest[2:].split(b"\0", 2)[-1] if kind == b"iTXt" else rest[1:]
+    try:
+        return len(zlib.decompressobj().decompress(packed, _TEXT_BYTES + 1))
+    except zlib.error:
+        return _TEXT_BYTES + 1  # of no use, and the pixels may be whole
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:

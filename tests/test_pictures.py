@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -126,6 +127,75 @@ def test_unsupported_kind_is_refused_with_a_hint(data: bytes):
     with pytest.raises(InvalidFacts, match="drawing.svg") as error:
         load_picture(data, name="drawing.svg")
     assert "PNG" in error.value.hint
+
+
+def with_chunk(data: bytes, kind: bytes, content: bytes) -> bytes:
+    """A PNG with one more chunk, behind its header as profiles are."""
+    chunk = struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return data[:33] + chunk + data[33:]
+
+
+@pytest.mark.parametrize("size", [10, 2_000_000, 200_000_000])
+@pytest.mark.parametrize(
+    ("kind", "head", "packed"),
+    [
+        (b"zTXt", b"Comment\0\0", True), (b"iCCP", b"profile\0\0", True), (b"tEXt", b"Comment\0", False),
+        (b"iTXt", b"XML:com.adobe.xmp\0\1\0en\0titre\0", True), (b"iTXt", b"Comment\0\0\0\0\0", False),
+    ],
+)  # fmt: skip
+def test_a_long_text_or_profile_in_a_png_is_left_alone(kind, head, packed, size):
+    if not packed and size > 10_000_000:
+        pytest.skip("no small file holds it")
+    content = head + (zlib.compress(bytes(size), 1) if packed else b"a" * size)
+    data = with_chunk(saved(scene(), "PNG"), kind, content)
+    assert load_picture(data).tobytes() == scene().tobytes()
+
+
+def test_many_texts_in_a_png_are_left_alone():
+    data = saved(scene(), "PNG")
+    for _ in range(90):
+        data = with_chunk(data, b"zTXt", b"Comment\0\0" + zlib.compress(bytes(900_000), 1))
+    assert load_picture(data).tobytes() == scene().tobytes()
+
+
+def test_what_turns_a_png_upright_stays():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    hexed = (b"Exif\0\0" + exif.tobytes()[6:]).hex().encode()
+    texts = b"Raw profile type exif\0\nexif\n%8d\n" % (len(hexed) // 2) + hexed
+    picture = load_picture(with_chunk(saved(scene(60, 40), "PNG"), b"tEXt", texts))
+    assert picture.size == (40, 60)
+
+
+@pytest.mark.parametrize(
+    "name", ["https://example.org/a.png", "HTTP://example.org/a", "data:image/png;base64,AA"]
+)
+def test_a_url_is_told_as_one(name):
+    for source in (name, Path(name)):
+        with pytest.raises(InvalidFacts, match="is a URL, expected a file"):
+            load_picture(source)
+
+
+def test_a_pointer_of_git_lfs_is_told_as_one(tmp_path: Path):
+    path = tmp_path / "a.png"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n")
+    with pytest.raises(InvalidFacts, match="a.png is a Git LFS pointer") as caught:
+        load_picture(path)
+    assert "git lfs pull" in caught.value.hint
+
+
+def test_heic_is_read_with_its_package_and_told_without(tmp_path: Path):
+    heif = pytest.importorskip("pillow_heif", reason="the extra okedit[heic]")
+    heif.from_pillow(scene()).save(tmp_path / "a.heic", quality=-1)
+    assert load_picture(tmp_path / "a.heic").size == scene().size
+
+
+def test_heic_without_its_package_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    data = struct.pack(">I", 24) + b"ftypmif1\0\0\0\0mif1heic" + bytes(40)
+    with pytest.raises(InvalidFacts, match="is HEIC, which needs the package pillow-heif") as caught:
+        load_picture(data, name="a.heic")
+    assert "okedit[heic]" in caught.value.hint
 
 
 def test_missing_empty_and_folder(tmp_path: Path):
