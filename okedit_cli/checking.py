@@ -101,8 +101,8 @@ def _hear(loaded: LoadedModel, attachment, facts: Sequence[Fact], computed: Comp
     for fact in facts:
         mine = [(s, a.text) for (name, s), a in zip(rows, answers, strict=True) if name == fact.id]
         out[fact.id] = _Heard(
-            [says(text, fact.answer) for s, text in mine if s.role == "edit"],
-            [says(text, fact.answer) for s, text in mine if s.role == "positive"],
+            [_right(text, fact) for s, text in mine if s.role == "edit"],
+            [_right(text, fact) for s, text in mine if s.role == "positive"],
             next(text for s, text in mine if s.role == "edit"),
             sum(name == fact.id for name, _ in outside),
             changed.count(fact.id),
@@ -163,6 +163,10 @@ def _report(fact: Fact, computed: Computed, heard: _Heard | None) -> FactReport:
         computed.reaches.get(fact.id, ""),
         tuple(heard.lost) if heard else (),
     )
+
+
+def _right(text: str, fact: Fact) -> bool:
+    return any(says(text, answer) for answer in (fact.answer, *fact.accepted))
 
 
 def says(text: str, answer: str) -> bool:

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 
 from okedit_cli.bundle.strict_json import MAX_NODES, REMAKE, parse_json
 from okedit_cli.errors import InvalidBundle
+from okedit_cli.stand_ins import PULL, is_lfs_pointer
 
 MAX_HEADER = 100_000_000  # bytes; the safetensors libraries refuse more as well
 MAX_TENSORS = 64
@@ -84,6 +85,9 @@ def read_header(handle: BinaryIO, shown: str) -> Header:
     prefix = handle.read(8)
     length = int.from_bytes(prefix, "little")
     first = handle.read(1)
+    if is_lfs_pointer(prefix + first + handle.read(100)):
+        raise InvalidBundle(f"{shown}: this is a Git LFS pointer, not the bundle itself.", hint=PULL)
+    handle.seek(9)
     if len(prefix) < 8 or first != b"{" or length < 2:
         raise InvalidBundle(f"{shown}: this is not a safetensors file, so not a bundle.", hint=NOT_OURS)
     if length > MAX_HEADER:

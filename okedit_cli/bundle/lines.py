@@ -20,6 +20,7 @@ FACT_OPTIONAL = {
     "reach": str,
     "whom": str,  # of bundles of format 1.0
     "report": dict,
+    "accepted": list,
     "rephrases": list,
     "images": list,
     "keep": list,

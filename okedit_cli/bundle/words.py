@@ -23,6 +23,8 @@ _KINDS = (
 def row_of(fact: Fact) -> dict[str, Any]:
     """A fact as the manifest lists it; reads its pictures' files. InvalidFacts: one cannot be read."""
     row: dict[str, Any] = {"id": fact.id, "prompt": fact.prompt, "answer": fact.answer}
+    if fact.accepted:
+        row["accepted"] = list(fact.accepted)
     if fact.image is not None:
         row["picture_sha256"] = picture_sha256(fact.image)
     row["rephrases"] = list(fact.rephrases)
@@ -87,6 +89,7 @@ class _RowReader:
             image=self._picture(row.get("picture_sha256"), "picture_sha256"),
             rephrases=tuple(self._text(text, "rephrases") for text in self._list(row, "rephrases")),
             images=tuple(filter(None, (self._picture(one, "images") for one in self._list(row, "images")))),
+            accepted=tuple(self._text(text, "accepted") for text in self._list(row, "accepted")),
             reach=row["reach"] if row.get("reach") in REACHES else "auto",
             **{kind: tuple(self._question(one, kind) for one in self._list(row, kind)) for kind in QUESTIONS},
         )
