@@ -62,6 +62,33 @@ def atomic_write(path: str | os.PathLike) -> Iterator[BinaryIO]:
                 pass  # the folder itself may be gone; the first error is the one to tell
 
 
+def check_writable(path: str | os.PathLike) -> None:
+    """OkeditError unless a file can be written at `path`, found out by trying: what the system says of rights
+    is not the whole of it. Folders that had to be made are taken away again.
+    """
+    shown, made = os.fspath(path), []
+    try:
+        target = Path(os.path.realpath(shown))
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        if target.exists() and not target.is_file():
+            raise OSError(errno.EINVAL, "it is not an ordinary file")
+        folder = target.parent
+        made = [one for one in (folder, *folder.parents) if not one.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        target.exists()  # the system refuses a name that is too long
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (OSError, ValueError) as error:
+        raise _in_words(shown, error) from None
+    finally:
+        for one in made:
+            try:
+                one.rmdir()
+            except OSError:
+                break
+
+
 def _sweep(target: Path) -> None:
     """Remove what writers of this name left behind when they were killed; a writer at work is younger."""
     for leftover in target.parent.glob(f".{glob.escape(target.name[:100])}.*.tmp"):

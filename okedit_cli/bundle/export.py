@@ -28,17 +28,19 @@ Its card is being written. If this stays so, `okedit export` was interrupted: ru
 """.encode()
 
 
-def write_folder(source: Path, folder: Path, *, place: str | None = None) -> Manifest:
+def write_folder(source: Path, folder: Path, *, place: str | None = None, replace: bool = False) -> Manifest:
     """Put the bundle file `source` and its card into `folder`; returns the manifest.
 
     A new folder is written beside and renamed. In the folder of an earlier export, which may hold more by
     now, the card is taken back first and comes last: no reader finds one that speaks of another bundle.
-    InvalidBundle: the bundle is damaged; UsageError: the folder holds other things.
+    InvalidBundle: the bundle is damaged; UsageError: the folder holds other things, and not `replace`, which
+    writes over the two files that have the names of ours.
     """
     manifest = Bundle.load(source, verify=True).manifest
     text = card(manifest, place=place).encode("utf-8")
     if folder.is_dir() and any(folder.iterdir()):
-        _check_earlier(folder)
+        if not replace:
+            _check_earlier(folder)
         _write(folder / README, BETWEEN)
         _fill(source, text, folder)
         return manifest
@@ -77,7 +79,7 @@ def _check_earlier(folder: Path) -> None:
     if not (ours and MARK in readme.read_text(encoding="utf-8", errors="replace")):
         raise UsageError(
             f"{folder} is there already and not a folder that okedit exported, so it stays as it is.",
-            hint="Name a folder that is not there yet.",
+            hint="Name a folder that is not there yet; --force puts bundle and card among what is there.",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,25 @@ class RemoveReport:
     forgotten: list[str] = field(
         default_factory=list
     )  # records of dropped edits that only removed ones contradicted
+
+
+def matching(bundle: Bundle, patterns: Sequence[str]) -> list[str]:
+    """Ids of the bundle's edits, each once: `patterns` are ids, or ids with *, ? and [abc] in them.
+
+    UsageError: a pattern that no id matches. What is an id itself is no pattern.
+    """
+    ids, found = [fact["id"] for fact in bundle.manifest.facts], {}
+    known = set(ids)
+    for pattern in patterns:
+        wild = pattern not in known and any(mark in pattern for mark in "*?[")
+        names = [name for name in ids if fnmatch.fnmatchcase(name, pattern)] if wild else [pattern]
+        if not names:
+            raise UsageError(
+                f"The bundle has no edit whose id matches {pattern!r}.",
+                hint="`okedit show` lists the ids of a bundle.",
+            )
+        found |= dict.fromkeys(names)
+    return list(found)
 
 
 def remove(bundle: Bundle, ids: Sequence[str]) -> tuple[Bundle, RemoveReport]:

@@ -1,4 +1,7 @@
-"""Bundles as commands take them: files here or on the hub in, and names of files to write."""
+"""Bundles as commands take them, files here or on the hub, and what tables say of them.
+
+What may be written is for targets.py to say.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import InvalidBundle, OkeditError, UsageError
+from ..errors import OkeditError
 
 BundleArgument = Annotated[
     str, typer.Argument(metavar="BUNDLE", help="A bundle: a file, or hf://owner/name.")
@@ -19,34 +22,6 @@ def local(name: str) -> Path:
     from ..bundle.hub import fetch_bundle, is_hub
 
     return fetch_bundle(name) if is_hub(name) else Path(name)
-
-
-def writable(target: str | Path, stem: str = "bundle") -> Path:
-    """Where a bundle may go, found out before the work: never over a file that is no bundle."""
-    from ..bundle.hub import is_hub
-
-    if is_hub(str(target)):
-        raise UsageError(
-            f"{target} is on the hub, expected the name of a file to write.",
-            hint="Write a file, then `okedit export FILE --to hf://owner/name`.",
-        )
-    target = Path(target)
-    if target.is_dir():
-        raise UsageError(
-            f"{target} is a folder, expected the name of the bundle to write.",
-            hint=f"-o {target / stem}.safetensors",
-        )
-    if target.exists():
-        from ..bundle import read_manifest
-
-        try:
-            read_manifest(target)
-        except InvalidBundle:
-            raise UsageError(
-                f"{target} is there already and no bundle that okedit can read, so it stays as it is.",
-                hint="Name another file with -o, or remove this one.",
-            ) from None
-    return target
 
 
 def size_of(path: Path) -> str:

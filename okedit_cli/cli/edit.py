@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import okedit_cli
 
-from ..errors import UsageError
+from ..errors import OkeditError, UsageError
 from ..facts import REACHES, FactFile
 from . import options
-from .bundles import site_words, size_of, writable
+from .bundles import site_words, size_of
 from .intake import Earlier, Intake, check_pictures, embed, facts_from
 from .loading import open_model
 from .merge import tell_report
 from .output import Output
 from .tables import COLUMNS, judge, lost_lines, next_command, row
+from .targets import BUNDLE, writable_target
 
 EXAMPLES = """
   okedit edit facts.yaml                          writes bundles/facts.safetensors
@@ -120,7 +122,11 @@ def edit(
     ] = None,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Keep facts that will over-reach because no radius separates them."),
+        typer.Option(
+            "--force",
+            help="Keep facts that will over-reach because no radius separates them, and replace a file that "
+            "is no bundle.",
+        ),
     ] = False,
     seed: Annotated[
         int | None,
@@ -138,6 +144,8 @@ def edit(
     Options come before OKEDIT_* variables, those before `model:` and `defaults:` of the fact file.
     Exit code 5: some fact did not take, or was kept out because no radius separates it.
     """
+    from ..bundle.lock import locked
+
     out = Output(json=json, quiet=quiet)
     earlier = _earlier(append, output)
     given = {"method": method, "layer": layer, "device": device, "dtype": dtype, "seed": seed}
@@ -149,7 +157,7 @@ def edit(
         if earlier:
             chosen |= earlier.settings({name: chosen[name] for name in given})
         name = model or file.model
-        target = earlier.path if earlier else _target(output, intake, name)
+        target = earlier.path if earlier else _target(output, intake, name, force)
         check_pictures(intake)
 
         loaded = open_model(
@@ -181,10 +189,11 @@ def edit(
         if saved:
             if with_sources or intake.sources:
                 embed(bundle, file.facts)
-            if earlier:
-                bundle, merged = earlier.with_new(bundle)
             target.parent.mkdir(parents=True, exist_ok=True)
-            bundle.save(target)
+            with locked(target, tell=out.note):
+                if earlier:
+                    bundle, merged = _added(earlier, bundle, out)
+                bundle.save(target)
 
     if out.json:
         found = {"bundle": target if saved else None, "model": loaded.name, **chosen, "facts": reports}
@@ -203,6 +212,21 @@ def edit(
     else:
         out.say("No fact is left, so no bundle was written.")
     judge(reports)
+
+
+def _added(earlier: Earlier, bundle: Any, out: Output) -> tuple[Any, Any]:
+    """The new edits in the bundle that --append names; where that cannot be any more they are kept beside."""
+    try:
+        both = earlier.with_new(bundle)
+    except OkeditError as error:
+        names = (earlier.path.with_stem(f"{earlier.path.stem}-new-{number}") for number in count(1))
+        kept = next(name for name in names if not name.exists())
+        bundle.save(kept)
+        hint = f"The new edits are in {kept}."
+        raise type(error)(error.message, hint=f"{error.hint} {hint}" if error.hint else hint) from None
+    if earlier.changed:
+        out.say(f"{earlier.path} has changed since it was read: the new edits go to what it holds now.")
+    return both
 
 
 def _context(value: str) -> str:
@@ -229,15 +253,22 @@ def _earlier(append: str | None, output: str | None) -> Earlier | None:
             "--append writes into the bundle that it names, and -o names another.",
             hint="Leave out -o, or make a bundle with -o and `okedit merge` both.",
         )
-    return Earlier(writable(append))
+    return Earlier(writable_target(append, BUNDLE, option="--append"))
 
 
-def _target(output: str | None, intake: Intake, model: str | None) -> Path:
+def _target(output: str | None, intake: Intake, model: str | None, force: bool) -> Path:
     """The bundle to write; one made from another bundle does not take its place unless asked to."""
     stem = intake.stem
     if intake.file.path.suffix == ".safetensors":
         stem += "-" + ((model or options.DEFAULT_MODEL).rstrip("/").split("/")[-1] or "refit")
-    return writable(output or Path("bundles") / f"{stem}.safetensors", stem)
+    name = f"{stem}.safetensors"
+    return writable_target(
+        output or Path("bundles") / name,
+        BUNDLE,
+        force=force,
+        example=name,
+        inputs=[] if intake.file.path.suffix == ".safetensors" else [intake.file.path],
+    )
 
 
 def _layer(value: str | int) -> str | int:

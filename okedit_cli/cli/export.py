@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from ..errors import UsageError
 from . import options
 from .bundles import BundleArgument, local
 from .output import Output
+from .targets import FACTS, Force, writable_folder, writable_target
 
 EXAMPLES = """
   okedit export bundles/facts.safetensors --to facts-folder
@@ -32,6 +34,7 @@ def export(
         ),
     ],
     private: Annotated[bool, typer.Option("--private", help="Make a new hub repository private.")] = False,
+    force: Force = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -53,10 +56,10 @@ def export(
             facts = len(write_folder(source, folder, place=to))
             target = push_folder(to, folder, private=private)
     elif Path(to).suffix.lower() in (".yaml", ".yml"):
-        missing = write_facts(source, _file(Path(to)))
+        missing = write_facts(source, writable_target(to, FACTS, force=force, option="--to"))
         facts = None
     else:
-        facts = len(write_folder(source, _folder(Path(to))))
+        facts = len(write_folder(source, _folder(to), replace=force))
     if out.json:
         out.json_object({"bundle": bundle, "to": target, "missing_pictures": missing})
         return
@@ -67,25 +70,16 @@ def export(
         out.say(f"exported: {facts} edits with their card")
 
 
-def _file(path: Path) -> Path:
-    if path.is_dir():
+def _folder(to: str) -> Path:
+    """The folder that --to names; what looks like the name of a file is told, not made a folder of."""
+    path = Path(to)
+    ending = path.suffix[1:]
+    if not path.exists() and not to.endswith(("/", os.sep)) and ending.isalpha() and ending.isascii():
         raise UsageError(
-            f"{path} is a folder, expected the name of a fact file.", hint=f"--to {path}/facts.yaml"
+            f"--to {to} looks like a file, expected a folder, a .yaml file or hf://owner/name.",
+            hint=f"--to {path.with_suffix('.yaml')} writes the facts, --to {to}/ the bundle and its card.",
         )
-    if path.exists():
-        raise UsageError(
-            f"{path} is there already, so it stays as it is.", hint="Name another file, or remove this one."
-        )
-    return path
-
-
-def _folder(path: Path) -> Path:
-    if path.exists() and not path.is_dir():
-        raise UsageError(
-            f"{path} is a file, expected a folder, a .yaml file or hf://owner/name.",
-            hint="Name a folder that is not there yet.",
-        )
-    return path
+    return writable_folder(path)
 
 
 def _tell_missing(out: Output, missing: Mapping[str, list[str]]) -> None:

@@ -14,6 +14,7 @@ import okedit_cli
 from ..errors import InvalidFacts, ModelMismatch, OkeditError, UsageError
 from ..facts import FactFile
 from .bundles import local, named
+from .targets import BUNDLE
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,15 @@ def facts_from(path: str | None, origin: str | None) -> Iterator[Intake]:
             hint="okedit edit facts.yaml, or okedit edit --from BUNDLE -m MODEL",
         )  # fmt: skip
     if path is not None:
-        file = okedit_cli.load_facts(path)
+        try:
+            file = okedit_cli.load_facts(path)
+        except InvalidFacts:
+            if Path(path).is_file() and BUNDLE.is_one(Path(path)):
+                raise UsageError(
+                    f"{path} is a bundle, expected a fact file.",
+                    hint=f"`okedit edit --from {path}` takes its facts; `--append {path}` adds others to it.",
+                ) from None
+            raise
         stdin = str(file.path) == "-"
         yield Intake(file, "<stdin>" if stdin else str(file.path), "facts" if stdin else file.path.stem)
         return
@@ -95,6 +104,7 @@ class Earlier:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.bundle = okedit_cli.Bundle.load(path)
+        self.changed = False  # by another process, between the reading and with_new
 
     def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Method and layer of the edits that are there; UsageError when others are given: they cannot mix."""
@@ -125,8 +135,15 @@ class Earlier:
         return lent_spaces(loaded, self.bundle)
 
     def with_new(self, bundle: Any) -> tuple[Any, Any]:
-        """Both bundles as one, and the report: where they contradict each other, the new edits stay."""
+        """Both bundles as one, and the report: where they contradict each other, the new edits stay.
+
+        To be called with the file locked: it is read again, since another okedit may have changed it.
+        """
         from ..bundle.merge import merge
 
+        if self.path.is_file():
+            now = okedit_cli.Bundle.load(self.path)
+            self.changed = now.manifest != self.bundle.manifest
+            self.bundle = now
         names = [str(self.path), "the new edits"]
         return merge([self.bundle, bundle], on_conflict="newest", names=names, lazy=True)

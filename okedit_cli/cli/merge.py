@@ -9,8 +9,9 @@ import typer
 import okedit_cli
 
 from . import options
-from .bundles import local, number, one_line, size_of, writable
+from .bundles import local, number, one_line, size_of
 from .output import Output
+from .targets import BUNDLE, Force, writable_target
 
 EXAMPLES = """
   okedit merge cats.safetensors dogs.safetensors -o pets.safetensors
@@ -37,6 +38,7 @@ def merge(
             "bundle, or refuse.",
         ),
     ] = "newest",
+    force: Force = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -45,19 +47,22 @@ def merge(
     Equal edits are kept once. The table names edits that contradict each other, their distances and radii
     (of the first / of the second), and what was done about it.
     """
+    from ..bundle.lock import locked
     from ..bundle.merge import MergeConflict
     from ..bundle.merge import merge as merge_bundles
 
     out = Output(json=json, quiet=quiet)
-    target = writable(output)
-    opened = [okedit_cli.Bundle.load(local(name)) for name in bundles]
-    try:
-        merged, report = merge_bundles(opened, on_conflict=on_conflict, names=bundles, lazy=True)
-    except MergeConflict as error:
-        if error.report is not None:
-            _render(out, None, 0, error.report)
-        raise
-    merged.save(target)
+    target = writable_target(output, BUNDLE, force=force)
+    files = [local(name) for name in bundles]
+    with locked(target, tell=out.note):  # it may be one of those that are read
+        opened = [okedit_cli.Bundle.load(file) for file in files]
+        try:
+            merged, report = merge_bundles(opened, on_conflict=on_conflict, names=bundles, lazy=True)
+        except MergeConflict as error:
+            if error.report is not None:
+                _render(out, None, 0, error.report)
+            raise
+        merged.save(target)
     _render(out, target, len(merged.manifest), report)
     out.say(f"bundle: {target}, {size_of(target)}, {len(merged.manifest)} edits")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,23 +10,31 @@ import typer
 import okedit_cli
 
 from . import options
-from .bundles import BundleArgument, local, named, size_of, writable
+from .bundles import BundleArgument, local, named, size_of
 from .output import Output
+from .targets import BUNDLE, Force, writable_target
 
 EXAMPLES = """
   okedit remove bundles/facts.safetensors office-cat
   okedit remove bundles/facts.safetensors office-cat boss -o smaller.safetensors
+  okedit remove bundles/facts.safetensors 'office-*' 'price-202?'
   okedit remove hf://owner/name office-cat -o smaller.safetensors --json
 """
 
 
 def remove(
     bundle: BundleArgument,
-    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Edits, by the ids of `okedit show`.")],
+    ids: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ID...", help="Edits, by the ids of `okedit show`, or by patterns: 'office-*', quoted."
+        ),
+    ],
     output: Annotated[
         str | None,
         typer.Option("-o", "--out", metavar="FILE", help="Write here instead. [default: the bundle itself]"),
     ] = None,
+    force: Force = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -33,18 +42,24 @@ def remove(
 
     Edits whose reach a merge had cut because of them grow back. The file is replaced whole or not at all.
     """
+    from ..bundle.hub import is_hub
+    from ..bundle.lock import locked
+    from ..bundle.remove import matching
     from ..bundle.remove import remove as remove_edits
     from ..errors import UsageError
 
     out = Output(json=json, quiet=quiet)
-    target = writable(output or bundle) if output or not _missing(bundle) else None
-    opened = okedit_cli.Bundle.load(local(bundle))
-    try:
-        left, report = remove_edits(opened, ids)
-    except UsageError as error:
-        raise named(error, bundle) from None
-    left.save(target)
-    removed = list(dict.fromkeys(ids))
+    if output is None and not is_hub(bundle) and not Path(bundle).is_file():
+        okedit_cli.Bundle.load(bundle)  # says what is amiss; where to write is no question then
+    target, source = writable_target(output or bundle, BUNDLE, force=force), local(bundle)
+    with locked(target, tell=out.note):  # it may be the one that is read
+        opened = okedit_cli.Bundle.load(source)
+        try:
+            removed = matching(opened, ids)
+            left, report = remove_edits(opened, removed)
+        except UsageError as error:
+            raise named(error, bundle) from None
+        left.save(target)
     if out.json:
         out.json_object({"bundle": target, "removed": removed, "edits": len(left),
                          "forgotten": report.forgotten})  # fmt: skip
@@ -54,12 +69,3 @@ def remove(
     for name in report.forgotten:
         out.say(f"record forgotten: {name}")
     out.say(f"bundle: {target}, {size_of(target)}, {len(left)} edits")
-
-
-def _missing(bundle: str) -> bool:
-    """No such file here: opening it will say so better than asking where to write."""
-    from pathlib import Path
-
-    from ..bundle.hub import is_hub
-
-    return not is_hub(bundle) and not Path(bundle).is_file()
