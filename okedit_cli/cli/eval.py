@@ -219,7 +219,7 @@ def _run(
 
 
 def _show(out: Output, results: Sequence[Any]) -> None:
-    from ..evaluate.report.table import COLUMNS, kind_rows, stage_rows
+    from ..evaluate.report.table import COLUMNS, SPARE, kind_rows, legend, stage_rows
 
     if out.json:
         out.json_object({"results": [result.to_json(answers=False) for result in results]})
@@ -227,10 +227,12 @@ def _show(out: Output, results: Sequence[Any]) -> None:
     for result in results:
         for stage in result.stages:
             out.line(f"{result.name}, {stage} (percent, 95 % intervals)")
-            out.table(COLUMNS, stage_rows(result, stage))
+            out.table(COLUMNS, stage_rows(result, stage), spare=SPARE)
             columns, rows = kind_rows(result, stage)
             if rows:
                 out.table(columns, rows)
+    for line in dict.fromkeys(line for result in results for line in legend(result)):
+        out.say(line)
 
 
 def _judge(results: Sequence[Any], bars: dict[str, float]) -> None:

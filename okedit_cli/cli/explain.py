@@ -8,6 +8,12 @@ from typing import Any
 from .output import plain
 
 SHOWN = 5  # candidates that are told
+SAME = 1e-4  # a smaller distance is rounding: keys of one and the same picture or question
+LABELS = {
+    "answers": "asks for what the fact tells",
+    "follows": "asks for what follows from the fact",
+    "other": "asks for something else",
+}
 
 
 def verdict_words(verdict: Any) -> str:
@@ -35,25 +41,50 @@ def verdict_json(verdict: Any) -> dict[str, Any] | None:
     return plain({name: getattr(verdict, name) for name in names})
 
 
+def picture_words(distance: float | None, radius: float | None) -> str:
+    """How far a query's picture lies from an edit's, and how far it may."""
+    if _endless(radius):
+        return "any picture, or none"
+    if _endless(distance):
+        return "no picture was given"
+    if distance < SAME:
+        return "the same picture"
+    return f"picture {_within(distance, radius)}"
+
+
+def question_words(distance: float | None, radius: float | None, label: str = "") -> str:
+    """How far a question lies from an edit's; with a class, how surely the fact answers it."""
+    if label:
+        classed = LABELS.get(label, label)
+        return f"{classed} (score {distance:.2f}, 0 is surest, answered up to {radius:.2f})"
+    if _endless(radius):
+        return "any question"
+    if _endless(distance):
+        return "no question to compare"
+    if distance < SAME:
+        return "the same question"
+    return f"question {_within(distance, radius)}"
+
+
 def _place(edit: Any) -> str:
     return f"{edit.edit_id} of {edit.bundle}"
 
 
 def _stages(one: Any) -> str:
-    """One candidate: retriever, classifier, verifier, and the reason why it does not answer."""
-    parts = [_channel("picture", one.picture_distance, one.picture_radius)]
-    if one.label:
-        parts.append(f"question: {one.label} ({one.question_distance:.2f} of {one.question_radius:.2f})")
-    else:
-        parts.append(_channel("question", one.question_distance, one.question_radius))
+    """One candidate: what comes of it, and what retriever, classifier and verifier found."""
+    parts = [picture_words(one.picture_distance, one.picture_radius)]
     if one.view is not None:
-        parts.append("a view of its picture" if one.view else "no view of its picture")
-    return f"{one.edit_id}: {', '.join(parts)}: {one.rejection or 'answers'}"
+        parts.append("a view of the fact's picture" if one.view else "no view of the fact's picture")
+    parts.append(question_words(one.question_distance, one.question_radius, one.label))
+    end = f"does not answer, since {one.rejection}" if one.rejection else "answers"
+    return f"{one.edit_id} {end}: {'; '.join(parts)}"
 
 
-def _channel(name: str, distance: float, radius: float) -> str:
-    if radius is None or math.isinf(radius):
-        return f"any {name}"
-    if distance is None or math.isinf(distance):
-        return f"no {name}"
-    return f"{name} {distance:.3g} {'within' if distance <= radius else 'beyond'} {radius:.3g}"
+def _endless(value: float | None) -> bool:
+    return value is None or math.isinf(value)
+
+
+def _within(distance: float, radius: float) -> str:
+    return (
+        f"at distance {distance:.3g}, {'within' if distance <= radius else 'beyond'} its radius {radius:.3g}"
+    )

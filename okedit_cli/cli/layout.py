@@ -1,12 +1,13 @@
 """How a table is laid out in so many columns of a terminal. Not here: what stands in it, and where it goes.
 
-Ids and figures are never broken: where a table is too wide, long texts are wrapped and headings take two
-lines, then columns that can be spared are left out, and in the end each row is a block of lines.
+Ids, figures and words are never broken: where a table is too wide, texts are wrapped at their spaces and
+headings take two lines, then columns that can be spared are left out, and in the end each row is a block of
+lines.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
@@ -16,7 +17,7 @@ from rich.text import Text
 
 READABLE = 20  # a text is wrapped to no narrower column
 _GAP = 3  # between two columns
-_INDENT = 4  # of a wrapped text's further lines in a block
+_INDENT = 4  # of the further lines of a wrapped text
 
 
 def print_table(
@@ -46,7 +47,10 @@ def print_table(
 
 
 def _broken(heading: str) -> str:
-    return heading.replace(" ", "\n")
+    """The heading on two lines, as narrow as its words allow."""
+    words = heading.split()
+    halves = ((" ".join(words[:count]), " ".join(words[count:])) for count in range(1, max(2, len(words))))
+    return "\n".join(min(halves, key=lambda half: max(map(cell_len, half)))).strip()
 
 
 def _width(text: str) -> int:
@@ -60,7 +64,8 @@ def _needed(
     for number, heading in enumerate(headings):
         widest = max((_width(row[number]) for row in rows), default=0)
         if number and names[number] in texts:
-            widest = min(widest, READABLE)
+            spelled = (_width(word) for row in rows for word in row[number].split())
+            widest = min(widest, max(READABLE, *spelled, 0))
         total += max(_width(heading), widest)
     return total
 
@@ -87,8 +92,16 @@ def _print_block(
     console.print(Text(row[0], style="bold"), soft_wrap=True)
     for name, cell in zip(columns[1:], row[1:], strict=True):
         line = f"  {name}: {cell}"
-        if name not in texts or cell_len(line) <= console.width:
-            console.print(Text(line), soft_wrap=True)
-            continue
-        for number, part in enumerate(Text(line[2:]).wrap(console, max(1, console.width - _INDENT))):
-            console.print(Text(" " * (_INDENT if number else 2) + part.plain.rstrip()), soft_wrap=True)
+        for part in _wrapped(line, console.width) if name in texts else [line]:
+            console.print(Text(part), soft_wrap=True)
+
+
+def _wrapped(line: str, width: int) -> Iterator[str]:
+    """The line as several, its words whole; those after the first stand in a little."""
+    start = line[: len(line) - len(line.lstrip())]
+    for word in line.split():
+        if start.strip() and cell_len(start) + 1 + cell_len(word) > width:
+            yield start
+            start = " " * _INDENT
+        start += f" {word}" if start.strip() else word
+    yield start

@@ -15,12 +15,16 @@ EXAMPLES = """
   okedit show bundles/facts.safetensors --json | jq -r '.facts[].id'
 """
 
-COLUMNS = ("id", "prompt", "answer", "picture", "took", "positives", "negatives", "radius")
-WORDS = ("id", "prompt", "answer", "picture")
+COLUMNS = ("id", "prompt", "answer", "picture sha256", "took", "answered", "left alone", "picture radius")
+WORDS = ("prompt", "answer")
+SPARE = ("picture sha256", "picture radius")
 
 
 def show(bundle: BundleArgument, json: options.Json = False, quiet: options.Quiet = False) -> None:
     """Show what is in a bundle: its facts, the model they are for, how they were made.
+
+    Of each fact: whether it took, how many rewordings and views were answered as asked, how many near
+    questions were left alone, and within which distance a picture counts as one of the thing.
 
     Reads the header alone, so it is quick for a bundle of any size; `okedit verify` reads everything.
     """
@@ -47,7 +51,7 @@ def show(bundle: BundleArgument, json: options.Json = False, quiet: options.Quie
         "pictures": f"{len(manifest.sources)} in the bundle" if manifest.sources else "not in the bundle",
     }.items():
         out.line(f"{name + ':':10} {one_line(value, 300)}")
-    out.table(COLUMNS, [row(fact) for fact in manifest.facts], words=WORDS)
+    out.table(COLUMNS, [row(fact) for fact in manifest.facts], words=WORDS, spare=SPARE)
     if manifest.dropped:
         names = ", ".join(one_line(fact["id"], 40) for fact in manifest.dropped[:10])
         more = ", ..." if len(manifest.dropped) > 10 else ""
@@ -62,4 +66,6 @@ def row(fact: dict[str, Any]) -> list[str]:
     words = (one_line(fact["id"], 60), one_line(fact["prompt"]), one_line(fact["answer"]))
     pairs = (counts(report.get("positives")) or "-", counts(report.get("negatives")) or "-")
     picture = (fact.get("picture_sha256") or "none")[:12]
-    return [*words, picture, yes_no(report.get("took")) or "-", *pairs, number(report.get("radius"))]
+    # other channels have radii that say nothing about pictures
+    radius = number(report.get("radius")) if report.get("channel", "picture") == "picture" else "-"
+    return [*words, picture, yes_no(report.get("took")) or "-", *pairs, radius]

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import FactsDidNotTake
 from .bundles import number
 
-COLUMNS = ("id", "took", "reach", "positives", "negatives", "radius", "seconds")
+COLUMNS = ("id", "took", "reach", "answered", "left alone", "picture radius", "seconds")
 
 
 def row(report: Any) -> list[str]:

@@ -22,6 +22,8 @@ EXAMPLES = """
   okedit verify hf://owner/name -m HuggingFaceTB/SmolVLM-256M-Instruct --strict
 """
 
+UNMOVED = 1e-3  # of the smallest radius: less is rounding
+
 
 def verify(
     bundle: BundleArgument,
@@ -61,13 +63,16 @@ def verify(
         return
     words = f"{found['facts']} facts, {found['tensors']} tensors, {found['pictures']} pictures"
     if model:
-        moved = [
-            f"{one.channel} keys {number(one.distance)} of {number(one.radius)}" for one in found["drift"]
-        ]
-        words += (
-            f"; it belongs to {found['model']} ({found['fit']}{'; drift: ' * bool(moved)}{', '.join(moved)})"
-        )
+        fit = "the very model that it was made with" if found["fit"] == "exact" else found["fit"]
+        words += f"; it belongs to {found['model']} ({'; '.join([fit, *map(_drift_words, found['drift'])])})"
     out.line(f"{bundle}: whole: {words}")
+
+
+def _drift_words(drift: Any) -> str:
+    if drift.distance < UNMOVED * drift.radius:
+        return f"{drift.channel} keys lie where they did"
+    moved, radius = number(drift.distance), number(drift.radius)
+    return f"{drift.channel} keys moved by {moved}, the smallest radius is {radius}"
 
 
 def _pictures(bundle: Any, path: Path) -> None:

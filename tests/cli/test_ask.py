@@ -70,18 +70,21 @@ def test_compare(okedit, bundles):
     assert okedit("ask", "Who?", "--compare").stdout == "before: a cat\nafter: Miso [bold]\n"
 
 
-STAGES = "  cat: picture 0.25 within 0.5, question: follows (0.50 of 1.00): "
+FOUND = (
+    "picture at distance 0.25, within its radius 0.5; "
+    "asks for what follows from the fact (score 0.50, 0 is surest, answered up to 1.00)\n"
+)
+OTHER = f"  cat does not answer, since something else is asked: {FOUND}"
 
 
 @pytest.mark.parametrize(
     ("hits", "words"),
     [
-        (True, f"fired: cat of facts\n{STAGES}answers\n"),
-        (False, f"no edit fired; nearest was cat of facts\n{STAGES}something else is asked\n"),
+        (True, f"fired: cat of facts\n  cat answers: {FOUND}"),
+        (False, f"no edit fired; nearest was cat of facts\n{OTHER}"),
         (
             "context",
-            "no edit fired; the model was told what cat of facts says of the picture\n"
-            f"{STAGES}something else is asked\n",
+            f"no edit fired; the model was told what cat of facts says of the picture\n{OTHER}",
         ),
     ],
 )
@@ -94,7 +97,8 @@ def test_explain_without_a_classifier_and_with_a_picture_compared():
     one = Candidate("cat", "facts", 0, 0, float("inf"), 0.5, 0.9, 0.76, view=False, rejection="too far")
     assert verdict_words(Verdict(None, one, None, (one,))) == (
         "no edit fired; nearest was cat of facts\n"
-        "  cat: no picture, question 0.9 beyond 0.76, no view of its picture: too far"
+        "  cat does not answer, since too far: no picture was given; no view of the fact's picture; "
+        "question at distance 0.9, beyond its radius 0.76"
     )
     assert verdict_words(Verdict()) == "no edit fired, and none was near"
 
@@ -159,3 +163,16 @@ def test_strict_takes_only_what_was_made_for_this_very_model(okedit, bundles, wo
     result = okedit("ask", "Who?", "--strict")
     assert "edits: bundles/a.safetensors\n" in result.stderr
     assert okedit("ask", "Who?", "-b", "bundles/c.safetensors", "--strict").exit_code == 4
+
+
+def test_explain_calls_the_very_same_picture_so():
+    same = Candidate("cat", "facts", 0, 0, 1.5e-7, 0.5, 0.0, 1.0, label="answers", view=True)
+    assert verdict_words(Verdict(same, same, None, (same,))).splitlines()[1] == (
+        "  cat answers: the same picture; a view of the fact's picture; "
+        "asks for what the fact tells (score 0.00, 0 is surest, answered up to 1.00)"
+    )
+    words = Candidate("boss", "facts", 0, 0, float("inf"), float("inf"), float("inf"), 1.0)
+    assert "any picture, or none; no question to compare" in verdict_words(
+        Verdict(words, words, None, (words,))
+    )
+    assert "inf" not in verdict_words(Verdict(words, words, None, (words,)))

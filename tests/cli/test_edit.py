@@ -13,7 +13,7 @@ def test_writes_a_bundle_and_prints_a_table(okedit, world):
     assert result.exit_code == 0, result.stderr
     assert Path("bundles/facts.safetensors").stat().st_size == 1200
     head, _, *rows = [line.split() for line in result.stdout.splitlines()]
-    assert head == ["id", "took", "reach", "positives", "negatives", "radius", "seconds"]
+    assert head == "id took reach answered left alone picture radius seconds".split()
     assert rows[0] == ["cat", "yes", "kind", "3/4", "19/20", "0.5", "1.2"]
     assert "bundle: bundles/facts.safetensors, 1.2 kB, site key layer 3, value layer 5" in result.stderr
     assert (
@@ -139,4 +139,4 @@ def test_a_broken_picture_is_told_with_the_line_of_its_fact(okedit, world):
     Path("cat.png").write_bytes(Path("cat.png").read_bytes()[:40])
     result = okedit("edit", "facts.yaml")
     assert result.exit_code == 3 and not world.opened
-    assert result.stderr.startswith("error: facts.yaml:4: ") and "cat.png" in result.stderr
+    assert result.stderr.startswith("error: facts.yaml:4:22: ") and "cat.png" in result.stderr

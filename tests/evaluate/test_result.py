@@ -132,6 +132,9 @@ def test_scope_in_words():
     assert scope_words(near) == "nearest: cat; picture 0.75 beyond 0.5; any question"
     why = replace(near, rejection="another picture")
     assert scope_words(why) == "nearest: cat; picture 0.75 beyond 0.5; any question; another picture"
+    assert scope_words(Decision("cat", "cat", 2e-7, 0.5, 0.0, 0.2)) == (
+        "fired: cat; the same picture; the same question"
+    )
     told = replace(near, context="dog")
     assert scope_words(told) == "told what dog says; nearest: cat; picture 0.75 beyond 0.5; any question"
     assert told.acts and not near.acts

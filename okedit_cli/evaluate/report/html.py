@@ -14,13 +14,14 @@ from okedit_cli.errors import OkeditError
 from okedit_cli.evaluate.case import METRICS
 from okedit_cli.evaluate.records import Decision, Record
 from okedit_cli.evaluate.report.plot import strictness_curve, trade_off
-from okedit_cli.evaluate.report.table import COLUMNS, kind_rows, stage_rows
+from okedit_cli.evaluate.report.table import COLUMNS, kind_rows, legend, stage_rows
 from okedit_cli.evaluate.result import Result
 from okedit_cli.evaluate.scoring import failures
 from okedit_cli.evaluate.strictness import curve
 
 SHOWN = 40  # failures of each metric; the JSON has all
 THUMBNAIL = 96  # pixels
+SAME = 1e-4  # a smaller distance is rounding: keys of one and the same picture or question
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1f2328}
@@ -57,6 +58,7 @@ def _plot(results: Sequence[Result]) -> str:
 
 def _result(result: Result) -> str:
     parts = [f"<h2>{escape(result.name)}</h2>", f"<p><small>{escape(_about(result))}</small></p>"]
+    parts.append(f"<p><small>{'<br>'.join(map(escape, legend(result)))}</small></p>")
     for stage in result.stages:
         parts.append(f"<h3>{escape(stage)}</h3>{_table(COLUMNS, stage_rows(result, stage))}")
         columns, rows = kind_rows(result, stage)
@@ -150,6 +152,8 @@ def _channel(name: str, distance: float | None, radius: float | None) -> str:
         return f"any {name}"
     if distance is None or not math.isfinite(distance):
         return f"no {name} to compare"
+    if distance < SAME:
+        return f"the same {name}"
     return f"{name} {distance:.3g} {'within' if distance <= radius else 'beyond'} {radius:.3g}"
 
 

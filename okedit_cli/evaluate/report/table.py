@@ -9,6 +9,7 @@ from okedit_cli.evaluate.result import Result
 from okedit_cli.evaluate.scoring import SCOPES, Figure
 
 COLUMNS = ("metric", "exact / same", "contains", "teacher-forced", "before the edit", "cases", "questions")
+SPARE = ("teacher-forced", "before the edit", "contains")  # left out first where there is no room
 KIND_METRICS = ("rel", "t_gen", "i_gen", "t_loc", "i_loc", "specificity", "near", "port")
 NOTHING = "-"
 
@@ -49,6 +50,32 @@ def stage_rows(result: Result, stage: str) -> list[tuple[str, ...]]:
         if share is not None:
             rows.append((f"scope: {scope}", percent(share), *(NOTHING,) * 3, str(share.cases), NOTHING))
     return rows
+
+
+def legend(result: Result) -> list[str]:
+    """A line for each row and column that does not explain itself, of those that the result has."""
+    shown = {figure.metric for figure in result.figures}
+    measures = {figure.measure for figure in result.figures}
+    lines = [
+        f"{metric.label}: {metric.words}; right is the {'new' if metric.positive else 'old'} answer"
+        for metric in METRICS.values()
+        if metric.name in shown
+    ]
+    if "hm" in shown:
+        lines.append("HM: the harmonic mean of T-Gen, I-Gen and I-Loc, or T-Loc without pictures")
+    if "scope" in shown:
+        lines.append(
+            "scope: cases by what the edit reaches; under-reaching misses a question that it should answer,"
+            " over-reaching answers one that it should leave alone"
+        )
+    lines.append("exact / same: the answer is the wanted one word for word, or the unedited model's")
+    if "contains" in measures:
+        lines.append("contains: the wanted answer stands in what was said")
+    if "forced" in measures:
+        lines.append(
+            "teacher-forced: tokens of the wanted answer that are likeliest, each after those before"
+        )
+    return lines
 
 
 def kind_rows(result: Result, stage: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
