@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from okedit_cli.bundle import Bundle, Manifest
 from okedit_cli.bundle.words import row_of
 from okedit_cli.checking import FactReport, check, says, unchecked
+from okedit_cli.errors import InvalidFacts
 from okedit_cli.methods import Computed, Options, method_named
 from okedit_cli.methods.base import Progress
+from okedit_cli.models.control import texts_of, with_control_token, words_for
 
 __all__ = ["FactReport", "FitResult", "fit", "says"]
 
@@ -45,12 +47,15 @@ def fit(
 ) -> FitResult:
     """Fit facts, and check them; `without` leaves parts of the method out (methods.base.PARTS).
 
-    UsageError: unknown method, layer or part; InvalidFacts: a broken picture.
+    UsageError: unknown method, layer or part; InvalidFacts: a broken picture, a control token in a text.
     """
     compute = method_named(method)
     before = loaded.cache.get("attachment")
     if before is not None:
         before.detach()
+    for fact in facts:
+        for what, _, token in with_control_token(loaded, texts_of(fact)):
+            raise InvalidFacts(f"fact {fact.id}: {words_for(what, token, loaded)}.")
     encoders = text_encoder, image_encoder
     options = Options(layer, force, seed, progress, frozenset(without), context, *encoders)
     computed = compute(loaded, facts, options)

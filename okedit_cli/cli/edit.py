@@ -16,10 +16,11 @@ from ..errors import OkeditError, UsageError
 from ..facts import REACHES, FactFile
 from . import options
 from .bundles import site_words, size_of
-from .intake import Earlier, Intake, check_pictures, embed, facts_from
+from .intake import Earlier, Intake, embed, facts_from
 from .loading import open_model
 from .merge import tell_report
 from .output import Output
+from .precheck import check_pictures, check_texts
 from .tables import COLUMNS, judge, lost_lines, next_command, row
 from .targets import BUNDLE, writable_target
 
@@ -169,6 +170,7 @@ def edit(
         )
         if earlier:
             earlier.check(loaded)
+        check_texts(intake, loaded)
         out.say(f"facts: {len(file.facts)} from {intake.shown}")
         with out.progress() as progress, earlier.spaces(loaded) if earlier else nullcontext():
             result = okedit_cli.fit(

@@ -70,24 +70,6 @@ def facts_from(path: str | None, origin: str | None) -> Iterator[Intake]:
         yield Intake(FactFile(source, tuple(facts)), origin, source.stem, bool(bundle.manifest.sources))
 
 
-def check_pictures(intake: Intake) -> None:
-    """Open every picture before a model is loaded: a broken one is told at once, with its fact's line."""
-    from ..pictures import load_picture
-
-    seen: set[Path] = set()
-    for fact in intake.file.facts:
-        questions = (*fact.keep, *fact.related, *fact.holdout)
-        for picture in (fact.image, *fact.images, *(question.image for question in questions)):
-            if picture is None or picture in seen:
-                continue
-            seen.add(picture)
-            try:
-                load_picture(picture)
-            except InvalidFacts as error:
-                where = f"{intake.shown}:{fact.line}" if fact.line else f"{intake.shown}: fact {fact.id}"
-                raise InvalidFacts(f"{where}: {error.message}", hint=error.hint) from None
-
-
 def embed(bundle: Any, facts: Any) -> None:
     """Put the pictures of the bundle's facts into it."""
     from ..bundle.sources import put_sources

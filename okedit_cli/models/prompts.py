@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from okedit_cli.errors import ModelError, UsageError
-from okedit_cli.models.sites import image_token_id
+from okedit_cli.models.control import control_token_in, image_token
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
@@ -18,24 +18,15 @@ def chat_template(loaded: LoadedModel) -> str | dict | None:
     )
 
 
-def image_token(loaded: LoadedModel) -> str | None:
-    """The placeholder as text, one for a picture; None where pictures are not understood."""
-    if loaded.processor is None:
-        return None
-    token = getattr(loaded.processor, "image_token", None)
-    number = image_token_id(loaded.model)
-    return token or (None if number is None else loaded.tokenizer.convert_ids_to_tokens(number))
-
-
 def render(loaded: LoadedModel, prompt: str, with_picture: bool, answer: str | None = None) -> str:
     """The conversation as text, up to where the model speaks; with `answer`, that turn as well.
 
     Spaces around the prompt are dropped: they mean nothing to the reader and other tokens to the model.
-    Raises UsageError for a prompt that contains a placeholder, ModelError for a template that loses the
+    Raises UsageError for a prompt that contains a control token, ModelError for a template that loses the
     prompt.
     """
     prompt = prompt.strip()
-    _refuse_placeholders(loaded, prompt)
+    _refuse_control_tokens(loaded, prompt)
     placeholder = image_token(loaded)
     if chat_template(loaded) is None:
         # a base model goes on in the same text, so the answer begins with a space
@@ -92,13 +83,16 @@ def _plain(text: str, placeholder: str | None) -> str:
     return f"{placeholder}\n{text}" if placeholder else text
 
 
-def _refuse_placeholders(loaded: LoadedModel, prompt: str) -> None:
-    if loaded.processor is None:
+def _refuse_control_tokens(loaded: LoadedModel, prompt: str) -> None:
+    token = control_token_in(loaded, prompt)
+    if token is None:
         return
-    names = ("image_token", "video_token", "audio_token")
-    for token in (image_token(loaded), *(getattr(loaded.processor, name, None) for name in names)):
-        if isinstance(token, str) and token in prompt:
-            raise UsageError(
-                f"The prompt contains {token}, which stands for a picture in {loaded.name}.",
-                hint="Leave it out: the picture is put in place by itself.",
-            )
+    if token == image_token(loaded):
+        raise UsageError(
+            f"The prompt contains {token}, which stands for a picture in {loaded.name}.",
+            hint="Leave it out: the picture is put in place by itself.",
+        )
+    raise UsageError(
+        f"The prompt contains {token}, a control token of {loaded.name}, which it does not read as text.",
+        hint="Leave it out, or write it with spaces in it.",
+    )

@@ -56,7 +56,10 @@ class World:
         if self.failure:
             raise self.failure
         self.opened = {"name": name, **options}
-        return SimpleNamespace(name=name, device="cpu", dtype="torch.float32")
+        words = SimpleNamespace(all_special_tokens=["<|im_end|>"], added_tokens_decoder={})
+        return SimpleNamespace(
+            name=name, device="cpu", dtype="torch.float32", processor=None, cache={}, tokenizer=words
+        )
 
     def fit(self, loaded, facts, *, progress, **options):
         self.fitted = {"facts": [fact.id for fact in facts], **options}

@@ -88,7 +88,10 @@ class Fitter:
 
     def load_model(self, name, **options):
         self.opened = name
-        return SimpleNamespace(name=name, device="cpu", dtype="torch.float32", processor=None, cache={})
+        words = SimpleNamespace(all_special_tokens=["<|im_end|>"], added_tokens_decoder={})
+        return SimpleNamespace(
+            name=name, device="cpu", dtype="torch.float32", processor=None, cache={}, tokenizer=words
+        )
 
     def fit(self, loaded, facts, *, progress, **options):
         self.facts, self.options = tuple(facts), options

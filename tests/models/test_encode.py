@@ -5,6 +5,7 @@ import tiny
 import torch
 
 from okedit_cli.errors import ModelError, UsageError
+from okedit_cli.models.control import control_token_in
 from okedit_cli.models.encode import answer_ids, encode, question_token_ids
 from okedit_cli.models.sites import image_token_id
 
@@ -131,6 +132,15 @@ def test_a_prompt_with_a_placeholder_in_it(opened):
         with pytest.raises(UsageError, match="stands for a picture"):
             encode(opened[family], [(f"What is {token}?", None)])
     assert encode(opened["gpt2"], [("What is <image>?", None)])
+
+
+def test_control_tokens_in_prompts_are_refused_and_found_in_texts(opened):
+    for family, loaded in opened.items():
+        for token in loaded.tokenizer.all_special_tokens:
+            assert control_token_in(loaded, f"What is {token}?") is not None, family
+            with pytest.raises(UsageError, match="The prompt contains"):
+                encode(loaded, [(f"What is {token}?", None)])
+        assert control_token_in(loaded, "What is <b>bold</b>, [1] or a | b?") is None
 
 
 @pytest.mark.parametrize(
