@@ -11,11 +11,12 @@ import inspect
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from okedit_cli.bundle import Bundle, FitWarning, check_fit
+from okedit_cli.bundle import Bundle, FitWarning, bundles_of, check_fit
 from okedit_cli.bundle.canary import check_canary
 from okedit_cli.bundle.site import check_site
 from okedit_cli.errors import UsageError
@@ -271,18 +272,19 @@ class Attachment:
 
 def attach(
     loaded: LoadedModel,
-    bundles: Sequence[Bundle],
+    bundles: Sequence[Bundle | str | PathLike[str]] | Bundle | str | PathLike[str],
     *,
     strictness: float | None = None,
     without: Collection[str] = (),
 ) -> Attachment:
-    """Attach bundles, in place of those attached before. ModelMismatch when one does not belong to the
-    model, and those attached before stay; BundleWarning when its keys have moved a little.
+    """Attach bundles, or one, opened or by path, in place of those attached before. ModelMismatch when one
+    does not belong to the model, and those attached before stay; BundleWarning when its keys have moved a
+    little.
 
     `strictness` (0 to 1) moves every border: radii are scaled by 1.5 - strictness; None leaves it to the
     bundles. `without` names stages of the router (scope.router.STAGES) to leave out.
     """
-    bundles = list(bundles)
+    bundles = bundles_of(bundles)
     found = fingerprint(loaded)
     for bundle in bundles:
         for words in check_fit(bundle.manifest, found):

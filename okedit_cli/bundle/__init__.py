@@ -2,6 +2,7 @@
 
 from okedit_cli.bundle.bundle import Bundle, read_manifest
 from okedit_cli.bundle.fit import FitWarning, check_fit
+from okedit_cli.bundle.given import bundles_of
 from okedit_cli.bundle.manifest import BundleWarning, Manifest
 
-__all__ = ["Bundle", "BundleWarning", "FitWarning", "Manifest", "check_fit", "read_manifest"]
+__all__ = ["Bundle", "BundleWarning", "FitWarning", "Manifest", "bundles_of", "check_fit", "read_manifest"]

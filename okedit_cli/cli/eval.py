@@ -8,12 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-import okedit_cli
-
 from ..errors import BelowBar, UsageError
 from . import options
-from .belonging import check_named, readable, told_already
-from .loading import open_model
+from .belonging import readable
+from .evaluation import cases_of, check_same_so_far, page_of, run_one, target_of
 from .output import Output
 
 EXAMPLES = """
@@ -25,7 +23,6 @@ EXAMPLES = """
   okedit eval --from results/a.json --from results/b.json --html both.html
 """
 
-FOLDER = Path("results")
 Many = list[str] | None
 Bar = float | None
 
@@ -80,6 +77,10 @@ def evaluate(
     skip_missing: Annotated[
         bool, typer.Option("--skip-missing", help="Go on without cases whose pictures are not there.")
     ] = False,
+    skip_bad: Annotated[
+        bool,
+        typer.Option("--skip-bad", help="Go on without cases that cannot be asked, for whatever reason."),
+    ] = False,
     limit: Annotated[
         int | None, typer.Option("--limit", metavar="N", min=1, help="So many cases, drawn by the seed.")
     ] = None,
@@ -89,7 +90,12 @@ def evaluate(
     layer: Annotated[
         str, typer.Option("--layer", metavar="auto|N", envvar="OKEDIT_LAYER", help="Where edits act.")
     ] = "auto",
-    force: Annotated[bool, typer.Option("--force", help="Keep edits that no radius separates.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Keep edits that no radius separates, and replace what is at -o and --html."
+        ),
+    ] = False,
     without: Annotated[
         list[str] | None,
         typer.Option("--without", metavar="PART", help="Leave a part of the method out; repeatable."),
@@ -136,7 +142,8 @@ def evaluate(
     """Measure what edits change and what they leave alone.
 
     Every question is asked before and after, by free generation and by teacher forcing; figures come with
-    95 % intervals. Ctrl-C keeps what is done, and the same command goes on from there.
+    95 % intervals. Ctrl-C keeps what is done, and the same command goes on from there. A result gives way to
+    one of the same data, model, method, limit and settings alone; without -o others get a name of their own.
 
     Exit code 4: a bundle does not belong to the model; 6: a figure lies below a --min-* bar.
     """
@@ -150,6 +157,7 @@ def evaluate(
     if (data is None) == (not source):
         raise UsageError("Name a data set, or results with --from.", hint="okedit eval facts.yaml")
     if source:
+        page = page_of(html, force, source)
         from ..evaluate import Result
 
         results = [Result.load(Path(name)) for name in source]
@@ -159,18 +167,19 @@ def evaluate(
         if (counts or gaps or sample) and mode != "sequential":
             raise UsageError("--edits, --gap and --sample go with --sequential.", hint="Add --sequential.")
         bundles = readable(bundle or ())
-        from ..evaluate import Plan, load_cases, present
-
-        found = present(load_cases(data, format=format, images=images), skip_missing=skip_missing)
-        for row, why in found.left_out[:20]:
-            out.say(f"left out: row {row}: {why}")
-        out.say(f"data: {len(found.cases)} cases ({found.format}), {len(found.left_out)} left out")
-        plan = Plan(mode, tuple(counts), tuple(gaps), seed, forced, sample)
         name, stem = "bundle" if bundle else method, "facts" if data == "-" else Path(data).stem
-        target = Path(output) if output else FOLDER / f"{stem}-{name}-{mode}.json"
+        target = target_of(output, f"{stem}-{name}-{mode}.json", force, [data, *bundles])
+        page = page_of(html, force, [data, *bundles, target, target.with_name(target.name + ".journal")])
+        from ..evaluate import Plan
+
+        plan = Plan(mode, tuple(counts), tuple(gaps), seed, forced, sample)
+        found = cases_of(out, data, format, images, skip_missing, skip_bad, seed, limit)
+        if output and not force:
+            check_same_so_far(target, found, plan, limit, None if bundle else method)
         opening = {"device": device or "auto", "dtype": dtype or "auto", "revision": revision}
         asked = {
             "limit": limit,
+            "skip_bad": skip_bad,
             "layer": _layer(layer),
             "force": force,
             "supporting": one_hop,
@@ -178,44 +187,16 @@ def evaluate(
             "without": tuple(without or ()),
         }
         asked |= {"max_tokens": max_tokens, "batch": batch}
-        results = [_run(out, found, plan, target, model, method, bundles, strict, opening, asked)]
+        place = target, bool(output)
+        results = [run_one(out, found, plan, place, model, method, bundles, strict, opening, asked)]
     _show(out, results)
-    if html:
+    if page:
         from ..evaluate.report.html import report
         from ..evaluate.result import write
 
-        write(Path(html), report(results))
-        out.say(f"report: {html}")
+        write(page, report(results))
+        out.say(f"report: {page}")
     _judge(results, bars)
-
-
-def _run(
-    out: Output,
-    data: Any,
-    plan: Any,
-    target: Path,
-    model: str | None,
-    method: str,
-    bundles: Sequence[Path],
-    strict: bool,
-    opening: dict[str, Any],
-    asked: dict[str, Any],
-) -> Any:
-    """One evaluation, written to `target`; what a stop leaves behind is said."""
-    opened = open_model(model or options.DEFAULT_MODEL, out, **opening)
-    check_named(bundles, opened, out, strict)
-    loaded = [okedit_cli.Bundle.load(path) for path in bundles]
-    out.say(f"{plan.mode}: {asked['limit'] or len(data.cases)} cases, the result goes to {target}")
-    try:
-        with told_already(), out.progress() as progress:
-            result = okedit_cli.evaluate(
-                opened, data, method=method, bundles=loaded, plan=plan, out=target, progress=progress, **asked
-            )
-    except KeyboardInterrupt:
-        out.note(f"What is done is kept in {target}.journal; the same command goes on from there.")
-        raise
-    out.say(f"result: {target}")
-    return result
 
 
 def _show(out: Output, results: Sequence[Any]) -> None:

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from okedit_cli.errors import UsageError
+from okedit_cli.evaluate.askable import askable, model_refusal, used_cases
 from okedit_cli.evaluate.bench import Bench, Plain, Progress
 from okedit_cli.evaluate.case import DataSet
-from okedit_cli.evaluate.grid import in_order, with_grid
-from okedit_cli.evaluate.journal import Journal
+from okedit_cli.evaluate.journal import Journal, journal_of
 from okedit_cli.evaluate.plan import Plan, stages
 from okedit_cli.evaluate.readers import FORMATS, load_cases, present
-from okedit_cli.evaluate.result import Result, about, cases_json
+from okedit_cli.evaluate.result import Result, about, cases_json, check_same
 
 if TYPE_CHECKING:
     from okedit_cli.bundle import Bundle
     from okedit_cli.models.load import LoadedModel
 
-__all__ = ["FORMATS", "DataSet", "Plan", "Result", "evaluate", "evaluate_on", "load_cases", "present"]
+__all__ = [
+    "FORMATS",
+    "DataSet",
+    "Plan",
+    "Result",
+    "askable",
+    "evaluate",
+    "evaluate_on",
+    "load_cases",
+    "present",
+]
 
+Place = str | os.PathLike[str] | Callable[[dict[str, Any]], Path] | None
 NOTHING = "none"  # the method that edits nothing
 
 
@@ -29,40 +42,48 @@ def evaluate(
     data: DataSet | str | os.PathLike[str],
     *,
     method: str = "balancedit",
-    bundles: Sequence[Bundle] = (),
+    bundles: Sequence[Bundle | str | os.PathLike[str]] | Bundle | str | os.PathLike[str] = (),
     plan: Plan | None = None,
     limit: int | None = None,
-    out: str | os.PathLike[str] | None = None,
+    out: Place = None,
+    replace: bool = False,
+    skip_bad: bool = False,
     progress: Progress | None = None,
     **options: Any,
 ) -> Result:
     """Evaluate a method, or bundles as they are, on a data set; with `out` resumable and written there.
 
-    `options` are those of ModelBench: layer, force, supporting, max_tokens, batch. Method "none" edits
-    nothing. InvalidFacts: a data set that cannot be read, or pictures that are not there.
+    `out` is a file, or a function that names one when it is told what the result says of itself; only
+    `replace` lets it take the place of anything but a result of this very evaluation. `skip_bad` leaves cases
+    out that cannot be asked. `options` are those of ModelBench: layer, force, supporting, max_tokens, batch.
+    Method "none" edits nothing. InvalidFacts: a data set that cannot be read, cases that cannot be asked, or
+    pictures that are not there.
     """
+    from okedit_cli.bundle import bundles_of
     from okedit_cli.evaluate.model import ModelBench
 
-    found = data if isinstance(data, DataSet) else present(load_cases(data))
+    bundles = bundles_of(bundles)
+    found = data if isinstance(data, DataSet) else present(load_cases(data), skip_missing=skip_bad)
     plan = plan or Plan("bundle" if bundles else "single")
-    out = Path(out) if out is not None else None
-    store = out.with_name(out.name + ".fitted") if out is not None else None
     if method != NOTHING and not bundles:
         from okedit_cli.methods import method_named
 
         method_named(method)  # an unknown one is told before anything is asked
     fitting = {"method": method} if method != NOTHING else {}
     bench: Bench = ModelBench(
-        loaded, seed=plan.seed, bundles=bundles, store=store, progress=progress, **fitting, **options
+        loaded, seed=plan.seed, bundles=bundles, progress=progress, **fitting, **options
     )
     if method == NOTHING:
         bench = Plain(bench)
-    result = evaluate_on(bench, found, plan=plan, limit=limit, out=out, progress=progress)
-    if store is not None and store.is_dir():
-        for path in store.glob("*.safetensors"):
-            path.unlink()
-        store.rmdir()
-    return result
+    found = askable(
+        found,
+        seed=plan.seed,
+        limit=limit,
+        skip_bad=skip_bad,
+        refusal=model_refusal(loaded),
+        progress=progress,
+    )
+    return evaluate_on(bench, found, plan=plan, limit=limit, out=out, replace=replace, progress=progress)
 
 
 def evaluate_on(
@@ -71,22 +92,53 @@ def evaluate_on(
     *,
     plan: Plan,
     limit: int | None = None,
-    out: Path | None = None,
+    out: Place = None,
+    replace: bool = False,
     progress: Progress | None = None,
 ) -> Result:
-    """evaluate() on any bench. What is done so far stands in `out`.journal until the result is written.
+    """evaluate() on any bench, of cases that can be asked. What is done so far stands in `out`.journal and
+    `out`.fitted until the result is written.
 
     `limit` takes so many cases, drawn by the plan's seed, so that they do not depend on the file's order.
     """
     from okedit_cli.evaluate.run import run
 
-    used = in_order(with_grid(data.cases, plan.seed), plan.seed)[:limit]
+    used = used_cases(data, plan.seed, limit)
     stages(used, plan)  # what makes no sense is told before anything is asked
     words = about(data, used, plan, bench.describe())
-    journal = out.with_name(out.name + ".journal") if out is not None else None
-    with Journal(journal, words) as kept:
+    out = out(words) if callable(out) else Path(out) if out is not None else None
+    with Journal(out and journal_of(out), words) as kept:
+        if out is not None:
+            if not replace:
+                _check_same(out, words, kept)
+            bench.store = fitted_of(out)
         result = Result(words, cases_json(used), run(bench, used, plan, kept, progress))
         if out is not None:
             result.save(out)
+            _forget(bench.store)
         kept.remove()
     return result
+
+
+def _check_same(out: Path, words: dict[str, Any], kept: Journal) -> None:
+    """check_same() while the journal is held, so that no other run ends between the look and the work."""
+    try:
+        check_same(out, words)
+    except UsageError:
+        if not kept.resumed:
+            kept.remove()
+        raise
+
+
+def fitted_of(result: Path) -> Path:
+    """Where bundles lie that a stopped evaluation need not fit again."""
+    return result.with_name(result.name + ".fitted")
+
+
+def _forget(store: Path) -> None:
+    """Remove what an evaluation has put into its store, and nothing else that may be there."""
+    for path in store.glob("*.safetensors"):
+        if len(path.stem) == 16 and set(path.stem) <= set("0123456789abcdef"):
+            path.unlink(missing_ok=True)
+    with suppress(OSError):  # there is none, or it holds something of the user's
+        store.rmdir()

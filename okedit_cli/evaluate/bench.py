@@ -79,7 +79,12 @@ class Answerer(Protocol):
 
 
 class Bench(Protocol):
-    """A model and a method. Nothing of one block is left in the next."""
+    """A model and a method. Nothing of one block is left in the next.
+
+    `store` is set to a folder for what a run that was stopped need not compute again.
+    """
+
+    store: Path | None
 
     def plain(self) -> AbstractContextManager[Answerer]:
         """The unedited model."""
@@ -101,6 +106,8 @@ class Bench(Protocol):
 class Plain:
     """The method that does nothing, over any bench: the pre-edit rate, and locality 100."""
 
+    store: Path | None = None  # nothing is computed
+
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
 
@@ -113,5 +120,7 @@ class Plain:
         return self._bench.plain()
 
     def describe(self) -> dict[str, Any]:
-        """As the bench, with the method "none"."""
-        return {**self._bench.describe(), "method": "none", "settings": {}}
+        """As the bench, with the method "none" and of the settings how answers are generated."""
+        words = self._bench.describe()
+        kept = {name: value for name, value in words["settings"].items() if name == "max_tokens"}
+        return {**words, "method": "none", "settings": kept}

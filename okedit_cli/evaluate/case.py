@@ -135,10 +135,13 @@ class Case:
 
 @dataclass(frozen=True)
 class DataSet:
-    """Cases of one file. `left_out`: (row, why) of every row that is not among them."""
+    """Cases of one file. `left_out`: (row, why) of every row that is not among them. `pictures`: a
+    checksum of the pictures that are looked at; "" where they have not been read.
+    """
 
     path: Path
     format: str
     cases: tuple[Case, ...]
     sha256: str
     left_out: tuple[tuple[int, str], ...] = ()
+    pictures: str = ""

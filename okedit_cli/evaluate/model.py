@@ -84,10 +84,10 @@ class ModelBench:
         supporting: bool = False,
         max_tokens: int = MAX_TOKENS,
         batch: int = BATCH,
-        store: Path | None = None,
         progress: Progress | None = None,
     ) -> None:
-        self.loaded, self.bundles, self.store, self.progress = loaded, list(bundles), store, progress
+        self.loaded, self.bundles, self.progress = loaded, list(bundles), progress
+        self.store: Path | None = None
         self.supporting, self.max_tokens, self.strictness = supporting, max_tokens, strictness
         self.fitting = {"method": method, "layer": layer, "seed": seed, "force": force}
         if without:
@@ -121,7 +121,10 @@ class ModelBench:
             settings["strictness"] = self.strictness
         if self.bundles:
             method = "+".join(dict.fromkeys(bundle.manifest.method for bundle in self.bundles))
-            content = [(b.manifest.facts, sorted(b.manifest.tensors.items())) for b in self.bundles]
+            content = [
+                (list(b.manifest.facts), b.manifest.settings, sorted(b.manifest.tensors.items()))
+                for b in self.bundles
+            ]
             digest = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
             return {
                 "model": fingerprint(self.loaded),

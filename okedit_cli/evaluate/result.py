@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from collections.abc import Sequence
@@ -11,11 +12,13 @@ from typing import Any
 
 from okedit_cli.errors import InvalidFacts, UsageError
 from okedit_cli.evaluate.case import METRICS, Case, DataSet
+from okedit_cli.evaluate.journal import head_of, journal_of
 from okedit_cli.evaluate.plan import Plan
 from okedit_cli.evaluate.records import Record, from_json, to_json
 from okedit_cli.evaluate.scoring import Figure, aggregate
 
 FORMAT = "okedit-eval/1"
+_CONTENT = ("format", "figures", "cases", "answers")  # the rest is what a result says of itself
 PROTOCOL = {
     "generation": "greedy, the question alone through the model's chat template",
     "exact": "equal to an accepted answer without case, articles and punctuation",
@@ -100,7 +103,7 @@ class Result:
         where = (f"{path}: answer {number}" for number in range(1, len(value["answers"]) + 1))
         records = [from_json(*pair) for pair in zip(value["answers"], where, strict=True)]
         cases = value.get("cases")
-        about = {k: v for k, v in value.items() if k not in ("format", "figures", "cases", "answers")}
+        about = {k: v for k, v in value.items() if k not in _CONTENT}
         return cls(about, cases if isinstance(cases, dict) else {}, records)
 
 
@@ -115,6 +118,7 @@ def about(data: DataSet, used: Sequence[Case], plan: Plan, bench: dict[str, Any]
             "name": data.path.name,
             "format": data.format,
             "sha256": data.sha256,
+            **({"pictures": data.pictures} if data.pictures else {}),
             "cases": len(used),
             "of": len(data.cases),
             "left_out": [[row, why] for row, why in data.left_out],
@@ -140,6 +144,61 @@ def cases_json(cases: Sequence[Case]) -> dict[str, dict[str, Any]]:
     }
 
 
+def words_of(path: Path) -> dict[str, Any] | None:
+    """What the result in a file says of itself; None where the file holds none."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict) or not str(value.get("format")).startswith("okedit-eval/"):
+        return None
+    return {name: item for name, item in value.items() if name not in _CONTENT}
+
+
+def same_evaluation(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two results are of one evaluation: data, model, method, settings and plan, as far as both tell;
+    the versions may differ.
+    """
+    shared = {*one, *other} if "model" in one and "model" in other else {*one} & {*other}
+    names = shared - {"protocol", "versions"}
+    return all(_plain(one.get(name)) == _plain(other.get(name)) for name in names)
+
+
+def check_same(path: Path, words: dict[str, Any]) -> None:
+    """UsageError when a file is there that is no earlier result of the evaluation that `words` tell of."""
+    if not path.exists() or not path.stat().st_size:
+        return
+    found, hint = words_of(path), "Name another file with -o, or remove this one; --force replaces it."
+    if found is None:
+        raise UsageError(f"{path} is there already and no result of okedit eval, so it stays.", hint=hint)
+    if not same_evaluation(found, words):
+        raise UsageError(
+            f"{path} is the result of another evaluation: data, model, method, limit or settings differ.",
+            hint=hint,
+        )
+
+
+def place_for(plain: Path, words: dict[str, Any]) -> Path:
+    """Where the result of this evaluation goes: `plain`, or where another's result or journal lies there a
+    name that only this evaluation has. One that was begun or done before keeps its name.
+    """
+    digest = hashlib.sha256(_plain(words).encode("utf-8", "backslashreplace")).hexdigest()[:8]
+    own = plain.with_stem(f"{plain.stem}-{digest}")
+
+    def known(path: Path) -> bool:
+        found = words_of(path)
+        return _plain(head_of(journal_of(path))) == _plain(words) or (
+            found is not None and same_evaluation(found, words)
+        )
+
+    free = not (plain.exists() or journal_of(plain).exists())
+    return next((path for path in (plain, own) if known(path)), plain if free else own)
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
 def _versions() -> dict[str, str]:
     from importlib import metadata
 
@@ -155,12 +214,12 @@ def _versions() -> dict[str, str]:
 
 
 def write(path: Path, text: str) -> None:
-    """A text file, whole or not at all."""
+    """A text file, whole or not at all; half characters are escaped as JSON escapes them."""
     from okedit_cli.bundle.atomic import atomic_write
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
-        file.write(text.encode("utf-8"))
+        file.write(text.encode("utf-8", "backslashreplace"))
 
 
 def below(result: Result, bars: dict[str, float]) -> list[str]:

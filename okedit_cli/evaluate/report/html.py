@@ -23,6 +23,7 @@ SHOWN = 40  # failures of each metric; the JSON has all
 THUMBNAIL = 96  # pixels
 SAME = 1e-4  # a smaller distance is rounding: keys of one and the same picture or question
 
+MARK = '<meta name="generator" content="okedit eval">'  # by which a report is known as one
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1f2328}
 table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums}
@@ -42,7 +43,7 @@ def report(results: Sequence[Result]) -> str:
     body = [f"<h1>{escape(title)}</h1>", _plot(results), *(_result(result) for result in results)]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f'{MARK}<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>{''.join(body)}</body></html>\n"
     )
 

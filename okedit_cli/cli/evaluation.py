@@ -1,0 +1,129 @@
+"""One evaluation of `okedit eval`: what it reads and writes, looked at before a model is loaded; and the run.
+
+Options and what is shown are in eval.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import okedit_cli
+
+from ..errors import InvalidFacts, UsageError
+from . import options
+from .belonging import check_named, told_already
+from .loading import open_model
+from .output import Output
+from .targets import BUNDLE, REPORT, RESULT, writable_target
+
+FOLDER = Path("results")
+
+
+def target_of(output: str | None, name: str, force: bool, inputs: Sequence[str | Path]) -> Path:
+    """The result to write; a name that okedit chooses is judged when all of the evaluation is known."""
+    ending = [".journal"]
+    if output:
+        return writable_target(output, RESULT, force=force, inputs=inputs, beside=ending)
+    return writable_target(FOLDER / name, RESULT, force=True, inputs=inputs, beside=ending)
+
+
+def page_of(html: str | None, force: bool, others: Sequence[str | Path]) -> Path | None:
+    return html and writable_target(html, REPORT, force=force, option="--html", inputs=others)
+
+
+def cases_of(
+    out: Output,
+    data: str,
+    format: str | None,
+    images: str | None,
+    skip_missing: bool,
+    skip_bad: bool,
+    seed: int,
+    limit: int | None,
+) -> Any:
+    """The data set, when what will be needed of it is in order."""
+    from ..evaluate import askable, load_cases, present
+
+    try:
+        cases = load_cases(data, format=format, images=images)
+    except InvalidFacts:
+        _refuse_bundle(data)
+        raise
+    found = present(cases, skip_missing=skip_missing or skip_bad)
+    with out.progress() as progress:
+        found = askable(found, seed=seed, limit=limit, skip_bad=skip_bad, progress=progress)
+    _tell_left_out(out, found.left_out)
+    out.say(f"data: {len(found.cases)} cases ({found.format}), {len(found.left_out)} left out")
+    return found
+
+
+def _tell_left_out(out: Output, rows: Sequence[Sequence[Any]]) -> None:
+    for row, why in rows[:20]:
+        out.say(f"left out: row {row}: {why}")
+
+
+def _refuse_bundle(data: str) -> None:
+    if Path(data).is_file() and BUNDLE.is_one(Path(data)):
+        raise UsageError(
+            f"{data} is a bundle, expected a fact file or a data set to evaluate it on.",
+            hint=f"okedit eval facts.yaml -b {data}; `okedit export {data} --to facts.yaml` gives its facts.",
+        )
+
+
+def check_same_so_far(target: Path, data: Any, plan: Any, limit: int | None, method: str | None) -> None:
+    """A result of other data, limit, plan or method is told before the model is loaded; the rest after it."""
+    from ..evaluate.askable import used_cases
+    from ..evaluate.result import about, check_same
+
+    bench = {} if method is None else {"method": method}
+    check_same(target, about(data, used_cases(data, plan.seed, limit), plan, bench))
+
+
+def run_one(
+    out: Output,
+    data: Any,
+    plan: Any,
+    place: tuple[Path, bool],
+    model: str | None,
+    method: str,
+    bundles: Sequence[Path],
+    strict: bool,
+    opening: dict[str, Any],
+    asked: dict[str, Any],
+) -> Any:
+    """One evaluation, written to its place: (path, whether the user named it). What a stop leaves is said."""
+    from ..evaluate.result import place_for
+
+    opened = open_model(model or options.DEFAULT_MODEL, out, **opening)
+    check_named(bundles, opened, out, strict)
+    loaded = [okedit_cli.Bundle.load(path) for path in bundles]
+    targets: list[Path] = []
+
+    def placed(words: dict[str, Any]) -> Path:
+        path, is_named = place
+        targets.append(path if is_named else place_for(path, words))
+        _tell_left_out(out, words["data"]["left_out"][len(data.left_out) :])
+        out.say(f"{plan.mode}: {words['data']['cases']} cases, the result goes to {targets[0]}")
+        return targets[0]
+
+    try:
+        with told_already(), out.progress() as progress:
+            result = okedit_cli.evaluate(
+                opened,
+                data,
+                method=method,
+                bundles=loaded,
+                plan=plan,
+                out=placed,
+                replace=asked["force"],
+                progress=progress,
+                **asked,
+            )
+    except KeyboardInterrupt:
+        if targets:
+            out.note(f"What is done is kept in {targets[0]}.journal; the same command goes on from there.")
+        raise
+    out.say(f"result: {targets[0]}")
+    return result
