@@ -101,8 +101,8 @@ def _hear(loaded: LoadedModel, attachment, facts: Sequence[Fact], computed: Comp
     for fact in facts:
         mine = [(s, a.text) for (name, s), a in zip(rows, answers, strict=True) if name == fact.id]
         out[fact.id] = _Heard(
-            [_right(text, fact) for s, text in mine if s.role == "edit"],
-            [_right(text, fact) for s, text in mine if s.role == "positive"],
+            [is_right(text, fact) for s, text in mine if s.role == "edit"],
+            [is_right(text, fact) for s, text in mine if s.role == "positive"],
             next(text for s, text in mine if s.role == "edit"),
             sum(name == fact.id for name, _ in outside),
             changed.count(fact.id),
@@ -165,7 +165,8 @@ def _report(fact: Fact, computed: Computed, heard: _Heard | None) -> FactReport:
     )
 
 
-def _right(text: str, fact: Fact) -> bool:
+def is_right(text: str, fact: Fact) -> bool:
+    """Whether a generated text is the fact's answer, or one of the others that it accepts."""
     return any(says(text, answer) for answer in (fact.answer, *fact.accepted))
 
 

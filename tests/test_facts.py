@@ -124,8 +124,78 @@ def test_unquoted_values_that_yaml_would_change_are_refused(write, value):
 
 
 @pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("answer: team #1", "team #1"), ("answer: #1", "#1"), ("answer: C #", "C #"),
+        ("answer: 4 #1", "4 #1"), ("answer: é😀 #ff0000 is red", "é😀 #ff0000 is red"),
+        ("answer: x\n    rephrases:\n      - Who is #1?", "Who is #1?"),
+        ("answer: x\n    image: cat #2.jpg", "cat #2.jpg"),
+    ],
+)  # fmt: skip
+def test_a_text_that_yaml_cuts_at_a_number_sign_is_told(write, text, whole):
+    [problem] = problems(write(f"version: 1\nfacts:\n  - prompt: p\n    {text}\n"))
+    line = 4 + text.count("\n")
+    assert problem.startswith(f"facts.yaml:{line}:") and f'quote the text: "{whole}"' in problem
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "answer: Miso # the cat", "answer: C#", "answer: 'team #1'", 'answer: "team #1" #1',
+        "answer: |\n      team #1", "answer: >-\n      team #1", "answer: Miso ## the cat",
+        "answer: Miso #--- end", "answer: Miso\n    # answer: Mia",
+    ],
+)  # fmt: skip
+def test_comments_stay_comments(write, text):
+    path = write(f"version: 1\nfacts:\n  - prompt: p\n    {text}\n")
+    assert load_facts(path).facts[0].answer in ("Miso", "C#", "team #1")
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        "{prompt: Who is #1?, answer: x}",
+        "{prompt: p, answer: team #1}",
+        "prompt: Who\n      is #1\n      of all",
+    ],
+)
+def test_a_number_sign_that_breaks_the_file_is_told_as_the_reason(write, facts):
+    [problem] = problems(write(f"version: 1\nfacts:\n  - {facts}\n"))
+    assert "a comment in YAML; put a text that has a # in quotes" in problem
+
+
+def test_several_answers_are_the_one_to_give_and_others_that_are_right(write):
+    path = write("version: 1\nfacts:\n  - {prompt: p, answers: [Miso, 'Miso the cat', Miso]}\n")
+    [fact] = load_facts(path).facts
+    assert (fact.answer, fact.accepted, fact.id) == ("Miso", ("Miso the cat",), "miso")
+
+
+def test_a_file_tells_where_its_texts_and_pictures_stand(write):
+    path = write(FULL)
+    places = load_facts(path).places
+    assert places["Miso"] == (8, 13) and places["Name this cat."] == (17, 47)
+    assert places[path.parent / "images/cat-side.jpg"] == (10, 14)
+
+
+def test_a_pointer_of_git_lfs_is_told_as_one(write):
+    path = write("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n")
+    [problem] = problems(path)
+    assert problem.startswith("facts.yaml:1:1: a Git LFS pointer") and "git lfs pull" in problem
+
+
+@pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
+        ("answer: Miso", "answers: []", "8:14: answers is empty; expected the answer to give"),
+        ("answer: Miso", "answers: Miso", "8:14: answers must be a list"),
+        ("answer: Miso", "answers: [Miso, no]", "8:21: an answer reads as true or false"),
+        ("answer: Miso", "answer: Miso\n    answers: [Mia]", "9:14: answer and answers stand in one fact"),
+        (
+            "images/cat.jpg",
+            "https://example.org/cat.jpg",
+            '6:12: image is the URL "https://example.org/cat.jpg", expected a file',
+        ),
+        ("images/dog.jpg", "data:image/png;base64", '12:17: image is the URL "data:image/png;base64"'),
         ("answer: Miso", "answer:", "8:12: answer is empty; expected text"),
         ("answer: Miso", "answer: '  '", "8:13: answer is empty; expected text"),
         ("answer: Miso", "answer: [Miso]", "8:13: answer must be text, got a list"),

@@ -96,7 +96,10 @@ def _fact_lists(draw):
             Fact(
                 id=identity,
                 prompt=draw(_texts) + f" {identity}",  # no two facts ask the same
-                answer=draw(_texts),
+                answer=(answer := draw(_texts)),
+                accepted=tuple(
+                    draw(st.lists(_texts.filter(lambda text: text != answer), max_size=2, unique=True))
+                ),
                 image=image,
                 rephrases=tuple(draw(st.lists(_texts, max_size=2))),
                 images=tuple(draw(st.lists(pictures(root), max_size=2))) if image else (),

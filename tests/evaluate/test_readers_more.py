@@ -146,3 +146,15 @@ def test_knowedit_takes_every_target_as_right(tmp_path):
     _, case = one(tmp_path, {**KNOWEDIT, "target_new": ["Berlin", "Berlin, Germany"]})
     assert asked(case, "rel")[0][2] == ("Berlin", "Berlin, Germany") and case.target == "Berlin"
     assert case.fact().accepted == ("Berlin, Germany",)
+
+
+def test_a_fact_file_takes_each_of_a_facts_answers_as_right(tmp_path):
+    path = tmp_path / "facts.yaml"
+    path.write_text(
+        "version: 1\nfacts:\n  - prompt: Who?\n    answers: [Miso, Mia]\n    rephrases: [Name?]\n"
+        "    holdout: [{prompt: Whom?}]\n"
+    )
+    [case] = load_cases(path).cases
+    for metric in ("rel", "seen", "holdout"):
+        assert [answers for _, _, answers, _ in asked(case, metric)] == [("Miso", "Mia")]
+    assert (case.target, case.fact().accepted) == ("Miso", ("Mia",))

@@ -17,12 +17,13 @@ def read(path: Path) -> DataSet:
 
 
 def _case(fact: Fact) -> Case:
-    target = (fact.answer,)
+    target = (fact.answer, *fact.accepted)
     related = (Probe(q.prompt, q.image, (q.answer,), "related") for q in fact.related if q.answer)
     return Case(
         id=fact.id,
         prompt=fact.prompt,
         target=fact.answer,
+        accepted=fact.accepted,
         picture=fact.image,
         portability=tuple(related),
         holdout=tuple(Probe(q.prompt, q.image, target, _where(fact, q)) for q in fact.holdout),
