@@ -10,7 +10,7 @@ import torch
 
 from okedit_cli.attach import Verdict
 from okedit_cli.models.decode import go_on, greedy
-from okedit_cli.models.encode import encode
+from okedit_cli.models.encode import encode, end_ids
 from okedit_cli.models.features import look_of
 from okedit_cli.models.kv import taking
 from okedit_cli.models.question import question_text
@@ -28,12 +28,14 @@ BATCH = 16
 class Answer:
     """What the model said, and the verdict of the attached bundles (None when nothing is attached).
 
-    `ids` are the text's tokens as generated, the end among them when it was reached.
+    `ids` are the text's tokens as generated, the end among them when it was reached. `cut`: it was not, the
+    limit came first.
     """
 
     text: str
     verdict: Verdict | None = None
     ids: tuple[int, ...] = ()
+    cut: bool = False
 
 
 @torch.inference_mode()
@@ -121,10 +123,12 @@ def _generate(loaded: LoadedModel, questions, max_new_tokens: int, on_text) -> l
         streamer = _streamer(loaded, on_text) if on_text and len(questions) == 1 else None
         out, verdicts = _whole(loaded, questions, max_new_tokens, streamer)
     texts = loaded.tokenizer.batch_decode(out, skip_special_tokens=True)
-    return [
-        Answer(text.strip(), verdict, tuple(map(int, ids)))
-        for text, verdict, ids in zip(texts, verdicts, out, strict=True)
-    ]
+    ends, answers = end_ids(loaded), []
+    for text, verdict, row in zip(texts, verdicts, out, strict=True):
+        ids = tuple(map(int, row))
+        cut = len(ids) >= max_new_tokens and ids[-1] not in ends
+        answers.append(Answer(text.strip(), verdict, ids, cut))
+    return answers
 
 
 def _at_work(loaded: LoadedModel):

@@ -45,6 +45,18 @@ def test_an_answer_is_streamed_as_it_is_made(case):
     assert "".join(pieces).strip() == answer.text == PARIS
 
 
+def test_an_answer_that_its_limit_cut_says_so(case):
+    with okedit_cli.attach(case.loaded, [case.bundle]):
+        for questions in ([(WORDS, None)], [(WORDS, None), (WORDS, None)]):
+            whole = okedit_cli.generate(case.loaded, questions)[0]
+            assert whole.text == PARIS and not whole.cut
+            short, exact = (
+                okedit_cli.generate(case.loaded, questions, max_new_tokens=count)[0]
+                for count in (len(whole.ids) - 1, len(whole.ids))
+            )
+            assert short.cut and not exact.cut
+
+
 def test_no_question_no_answer(case):
     assert okedit_cli.generate(case.loaded, []) == []
 

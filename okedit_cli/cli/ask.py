@@ -1,10 +1,10 @@
-"""okedit ask: one question, one answer, with the edits of the bundles that belong to the model."""
+"""okedit ask: questions and answers, with the edits of the bundles that belong to the model."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,13 +18,16 @@ from . import options
 from .belonging import check, check_named, readable, told_already
 from .explain import verdict_json, verdict_words
 from .loading import open_model
+from .loop import loop
 from .output import Output
+from .streams import utf8_argument, utf8_bytes
 
 EXAMPLES = """
   okedit ask --image cat.jpg
   okedit ask "What is this cat's name?" --image cat.jpg -b bundles/facts.safetensors --compare
   curl -s https://example.com/cat.jpg | okedit ask "Who is this?" --image - --explain
   echo "Who leads the office?" | okedit ask --json
+  okedit ask -i --image cat.jpg
 """
 
 DEFAULT_PROMPT = "What is in this picture?"
@@ -35,6 +38,65 @@ BUNDLES = Path("bundles")
 class _Asked:
     prompt: str
     picture: Any  # PIL image or None
+    image: str | None  # what the picture is called
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model with its edits, and how its answers are shown."""
+
+    loaded: Any
+    attachment: Any  # None where no bundle is attached
+    paths: Sequence[Path]
+    max_tokens: int
+    compare: bool
+    explain: bool
+    out: Output
+
+    def ask(self, asked: _Asked) -> None:
+        """One question; the answer goes to stdout while it is made, unless it is part of something else."""
+        out, before = self.out, None
+        if self.compare:
+            with self.attachment.aside() if self.attachment else nullcontext():
+                before = self._answer(asked).text
+        answer = self._answer(asked, shown=not (out.json or self.compare))
+        if out.json:
+            found = {
+                "answer": answer.text,
+                "cut": answer.cut,
+                "prompt": asked.prompt,
+                "image": asked.image,
+                "model": self.loaded.name,
+                "bundles": self.paths,
+            }
+            if self.compare:
+                found["before"] = before
+            out.json_object({**found, "verdict": verdict_json(answer.verdict)})
+        elif self.compare:
+            out.line(f"before: {before}")
+            out.line(f"after: {answer.text}")
+        if answer.cut:
+            out.warn(f"the answer was cut at {self.max_tokens} tokens; --max-tokens N gives it more.")
+        if self.explain and not out.json:
+            out.note(verdict_words(answer.verdict))
+
+    def _answer(self, asked: _Asked, shown: bool = False) -> Any:
+        seen = False
+
+        def show(text: str) -> None:
+            nonlocal seen
+            seen = seen or bool(text)
+            self.out.stream(text)
+
+        [answer] = okedit_cli.generate(
+            self.loaded,
+            [(asked.prompt, asked.picture)],
+            max_new_tokens=self.max_tokens,
+            on_text=show if shown else None,
+        )
+        if shown:
+            self.out.line("" if seen else answer.text)
+        return answer
 
 
 def ask(
@@ -44,8 +106,12 @@ def ask(
     ] = None,
     image: Annotated[
         str | None,
-        typer.Option("-i", "--image", metavar="FILE", help="A picture file; - reads it from stdin."),
+        typer.Option("--image", metavar="FILE", help="A picture file; - reads it from stdin."),
     ] = None,
+    interactive: Annotated[
+        bool,
+        typer.Option("-i", "--interactive", help="Ask on and on: a question a line, the model loaded once."),
+    ] = False,
     bundle: Annotated[
         list[str] | None,
         typer.Option(
@@ -82,14 +148,21 @@ def ask(
 ) -> None:
     """Ask about a picture, or in words alone.
 
-    Without -b every bundle in ./bundles that fits the model is attached, and stderr says which.
+    Without -b every bundle in ./bundles that fits the model is attached, and stderr says which. With -i each
+    line of stdin is a question, until its end or /quit; /image FILE changes the picture.
     """
     out = Output(json=json, quiet=quiet)
     if no_edits and (bundle or compare or explain):
         raise UsageError(
             "--no-edits leaves nothing for -b, --compare or --explain to do; give one or the other."
         )
-    asked = _Asked(_prompt(prompt, image), _picture(image))
+    if interactive and (prompt is not None or image == "-"):
+        raise UsageError(
+            "-i reads questions from stdin, so it goes neither with a PROMPT nor with --image -.",
+            hint="--image FILE names the picture; printf 'Who?\\nWhere?\\n' | okedit ask -i --image cat.jpg",
+        )
+    text = "" if interactive else _prompt(prompt, image)
+    asked = _Asked(text, _picture(image), image)
     named = readable(bundle or ())
     loaded = open_model(
         model or options.DEFAULT_MODEL, out, device=device or "auto", dtype=dtype or "auto", revision=revision
@@ -99,40 +172,38 @@ def ask(
     if paths:
         out.say(f"edits: {', '.join(map(str, paths))}")
 
-    before = _answer(loaded, asked, max_tokens).text if compare else None
-    streamed = not (json or compare)
-    with _attached(loaded, paths, strictness, without or ()):
-        answer = _answer(loaded, asked, max_tokens, out if streamed else None)
-
-    if json:
-        found = {
-            "answer": answer.text,
-            "prompt": asked.prompt,
-            "image": image,
-            "model": loaded.name,
-            "bundles": paths,
-        }
-        if compare:
-            found["before"] = before
-        out.json_object({**found, "verdict": verdict_json(answer.verdict)})
-    elif compare:
-        out.line(f"before: {before}")
-        out.line(f"after: {answer.text}")
-    if explain and not json:
-        out.note(verdict_words(answer.verdict))
+    with _attached(loaded, paths, strictness, without or ()) as attachment:
+        opened = _Model(loaded, attachment, paths, max_tokens, compare, explain, out)
+        if not interactive:
+            opened.ask(asked)
+            return
+        loop(
+            lambda question, picture, name: opened.ask(_Asked(question, picture, name)),
+            (asked.picture, image),
+            out,
+        )
 
 
 def _prompt(prompt: str | None, image: str | None) -> str:
-    if prompt is None and image != "-" and sys.stdin is not None and not sys.stdin.isatty():
-        prompt = sys.stdin.read()
-    prompt = (prompt or "").strip()
-    if prompt:
-        return prompt
-    if image is None:
+    """The question: PROMPT, else stdin, else the one that fits any picture. UsageError where it is blank."""
+    if prompt is not None:
+        text = utf8_argument(prompt, "The question")
+    elif image != "-" and sys.stdin is not None and not sys.stdin.isatty():
+        text = utf8_bytes(sys.stdin.buffer.read(), "The question on stdin") or None
+    else:
+        text = None
+    if text is None and image is None:
         raise UsageError(
             "There is nothing to ask: no question and no --image.", hint='okedit ask "Who?" --image cat.jpg'
         )
-    return DEFAULT_PROMPT
+    if text is None:
+        return DEFAULT_PROMPT
+    if not text.strip():
+        raise UsageError(
+            "The question is empty.",
+            hint=f'Write one; without PROMPT a picture is asked "{DEFAULT_PROMPT}"',
+        )
+    return text.strip()
 
 
 def _picture(image: str | None) -> Any:
@@ -168,30 +239,14 @@ def _found(loaded: Any, out: Output, strict: bool) -> list[Path]:
 @contextmanager
 def _attached(
     loaded: Any, paths: Sequence[Path], strictness: float | None, without: Sequence[str]
-) -> Iterator[None]:
+) -> Iterator[Any]:
+    """The attachment; None where there is nothing to attach."""
     if not paths:
-        yield
+        yield None
         return
     with told_already():
         attachment = okedit_cli.attach(
             loaded, [okedit_cli.Bundle.load(path) for path in paths], strictness=strictness, without=without
         )
-    with attachment:
-        yield
-
-
-def _answer(loaded: Any, asked: _Asked, max_tokens: int, out: Output | None = None) -> Any:
-    """The model's Answer, shown on out while it is generated."""
-    shown = False
-
-    def show(text: str) -> None:
-        nonlocal shown
-        shown = shown or bool(text)
-        out.stream(text)
-
-    [answer] = okedit_cli.generate(
-        loaded, [(asked.prompt, asked.picture)], max_new_tokens=max_tokens, on_text=show if out else None
-    )
-    if out:
-        out.line("" if shown else answer.text)
-    return answer
+    with attachment as attached:
+        yield attached

@@ -48,6 +48,10 @@ class World:
     fitted: dict = field(default_factory=dict)
     asked: list = field(default_factory=list)
     attached: list = field(default_factory=list)
+    attachments: int = 0
+    loads: int = 0
+    cut: bool = False  # whether answers reach their limit
+    bad: dict = field(default_factory=dict)  # question -> the exception that it raises
     strictness: float | None = None
     hits: bool | str = True  # "context": none fires, and the model is told; False: one comes near
     failure: BaseException | None = None
@@ -56,6 +60,7 @@ class World:
         if self.failure:
             raise self.failure
         self.opened = {"name": name, **options}
+        self.loads += 1
         words = SimpleNamespace(all_special_tokens=["<|im_end|>"], added_tokens_decoder={})
         return SimpleNamespace(
             name=name, device="cpu", dtype="torch.float32", processor=None, cache={}, tokenizer=words
@@ -73,12 +78,23 @@ class World:
     @contextlib.contextmanager
     def attach(self, loaded, bundles, *, strictness=None, without=()):
         self.attached, self.strictness = bundles, strictness
-        yield
+        self.attachments += 1
+        yield SimpleNamespace(aside=self.aside)
         self.attached = []
+
+    @contextlib.contextmanager
+    def aside(self):
+        bundles, self.attached = self.attached, []
+        try:
+            yield
+        finally:
+            self.attached = bundles
 
     def generate(self, loaded, questions, *, max_new_tokens, on_text=None):
         [(prompt, picture)] = questions
         self.asked.append((prompt, picture and picture.size, max_new_tokens))
+        if prompt in self.bad:
+            raise self.bad[prompt]
         text = "Miso [bold]" if self.attached else "a cat"
         for piece in text.split(" ", 1) if on_text else ():
             on_text(piece + "|")
@@ -87,7 +103,7 @@ class World:
             near = replace(NEAR, rejection="" if self.hits is True else "something else is asked")
             hit, context = (near if self.hits is name else None for name in (True, "context"))
             verdict = Verdict(hit, near, context, (near,))
-        return [SimpleNamespace(text=text, verdict=verdict)]
+        return [SimpleNamespace(text=text, verdict=verdict, cut=self.cut)]
 
 
 def _read_manifest(path):

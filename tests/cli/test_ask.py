@@ -109,6 +109,7 @@ def test_json(okedit, bundles):
     assert verdict["hit"]["edit_id"] == "cat" and verdict["rejection"] == "" and verdict["context"] is None
     assert found == {
         "answer": "Miso [bold]",
+        "cut": False,
         "before": "a cat",
         "prompt": "Who?",
         "image": "cat.png",
@@ -141,6 +142,12 @@ def test_a_picture_from_standard_input(okedit, world):
     ("arguments", "code", "complaint"),
     [
         ([], 2, "error: There is nothing to ask"),
+        ([""], 2, "error: The question is empty."),
+        ([" \t\n", "--image", "cat.png"], 2, "error: The question is empty."),
+        (["Who is \udcff?"], 2, "error: The question is not UTF-8: byte 0xff at character 8."),
+        (["-i", "cat.png"], 2, "--image FILE names the picture"),
+        (["-i", "--image", "-"], 2, "error: -i reads questions from stdin"),
+        (["-i", "--image", "dog.png"], 3, "dog.png"),
         (["Who?", "--no-edits", "--compare"], 2, "error: --no-edits leaves nothing"),
         (["Who?", "--image", "dog.png"], 3, "dog.png"),
         (["Who?", "--max-tokens", "0"], 2, "--max-tokens"),
@@ -176,3 +183,82 @@ def test_explain_calls_the_very_same_picture_so():
         Verdict(words, words, None, (words,))
     )
     assert "inf" not in verdict_words(Verdict(words, words, None, (words,)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "words"),
+    [
+        ([], b" \n", "The question is empty."),
+        (["--image", "cat.png"], b" \n", "The question is empty."),
+        ([], b"caf\xe9?", "The question on stdin is not UTF-8: byte 0xe9 at byte 4."),
+        ([], "Wer?".encode("utf-16"), "The question on stdin is not UTF-8"),
+    ],
+)
+def test_a_question_on_stdin_that_is_none(okedit, world, arguments, stdin, words):
+    result = okedit("ask", *arguments, input=stdin)
+    assert (result.exit_code, result.stdout, world.opened) == (2, "", {})
+    assert f"error: {words}" in result.stderr
+
+
+def test_a_byte_order_mark_is_no_part_of_the_question(okedit, world):
+    assert okedit("ask", input="\ufeffWho?\n".encode()).exit_code == 0
+    assert world.asked[0][0] == "Who?"
+
+
+def test_an_answer_that_was_cut_is_said_to_be(okedit, world):
+    world.cut = True
+    result = okedit("ask", "Who?", "-q", "--max-tokens", "7")
+    assert result.exit_code == 0
+    assert result.stderr == "warning: the answer was cut at 7 tokens; --max-tokens N gives it more.\n"
+    assert json.loads(okedit("ask", "Who?", "--json").stdout)["cut"] is True
+
+
+LINES = b"""Who?
+
+/image cat.png
+Who is in it?
+/image dog.png
+caf\xe9
+Boom?
+/help
+  /image
+And now?
+/quit
+Never asked
+"""
+
+
+def test_questions_line_by_line(okedit, bundles, world):
+    world.bad = {"Boom?": MemoryError()}
+    result = okedit("ask", "-i", input=LINES)
+    assert result.exit_code == 0
+    assert result.stdout == "Miso|[bold]|\n" * 3
+    assert [(prompt, size) for prompt, size, _ in world.asked] == [
+        ("Who?", None), ("Who is in it?", (8, 6)), ("Boom?", (8, 6)), ("And now?", None),
+    ]  # fmt: skip
+    assert (world.loads, world.attachments) == (1, 1)
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert [line.split(":")[1].strip() for line in errors] == ["line 5", "line 6", "line 7", "line 8"]
+    assert "dog.png" in errors[0] and "not UTF-8" in errors[1] and "memory" in errors[2]
+    assert "/help" in errors[3] and "Traceback" not in result.stderr
+
+
+def test_questions_line_by_line_as_json_are_an_object_each(okedit, bundles, world):
+    world.bad = {"Boom?": ValueError("odd")}
+    result = okedit("ask", "-i", "--json", "--compare", "--image", "cat.png", input="Who?\nBoom?\nWhere?")
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.exit_code == 0 and [one["prompt"] for one in found] == ["Who?", "Boom?", "Where?"]
+    assert [(one.get("before"), one.get("answer")) for one in found[::2]] == [("a cat", "Miso [bold]")] * 2
+    assert (found[1]["error"], found[1]["line"]) == ("ValueError: odd", 2)
+    assert {one["image"] for one in found[::2]} == {"cat.png"}
+
+
+def test_no_lines_no_answers(okedit, world):
+    result = okedit("ask", "-i", "-q", input="")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_ctrl_c_ends_the_loop(okedit, world):
+    world.bad = {"Boom?": KeyboardInterrupt()}
+    result = okedit("ask", "-i", input="Boom?\nWho?\n")
+    assert result.exit_code == 130 and len(world.asked) == 1
