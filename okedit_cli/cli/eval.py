@@ -174,8 +174,6 @@ def evaluate(
 
         plan = Plan(mode, tuple(counts), tuple(gaps), seed, forced, sample)
         found = cases_of(out, data, format, images, skip_missing, skip_bad, seed, limit)
-        if output and not force:
-            check_same_so_far(target, found, plan, limit, None if bundle else method)
         opening = {"device": device or "auto", "dtype": dtype or "auto", "revision": revision}
         asked = {
             "limit": limit,
@@ -187,6 +185,8 @@ def evaluate(
             "without": tuple(without or ()),
         }
         asked |= {"max_tokens": max_tokens, "batch": batch}
+        if output and not force:
+            check_same_so_far(target, found, plan, method, bundles, asked)
         place = target, bool(output)
         results = [run_one(out, found, plan, place, model, method, bundles, strict, opening, asked)]
     _show(out, results)

@@ -72,13 +72,22 @@ def _refuse_bundle(data: str) -> None:
         )
 
 
-def check_same_so_far(target: Path, data: Any, plan: Any, limit: int | None, method: str | None) -> None:
-    """A result of other data, limit, plan or method is told before the model is loaded; the rest after it."""
+def check_same_so_far(
+    target: Path, data: Any, plan: Any, method: str, bundles: Sequence[Path], asked: dict[str, Any]
+) -> None:
+    """UsageError when the result at `target` is of other data, settings or plan, as far as that can be told
+    before the model is loaded; evaluate() looks again when it knows the model.
+    """
+    from ..evaluate import bench_of
     from ..evaluate.askable import used_cases
     from ..evaluate.result import about, check_same
 
-    bench = {} if method is None else {"method": method}
-    check_same(target, about(data, used_cases(data, plan.seed, limit), plan, bench))
+    if not target.exists():
+        return
+    options = {name: value for name, value in asked.items() if name not in ("limit", "skip_bad")}
+    loaded = [okedit_cli.Bundle.load(path) for path in bundles]
+    bench = bench_of(None, method=method, seed=plan.seed, bundles=loaded, **options)
+    check_same(target, about(data, used_cases(data, plan.seed, asked["limit"]), plan, bench.describe()))
 
 
 def run_one(

@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from okedit_cli.bundle.atomic import check_writable
 from okedit_cli.errors import OkeditError, UsageError
 
 
 def may_write(folder: Path, force: bool) -> None:
-    """UsageError: the folder is a file, or has something in it and not `force`."""
+    """UsageError: the folder is a file, or has something in it and not `force`. OkeditError: it cannot be
+    written, found out before anything is fetched.
+    """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file, expected a folder or a new name.")
     if folder.is_dir() and any(folder.iterdir()) and not force:
@@ -21,6 +24,8 @@ def may_write(folder: Path, force: bool) -> None:
             f"{folder} is not empty, expected an empty folder or a new name.",
             hint="--force puts the data set in its place, and removes what is there.",
         )
+    whole = folder.absolute()
+    check_writable(whole.with_name(f".{whole.name}"))
 
 
 @contextmanager

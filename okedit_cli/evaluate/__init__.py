@@ -60,7 +60,6 @@ def evaluate(
     pictures that are not there.
     """
     from okedit_cli.bundle import bundles_of
-    from okedit_cli.evaluate.model import ModelBench
 
     bundles = bundles_of(bundles)
     found = data if isinstance(data, DataSet) else present(load_cases(data), skip_missing=skip_bad)
@@ -69,12 +68,7 @@ def evaluate(
         from okedit_cli.methods import method_named
 
         method_named(method)  # an unknown one is told before anything is asked
-    fitting = {"method": method} if method != NOTHING else {}
-    bench: Bench = ModelBench(
-        loaded, seed=plan.seed, bundles=bundles, progress=progress, **fitting, **options
-    )
-    if method == NOTHING:
-        bench = Plain(bench)
+    bench = bench_of(loaded, method=method, seed=plan.seed, bundles=bundles, progress=progress, **options)
     found = askable(
         found,
         seed=plan.seed,
@@ -84,6 +78,15 @@ def evaluate(
         progress=progress,
     )
     return evaluate_on(bench, found, plan=plan, limit=limit, out=out, replace=replace, progress=progress)
+
+
+def bench_of(loaded: LoadedModel | None, *, method: str, **options: Any) -> Bench:
+    """The bench of a method, "none" included; without a model it can only describe itself."""
+    from okedit_cli.evaluate.model import ModelBench
+
+    if method == NOTHING:
+        return Plain(ModelBench(loaded, **options))
+    return ModelBench(loaded, method=method, **options)
 
 
 def evaluate_on(

@@ -149,9 +149,9 @@ def _half(text: str) -> str:
 
 
 def _short(text: str) -> str:
-    """A text for a message, on one line and with everything odd written out."""
-    text = text if len(text) <= 80 else text[:77] + "..."
-    return repr(text.encode("utf-8", "backslashreplace").decode())
+    """A text for a message, on one line and with half characters written out."""
+    text = " ".join(text.encode("utf-8", "backslashreplace").decode().split())
+    return f"'{text if len(text) <= 80 else text[:77] + '...'}'"
 
 
 def _stamp(path: Path) -> tuple[int, int]:

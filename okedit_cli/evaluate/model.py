@@ -67,12 +67,13 @@ class ModelBench:
     """A loaded model with a method that fits cases, or with bundles that are there already.
 
     `store` is a folder for bundles of several edits, so that a run that was stopped does not fit them again.
-    `supporting` also edits the facts that portability rests on ("one-hop edited").
+    `supporting` also edits the facts that portability rests on ("one-hop edited"). Without a model a bench
+    can only describe itself.
     """
 
     def __init__(
         self,
-        loaded: LoadedModel,
+        loaded: LoadedModel | None,
         *,
         method: str = "balancedit",
         layer: int | str = "auto",
@@ -113,9 +114,10 @@ class ModelBench:
             yield self._answerer
 
     def describe(self) -> dict[str, Any]:
-        """Fingerprint, method and settings, or the bundles' own words."""
+        """Fingerprint, method and settings, or the bundles' own words; without a model all but the first."""
         from okedit_cli.models.fingerprint import fingerprint
 
+        model = {} if self.loaded is None else {"model": fingerprint(self.loaded)}
         settings: dict[str, Any] = {"max_tokens": self.max_tokens}
         if self.strictness is not None:
             settings["strictness"] = self.strictness
@@ -126,15 +128,10 @@ class ModelBench:
                 for b in self.bundles
             ]
             digest = hashlib.sha256(repr(content).encode()).hexdigest()[:16]
-            return {
-                "model": fingerprint(self.loaded),
-                "method": method,
-                "settings": settings,
-                "bundle": digest,
-            }
+            return {**model, "method": method, "settings": settings, "bundle": digest}
         settings |= {k: v for k, v in self.fitting.items() if k != "method"}
         settings["supporting"] = self.supporting
-        return {"model": fingerprint(self.loaded), "method": self.fitting["method"], "settings": settings}
+        return {**model, "method": self.fitting["method"], "settings": settings}
 
     def _bundle(self, cases: Sequence[Case], within: Sequence[Case]) -> Bundle:
         """The cases' edits: fitted, or what is left of the bundle of `within`.
