@@ -27,7 +27,12 @@ _LOOKED_AT = 50  # partners tried before a case goes without
 
 def in_order(cases: Sequence[Case], seed: int = 0) -> list[Case]:
     """Cases in an order that the seed and their ids alone decide."""
-    return sorted(cases, key=lambda case: (hashlib.sha256(f"{seed}:{case.id}".encode()).digest(), case.id))
+
+    def place(case: Case) -> tuple[bytes, str]:
+        name = f"{seed}:{case.id}".encode("utf-8", "surrogatepass")
+        return hashlib.sha256(name).digest(), case.id
+
+    return sorted(cases, key=place)
 
 
 def with_grid(cases: Sequence[Case], seed: int = 0) -> list[Case]:

@@ -12,17 +12,21 @@ import pytest
 from fake_bench import FakeBench
 
 import okedit_cli
-from okedit_cli.evaluate import evaluate_on
+from okedit_cli.evaluate import bench_of, evaluate_on
 
 
 @pytest.fixture
 def bench(world, monkeypatch):
     """The fake bench in the model's place; its last options are kept on it."""
     bench = FakeBench()
+    bench.as_asked = False  # whether it says of itself what a model's bench would
 
-    def evaluate(loaded, data, *, plan, limit, out, progress, **options):
+    def evaluate(loaded, data, *, plan, limit, out, replace, skip_bad, progress, **options):
         bench.options = {"plan": plan, **options}
-        return evaluate_on(bench, data, plan=plan, limit=limit, out=out, progress=progress)
+        if bench.as_asked:
+            words = bench_of(None, seed=plan.seed, **options).describe()
+            bench.describe = lambda: {"model": {"name": "fake"}, **words}
+        return evaluate_on(bench, data, plan=plan, limit=limit, out=out, replace=replace, progress=progress)
 
     monkeypatch.setitem(okedit_cli.__dict__, "evaluate", evaluate)
     Path("facts.yaml").write_text(
@@ -127,6 +131,82 @@ def test_a_bundle_must_belong_to_the_model(okedit, bench, world, content, strict
     assert result.exit_code == code and words in result.stderr
     assert Path("results").exists() == (code == 0)
     assert bool(world.opened) == (content != b"no bundle")  # told before a model is loaded
+
+
+def test_results_of_other_data_and_settings_stay(okedit, bench, world):
+    bench.as_asked = True
+    for _ in range(2):  # the same evaluation again replaces its result
+        assert okedit("eval", "facts.yaml", "-o", "r.json").exit_code == 0
+    before, world.opened = Path("r.json").read_bytes(), {}
+    Path("more.yaml").write_text(Path("facts.yaml").read_text().replace("Miso", "Momo"))
+    for words in (
+        ["more.yaml"], ["facts.yaml", "--limit", "1"], ["facts.yaml", "--seed", "1"],
+        ["facts.yaml", "--no-forced"], ["facts.yaml", "--method", "none"],
+        ["facts.yaml", "--max-tokens", "8"], ["facts.yaml", "--one-hop"],
+    ):  # fmt: skip
+        result = okedit("eval", *words, "-o", "r.json")
+        assert result.exit_code == 2 and "another evaluation" in result.stderr, words
+        assert world.opened == {} and Path("r.json").read_bytes() == before
+    assert okedit("eval", "more.yaml", "-o", "r.json", "--force").exit_code == 0
+    assert Path("r.json").read_bytes() != before
+
+
+def test_two_evaluations_without_a_name_given_have_two_results(okedit, bench):
+    Path("more").mkdir()
+    Path("more/cat.png").write_bytes(Path("cat.png").read_bytes())
+    for folder, answer in ((".", "Miso"), ("more", "Momo")):
+        text = Path("facts.yaml").read_text().replace("Miso", answer)
+        Path(folder, "facts.yaml").write_text(text)
+        assert okedit("eval", f"{folder}/facts.yaml").exit_code == 0
+    assert okedit("eval", "facts.yaml", "--limit", "1").exit_code == 0
+    found = {path.name: path.read_bytes() for path in Path("results").iterdir()}
+    assert len(found) == 3 and "facts-balancedit-single.json" in found
+    # the same ones again: the same names, nothing more
+    for words in (["facts.yaml"], ["more/facts.yaml"], ["facts.yaml", "--limit", "1"]):
+        assert okedit("eval", *words).exit_code == 0
+    assert {path.name: path.read_bytes() for path in Path("results").iterdir()} == found
+
+
+def test_other_pictures_of_the_same_names_are_another_evaluation(okedit, bench):
+    from PIL import Image
+
+    assert okedit("eval", "facts.yaml").exit_code == 0
+    Image.new("RGB", (8, 6), "blue").save("cat.png")
+    assert okedit("eval", "facts.yaml").exit_code == 0
+    assert len(list(Path("results").iterdir())) == 2
+
+
+def test_a_stopped_evaluation_keeps_its_name(okedit, bench):
+    assert okedit("eval", "facts.yaml").exit_code == 0
+    bench.stop_after = 3
+    stopped = okedit("eval", "facts.yaml", "--seed", "1")
+    [journal] = Path("results").glob("*.journal")
+    assert stopped.exit_code == 130 and f"{journal}" in stopped.stderr
+    Path("results/facts-balancedit-single.json").unlink()
+    bench.stop_after = None
+    assert okedit("eval", "facts.yaml", "--seed", "1").exit_code == 0
+    assert [path.name for path in Path("results").iterdir()] == [journal.name.removesuffix(".journal")]
+
+
+def test_what_cannot_be_asked_is_told_by_its_row_before_the_model_is_loaded(okedit, bench, world):
+    row = {"src": "Q", "alt": "a", "rephrase": "R", "image": "cat.png", "image_rephrase": "cat.png"}
+    Path("bad.png").write_bytes(Path("cat.png").read_bytes()[:40])
+    rows = [
+        row,
+        {**row, "alt": "half \ud83d"},
+        {**row, "src": "Q2", "image": "bad.png"},
+        {**row, "src": "Q3"},
+    ]
+    Path("data.json").write_text(json.dumps(rows))
+    result = okedit("eval", "data.json")
+    assert result.exit_code == 3 and not world.opened and not bench.asked
+    assert "row 2: " in result.stderr and "U+D83D" in result.stderr
+    assert "row 3: picture bad.png" in result.stderr and "--skip-bad" in result.stderr
+    result = okedit("eval", "data.json", "--skip-bad")
+    assert result.exit_code == 0 and "data: 2 cases (mmedit), 2 left out" in result.stderr
+    assert "left out: row 2: " in result.stderr and "left out: row 3: " in result.stderr
+    [found] = [json.loads(path.read_text()) for path in Path("results").iterdir()]
+    assert [row for row, _ in found["data"]["left_out"]] == [2, 3] and found["data"]["cases"] == 2
 
 
 def test_scoring_again_loads_no_model_library(okedit, bench):

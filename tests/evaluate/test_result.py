@@ -55,6 +55,37 @@ def test_equal_runs_give_equal_bytes_and_a_stopped_one_goes_on(tmp_path):
     assert one.read_bytes() == two.read_bytes() and all(edits for edits, _ in bench.asked)
 
 
+def test_a_result_gives_way_to_one_of_the_same_evaluation_alone(tmp_path):
+    out = tmp_path / "r.json"
+    done(out=out)
+    before = out.read_bytes()
+    done(out=out)
+    for other in ({"plan": Plan(seed=1)}, {"limit": 2}, {"bench": FakeBench("always")}, {"count": 4}):
+        with pytest.raises(UsageError, match="another evaluation"):
+            done(out=out, **other)
+        assert out.read_bytes() == before and [path.name for path in tmp_path.iterdir()] == ["r.json"]
+    out.write_text("mine")
+    with pytest.raises(UsageError, match="no result"):
+        done(out=out)
+    assert out.read_text() == "mine"
+
+
+def test_only_what_an_evaluation_has_stored_is_removed(tmp_path):
+    class Storing(FakeBench):
+        store = None
+
+        def answer(self, questions):
+            self.store.mkdir(exist_ok=True)
+            (self.store / f"{'0f' * 8}.safetensors").write_text("fitted")
+            return super().answer(questions)
+
+    store = tmp_path / "r.json.fitted"
+    store.mkdir()
+    (store / "mine.safetensors").write_text("mine")
+    done(Storing(), out=tmp_path / "r.json")
+    assert [path.name for path in store.iterdir()] == ["mine.safetensors"]
+
+
 def test_another_plan_does_not_go_on_from_a_journal(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         done(FakeBench(stop_after=60), out=tmp_path / "r.json")

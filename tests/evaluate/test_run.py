@@ -11,7 +11,7 @@ from fake_bench import FakeBench, cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from okedit_cli.errors import UsageError
+from okedit_cli.errors import OkeditError, UsageError
 from okedit_cli.evaluate.bench import Forced, Plain
 from okedit_cli.evaluate.case import METRICS, Probe
 from okedit_cli.evaluate.grid import with_grid
@@ -198,6 +198,32 @@ def test_the_journal_of_another_run_is_refused_and_removed_at_the_end(tmp_path):
     assert again["a"] == 1 and again.resumed == 1 and "b" not in again
     again.remove()
     assert not path.exists()
+
+
+def test_a_journal_is_one_process_at_a_time(tmp_path):
+    path = tmp_path / "run.jsonl"
+    with Journal(path, {"seed": 0}):
+        with pytest.raises(OkeditError, match="at work on this very evaluation"):
+            Journal(path, {"seed": 0})
+    Journal(path, {"seed": 0}).close()
+
+
+@pytest.mark.parametrize("content", ["mine", "\nmine\n", "{}\n", "[1]\n[2]\n"])
+def test_a_file_that_is_no_journal_stays(tmp_path, content):
+    path = tmp_path / "run.jsonl"
+    path.write_text(content)
+    with pytest.raises(UsageError):
+        Journal(path, {"seed": 0})
+    assert path.read_text() == content
+
+
+def test_a_journal_torn_in_its_first_line_begins_afresh(tmp_path):
+    path = tmp_path / "run.jsonl"
+    Journal(path, {"seed": 0}).close()
+    whole = path.read_text()
+    path.write_text(whole[:9])
+    Journal(path, {"seed": 0}).close()
+    assert path.read_text() == whole
 
 
 def test_without_teacher_forcing_nothing_is_forced():
