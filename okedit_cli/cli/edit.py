@@ -151,12 +151,15 @@ def edit(
     earlier = _earlier(append, output)
     given = {"method": method, "layer": layer, "device": device, "dtype": dtype, "seed": seed}
     given = {name: value for name, value in given.items() if value is not None}
+    encoders = {"text_encoder": text_encoder or "", "image_encoder": image_encoder or ""}
+    context = _context(context)
     with facts_from(facts, origin) as intake:
         file = _reaching(intake.file, reach)
         chosen = BUILT_IN | file.defaults | given
         chosen["layer"] = _layer(chosen["layer"])
         if earlier:
             chosen |= earlier.settings({name: chosen[name] for name in given})
+            encoders = earlier.encoders(**encoders)
         name = model or file.model
         target = earlier.path if earlier else _target(output, intake, name, force)
         check_pictures(intake)
@@ -180,9 +183,8 @@ def edit(
                 layer=chosen["layer"],
                 force=force,
                 strictness=strictness,
-                context=_context(context),
-                text_encoder=text_encoder or "",
-                image_encoder=image_encoder or "",
+                context=context,
+                **encoders,
                 seed=chosen["seed"],
                 progress=progress,
             )

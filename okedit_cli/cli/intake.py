@@ -100,6 +100,29 @@ class Earlier:
                 )
         return needed
 
+    def encoders(self, **given: str | None) -> dict[str, str]:
+        """text_encoder and image_encoder of the edits that are there, "" for okedit's own; UsageError when
+        others are given.
+        """
+        from ..encoders.image import NONE, reads_pixels
+        from ..encoders.text import DEFAULT
+
+        site = self.bundle.manifest.site
+        words, point = site.get("text_encoder", DEFAULT), site.get("picture_point", NONE)
+        found = {
+            "text_encoder": "" if words == DEFAULT else words,
+            "image_encoder": point if reads_pixels(point) else "",
+        }
+        for name, id in given.items():
+            if id and id != found[name]:
+                option = "--" + name.replace("_", "-")
+                raise UsageError(
+                    f"{self.path}: its edits have {found[name] or 'the encoder of okedit'}, and {option} "
+                    f"asks for {id}.",
+                    hint=f"Leave out {option}, or make a bundle of its own.",
+                )
+        return found
+
     def check(self, loaded: Any) -> None:
         """ModelMismatch unless its edits are for this model."""
         from ..bundle import check_fit

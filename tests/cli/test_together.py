@@ -75,6 +75,25 @@ def test_edits_that_cannot_be_added_any_more_are_kept_beside(fitter, monkeypatch
     assert [fact["id"] for fact in read_manifest("x-new-1.safetensors").facts] == ["tea"]
 
 
+def test_what_is_added_is_fitted_with_the_encoders_of_the_bundle(fitter, monkeypatch):
+    """Other ones could not be merged, which would come out after the fit."""
+    for name, encoders in (
+        ("x", {"picture_point": "decoder input"}), ("y", {"text_encoder": "owner/encoder"}),
+    ):  # fmt: skip
+        bundle = make_bundle(2)
+        bundle.manifest.site |= encoders
+        bundle.save(f"{name}.safetensors")
+    refused(
+        okedit("edit", "tea.yaml", "--append", "y.safetensors", "--text-encoder", "a/b"), 2, "owner/encoder"
+    )
+    refused(okedit("edit", "tea.yaml", "--append", "x.safetensors", "--image-encoder", "a/b"), 2, "a/b")
+    assert not fitter.opened
+    okedit("edit", "tea.yaml", "--append", "y.safetensors")
+    assert fitter.options["text_encoder"] == "owner/encoder"
+    okedit("edit", "tea.yaml", "--append", "x.safetensors", "--text-encoder", "")
+    assert fitter.options["text_encoder"] == fitter.options["image_encoder"] == ""
+
+
 def test_a_bundle_that_vanished_is_written_again(fitter, monkeypatch):
     meanwhile(fitter, monkeypatch, Path("x.safetensors").unlink)
     assert okedit("edit", "tea.yaml", "--append", "x.safetensors").exit_code == 0
