@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from okedit_cli.errors import InvalidBundle, OkeditError, UsageError
+from okedit_cli.models.hub import SCHEME, cache_alone
 
-SCHEME = "hf://"
 FILE = "bundle.safetensors"  # what `okedit export` calls the bundle in its folder
 _PLACE = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:/([\w./ +-]+))?")
 
@@ -49,13 +49,15 @@ def fetch_bundle(name: str) -> Path:
 
     place = place_of(name)
     with _in_words(name):
+        options = {"local_files_only": True} if cache_alone() else {}
         if place.file is None:
             try:
-                return Path(huggingface_hub.hf_hub_download(place.repo, FILE))
+                return Path(huggingface_hub.hf_hub_download(place.repo, FILE, **options))
             except errors.EntryNotFoundError as error:
                 if isinstance(error, errors.LocalEntryNotFoundError):
                     raise  # not a file that is missing there, but a hub that cannot be asked
-        return Path(huggingface_hub.hf_hub_download(place.repo, place.file or _only_bundle(name, place.repo)))
+        file = place.file or _only_bundle(name, place.repo)
+        return Path(huggingface_hub.hf_hub_download(place.repo, file, **options))
 
 
 def _only_bundle(name: str, repo: str) -> str:
@@ -72,15 +74,23 @@ def _only_bundle(name: str, repo: str) -> str:
     )
 
 
-def push_folder(name: str, folder: Path, *, private: bool) -> str:
-    """Upload a folder to the hub, making the repository where there is none; returns its address."""
-    import huggingface_hub
-
+def check_target(name: str) -> Place:
+    """The repository to export to. UsageError: it is something else; OkeditError: the hub is out of reach."""
     place = place_of(name)
     if place.file is not None:
         raise UsageError(
             f"{name} names a file, expected a repository to export to.", hint=f"--to {SCHEME}{place.repo}"
         )
+    if cache_alone():
+        raise _out_of_reach(name, "nothing can be uploaded")
+    return place
+
+
+def push_folder(name: str, folder: Path, *, private: bool) -> str:
+    """Upload a folder to the hub, making the repository where there is none; returns its address."""
+    import huggingface_hub
+
+    place = check_target(name)
     with _in_words(name):
         api = huggingface_hub.HfApi()
         api.create_repo(place.repo, private=private, exist_ok=True)
@@ -93,7 +103,7 @@ def push_folder(name: str, folder: Path, *, private: bool) -> str:
 @contextmanager
 def _in_words(name: str) -> Iterator[None]:
     """What the hub or the network refuses, as one sentence and what to do."""
-    from huggingface_hub import constants, errors
+    from huggingface_hub import errors
 
     try:
         yield
@@ -118,13 +128,8 @@ def _in_words(name: str) -> Iterator[None]:
         if among(errors.RepositoryNotFoundError):
             hint = "Check the spelling; a private one needs `hf auth login` or HF_TOKEN."
             raise _told(name, "there is no such repository on the hub, or it is private", hint) from None
-        if network and constants.HF_HUB_OFFLINE:
-            hint = "Unset it once to reach the hub, or name a file."
-            raise _told(name, "not in the local cache, and HF_HUB_OFFLINE is set", hint) from None
         if network:
-            raise _told(
-                name, "the hub cannot be reached", "Check the network, or name a file here."
-            ) from None
+            raise _out_of_reach(name, "not in the local cache") from None
         if among(errors.EntryNotFoundError):
             raise _told(
                 name, "the repository has no such file", "Check the file's name on its page."
@@ -140,6 +145,17 @@ def _in_words(name: str) -> Iterator[None]:
                 name, f"the hub refused: {first[:200]}", "Check the name, or try again later."
             ) from None
         raise
+
+
+def _out_of_reach(name: str, what: str) -> OkeditError:
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return _told(
+            name, f"{what}, and HF_HUB_OFFLINE is set", "Unset it once to reach the hub, or name a file."
+        )
+    hint = "Check the network, or name a file here; HF_HUB_ETAG_TIMEOUT=10 waits longer for a slow one."
+    return _told(name, f"{what}, and the hub cannot be reached", hint)
 
 
 def _told(name: str, reason: str, hint: str) -> OkeditError:

@@ -43,14 +43,14 @@ def export(
     A fact file gets the pictures that the bundle holds (`okedit edit --with-sources`) in a folder beside it.
     """
     from ..bundle.export import write_facts, write_folder
-    from ..bundle.hub import is_hub, place_of, push_folder
+    from ..bundle.hub import check_target, is_hub, push_folder
 
     out = Output(json=json, quiet=quiet)
     source, target, missing = local(bundle), to, {}
     if private and not is_hub(to):
         raise UsageError("--private is for repositories on the hub, and --to names a file or folder here.")
     if is_hub(to):
-        place_of(to)
+        check_target(to)  # before the work
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "export"
             facts = len(write_folder(source, folder, place=to))

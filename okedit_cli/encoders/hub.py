@@ -17,10 +17,12 @@ def load_encoder(encoder: str, kind: str) -> tuple[Any, Any]:
     import transformers
 
     from okedit_cli.errors import ModelError
+    from okedit_cli.models.hub import loading
 
     try:
-        reader = getattr(transformers, READERS[kind]).from_pretrained(encoder)
-        model = transformers.AutoModel.from_pretrained(encoder)
+        at_hand = loading(encoder)
+        reader = getattr(transformers, READERS[kind]).from_pretrained(encoder, **at_hand)
+        model = transformers.AutoModel.from_pretrained(encoder, **at_hand)
     except (OSError, ValueError) as error:
         raise ModelError(
             f"The {kind} encoder {encoder!r} cannot be loaded: {str(error).splitlines()[0]}",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from okedit_cli.errors import ModelError, UsageError
+from okedit_cli.models import hub
 from okedit_cli.models.processor import load_processor
 
 if TYPE_CHECKING:
@@ -50,13 +51,14 @@ def load_model(
     Raises ModelError (not found, not reachable, not supported, files missing, no such device), UsageError
     (bad words).
     """
-    place = _device(device)
     source, shown = _source(name)
+    at_hand = _at_hand(source, shown, revision)
+    place = _device(device)
     with quiet():
-        config = _open(_load_config, source, shown, revision)
+        config = _open(_load_config, source, shown, revision, **at_hand)
         auto = _auto_class(config, shown)
         precision = _dtype(dtype, config, place)
-        processor, tokenizer = _open(load_processor, source, shown, revision, config=config)
+        processor, tokenizer = _open(load_processor, source, shown, revision, config=config, **at_hand)
         model, info = _open(
             auto.from_pretrained,
             source,
@@ -65,6 +67,7 @@ def load_model(
             config=config,
             dtype=precision,
             output_loading_info=True,
+            **at_hand,
             **({} if place.type == "cpu" else {"device_map": {"": str(place)}}),
         )
     missing = sorted(info.get("missing_keys", ()))
@@ -86,12 +89,24 @@ def _load_config(source: str, **options):
     return AutoConfig.from_pretrained(source, **options)
 
 
+def _at_hand(source: str, shown: str, revision: str | None) -> dict[str, Any]:
+    """How to load from a hub that may be out of reach; ModelError at once, before the libraries of models are
+    imported, where the local cache does not hold the model either.
+    """
+    options = hub.loading(source)
+    if options and not hub.in_cache(source, "config.json", revision):
+        raise _out_of_reach(shown)
+    return options
+
+
 def _source(name: str) -> tuple[str, str]:
     """(what from_pretrained gets, the name that is shown and stored): a folder goes by its last part."""
     if name == MINI:
         from okedit_cli.models.mini import ensure
 
         return str(ensure()), MINI
+    if name.startswith(hub.SCHEME) and name.count("/") in (2, 3):
+        name = name.removeprefix(hub.SCHEME)
     path = Path(name).expanduser()
     if name.strip() and path.is_dir():
         if not (path / "config.json").is_file():
@@ -196,7 +211,7 @@ def _open(opener, source: str, shown: str, revision: str | None, **options):
 
 
 def _told(error: Exception, source: str, shown: str, revision: str | None) -> ModelError:
-    from huggingface_hub import constants, errors
+    from huggingface_hub import errors
 
     chain = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
@@ -223,15 +238,7 @@ def _told(error: Exception, source: str, shown: str, revision: str | None) -> Mo
     if not Path(source).is_dir() and among(
         errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError, ConnectionError
     ):
-        if constants.HF_HUB_OFFLINE:
-            return ModelError(
-                f"{shown}: not in the local cache, and HF_HUB_OFFLINE is set.",
-                hint="Unset it once to download the model, or give a folder.",
-            )
-        return ModelError(
-            f"{shown}: not a folder here, and the hub cannot be reached.",
-            hint="Check the network, or give a folder that holds the model.",
-        )
+        return _out_of_reach(shown)
     if isinstance(error, ImportError):
         return ModelError(
             f"{shown}: a package is missing: {_sentence(error)}", hint="Install it and try again."
@@ -243,6 +250,20 @@ def _told(error: Exception, source: str, shown: str, revision: str | None) -> Mo
             f"{shown}: not enough memory to load it.", hint="Try --dtype bfloat16 or --device cpu."
         )
     return ModelError(f"{shown} cannot be loaded: {first}", hint="Set OKEDIT_DEBUG=1 to see where it failed.")
+
+
+def _out_of_reach(shown: str) -> ModelError:
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return ModelError(
+            f"{shown}: not in the local cache, and HF_HUB_OFFLINE is set.",
+            hint="Unset it once to download the model, or give a folder.",
+        )
+    return ModelError(
+        f"{shown}: not a folder here nor whole in the local cache, and the hub cannot be reached.",
+        hint="Check the network, or give a folder that holds the model; HF_HUB_ETAG_TIMEOUT=10 waits longer.",
+    )
 
 
 def _sentence(error: Exception) -> str:

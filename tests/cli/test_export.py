@@ -11,6 +11,7 @@ import huggingface_hub
 import pytest
 from bundle.factory import BASE, make_bundle, same
 from cli.shipping import FACTS, Fitter, bundle_of, loaded_facts, okedit, refused, said, write_facts
+from hub_server import answering, refusing
 from huggingface_hub import errors
 
 from okedit_cli.bundle import Bundle, read_manifest
@@ -252,6 +253,12 @@ def test_a_damaged_bundle_is_not_exported(source):
     assert not Path("out").exists()
 
 
+@pytest.fixture(autouse=True)
+def hub_within_reach(monkeypatch):
+    with answering(monkeypatch):
+        yield
+
+
 class Hub:
     """One repository: what is in it, what was asked of it."""
 
@@ -260,7 +267,7 @@ class Hub:
         monkeypatch.setattr(huggingface_hub, "hf_hub_download", self.download)
         monkeypatch.setattr(huggingface_hub, "HfApi", lambda: self)
 
-    def download(self, repo, name):
+    def download(self, repo, name, local_files_only=False):
         self.asked.append((repo, name))
         if self.failure:
             raise self.failure
@@ -310,22 +317,23 @@ def test_a_repository_with_another_file(source, monkeypatch):
 
 
 @pytest.mark.parametrize(("failure", "words"), [
-    (errors.LocalEntryNotFoundError("no"), "HF_HUB_OFFLINE"), (ConnectionError("no"), "HF_HUB_OFFLINE"),
+    (errors.LocalEntryNotFoundError("no"), "the hub cannot be reached"),
+    (ConnectionError("no"), "the hub cannot be reached"),
     (response(errors.RepositoryNotFoundError, 404), "no such repository"),
     (response(errors.GatedRepoError, 403), "access"), (response(errors.HfHubHTTPError, 401), "hf auth login"),
     (response(errors.HfHubHTTPError, 500), "the hub refused"), (errors.HFValidationError("bad"), "refused"),
 ])  # fmt: skip
 def test_what_the_hub_refuses_is_one_sentence(source, monkeypatch, failure, words):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     Hub(monkeypatch, {}, failure)
     refused(okedit("show", "hf://me/x"), 1, "hf://me/x: ", words)
     refused(okedit("export", source, "--to", "hf://me/x"), 1, "hf://me/x: ", words)
 
 
 def test_a_hub_out_of_reach(source, monkeypatch):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    Hub(monkeypatch, {}, ConnectionError("no"))
-    refused(okedit("show", "hf://me/x"), 1, "the hub cannot be reached")
+    Hub(monkeypatch, {}, errors.LocalEntryNotFoundError("no"))
+    with refusing(monkeypatch):
+        refused(okedit("show", "hf://me/x"), 1, "the hub cannot be reached")
+        refused(okedit("export", source, "--to", "hf://me/x"), 1, "nothing can be uploaded")
 
 
 def test_push(source, monkeypatch):

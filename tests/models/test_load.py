@@ -6,6 +6,7 @@ import shutil
 import pytest
 import tiny
 import torch
+from hub_server import answering
 from huggingface_hub import constants, errors
 
 from okedit_cli.errors import ModelError, UsageError
@@ -162,8 +163,7 @@ def test_what_the_hub_says(monkeypatch, cause, says):
             raise OSError("a long text\nwith lines") from error
 
     monkeypatch.setattr(AutoConfig, "from_pretrained", fail)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    with pytest.raises(ModelError, match=says):
+    with answering(monkeypatch), pytest.raises(ModelError, match=says):
         load_model("owner/name", revision="v9")
 
 
