@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import TYPE_CHECKING
 
 from okedit_cli.bundle import Bundle, Manifest
 from okedit_cli.bundle.words import row_of
 from okedit_cli.checking import FactReport, check, says, unchecked
-from okedit_cli.errors import InvalidFacts
+from okedit_cli.errors import InvalidFacts, UsageError
+from okedit_cli.facts import Fact, FactFile, load_facts
 from okedit_cli.methods import Computed, Options, method_named
 from okedit_cli.methods.base import Progress
 from okedit_cli.models.control import texts_of, with_control_token, words_for
@@ -17,7 +19,6 @@ from okedit_cli.models.control import texts_of, with_control_token, words_for
 __all__ = ["FactReport", "FitResult", "fit", "says"]
 
 if TYPE_CHECKING:
-    from okedit_cli.facts import Fact
     from okedit_cli.models.load import LoadedModel
 
 
@@ -31,7 +32,7 @@ class FitResult:
 
 def fit(
     loaded: LoadedModel,
-    facts: Sequence[Fact],
+    facts: Sequence[Fact] | FactFile | str | PathLike[str],
     *,
     method: str = "balancedit",
     layer: int | str = "auto",
@@ -45,11 +46,12 @@ def fit(
     image_encoder: str = "",
     progress: Progress | None = None,
 ) -> FitResult:
-    """Fit facts, and check them; `without` leaves parts of the method out (methods.base.PARTS).
+    """Fit facts, or those of a fact file, and check them; `without` leaves parts of the method out
+    (methods.base.PARTS).
 
     UsageError: unknown method, layer or part; InvalidFacts: a broken picture, a control token in a text.
     """
-    compute = method_named(method)
+    compute, facts = method_named(method), _facts(facts)
     before = loaded.cache.get("attachment")
     if before is not None:
         before.detach()
@@ -82,6 +84,20 @@ def fit(
             "radius": _finite(report.radius),
         }
     return FitResult(bundle, reports)
+
+
+def _facts(given: Sequence[Fact] | FactFile | str | PathLike[str]) -> list[Fact]:
+    """Facts as a caller gives them: a list, a fact file that was read, or the path of one."""
+    if isinstance(given, (str, PathLike)):
+        given = load_facts(given)
+    facts = given.facts if isinstance(given, FactFile) else [given] if isinstance(given, Fact) else given
+    odd = next((one for one in facts if not isinstance(one, Fact)), None)
+    if odd is not None:
+        raise UsageError(
+            f"{type(odd).__name__} is no fact, expected facts, or a fact file or its path.",
+            hint="okedit_cli.load_facts(path) reads a fact file.",
+        )
+    return list(facts)
 
 
 def _row(fact: Fact, computed: Computed) -> dict:

@@ -42,6 +42,21 @@ def test_every_fact_takes(case):
     assert [row["id"] for row in case.result.bundle.manifest.facts] == ["cat", "capital"]
 
 
+def test_facts_may_be_a_file_and_bundles_a_path(tmp_path):
+    loaded, path = fitted("gpt2").loaded, tmp_path / "facts.yaml"
+    path.write_text(f"version: 1\nfacts: [{{id: capital, prompt: {WORDS}, answer: Paris}}]\n")
+    found = [fit(loaded, given, checked=False) for given in (path, str(path), okedit_cli.load_facts(path))]
+    assert [[row["id"] for row in one.bundle.manifest.facts] for one in found] == [["capital"]] * 3
+    found[0].bundle.save(tmp_path / "x.safetensors")
+    for given in (tmp_path / "x.safetensors", str(tmp_path / "x.safetensors"), found[0].bundle):
+        with okedit_cli.attach(loaded, given) as attachment:
+            assert [len(bundle) for bundle in attachment.bundles] == [1]
+    with pytest.raises(UsageError, match="int is no bundle"):
+        okedit_cli.attach(loaded, 1)
+    with pytest.raises(UsageError, match="str is no fact"):
+        fit(loaded, ["facts.yaml"])
+
+
 def test_written_and_read_it_gives_the_same_answers(case, tmp_path):
     case.result.bundle.save(tmp_path / "facts.safetensors")
     read = okedit_cli.Bundle.load(tmp_path / "facts.safetensors", verify=True)
