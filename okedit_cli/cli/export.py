@@ -42,15 +42,17 @@ def export(
 
     A fact file gets the pictures that the bundle holds (`okedit edit --with-sources`) in a folder beside it.
     """
-    from ..bundle.export import write_facts, write_folder
     from ..bundle.hub import check_target, is_hub, push_folder
 
     out = Output(json=json, quiet=quiet)
-    source, target, missing = local(bundle), to, {}
     if private and not is_hub(to):
         raise UsageError("--private is for repositories on the hub, and --to names a file or folder here.")
+    source, target, missing = local(bundle), to, {}
     if is_hub(to):
-        check_target(to)  # before the work
+        check_target(to)
+    from ..bundle.export import write_facts, write_folder  # slow, so only once the target is known to be good
+
+    if is_hub(to):
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "export"
             facts = len(write_folder(source, folder, place=to))
