@@ -12,6 +12,7 @@ from evaluate.reader_rows import (
     MMKE,
     MQUAKE,
     OKEDIT,
+    ORIGINAL,
     RIPPLE,
     TWO_HOP,
     VLKEB,
@@ -20,9 +21,13 @@ from evaluate.reader_rows import (
     one,
     written,
 )
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from okedit_cli.errors import InvalidFacts
+from okedit_cli.errors import InvalidFacts, OkeditError
 from okedit_cli.evaluate.readers import FORMATS, load_cases
+
+ROWS = (MMEDIT, VLKEB, ZSRE, FLAT, ORIGINAL, KNOWEDIT, OKEDIT, MQUAKE, RIPPLE, CKNOWEDIT, COMPREHEND, MMKE)
 
 
 def test_mquake_has_several_edits_and_questions_of_many_hops(tmp_path):
@@ -158,3 +163,30 @@ def test_a_fact_file_takes_each_of_a_facts_answers_as_right(tmp_path):
     for metric in ("rel", "seen", "holdout"):
         assert [answers for _, _, answers, _ in asked(case, metric)] == [("Miso", "Mia")]
     assert (case.target, case.fact().accepted) == ("Miso", ("Mia",))
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "x", "https://a/b"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["prompt", "answer", "ground_truth", "str", "Q&A"]), inner, max_size=3
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(row=st.sampled_from(ROWS), format=st.sampled_from(FORMATS[1:]), data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_row_gives_a_case_or_is_told(tmp_path, row, format, data):
+    changed = data.draw(st.dictionaries(st.sampled_from(sorted(row)), _JSON, max_size=3))
+    path = written(tmp_path, [{**row, **changed}])
+    for named in (None, format):
+        try:
+            [case] = load_cases(path, format=named).cases
+        except OkeditError as error:
+            assert str(path) in error.message
+        else:
+            said = [text for _, _, probe in case.probes() for text in (probe.prompt, *probe.answers)]
+            assert case.target and not {"nan", "inf", "NaN", "Infinity"} & set(said)

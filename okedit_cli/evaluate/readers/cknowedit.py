@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from okedit_cli.evaluate.case import Case, Probe
-from okedit_cli.evaluate.readers.rows import LeftOut, Row
+from okedit_cli.evaluate.readers.rows import Row
 
 
 def read(row: Row) -> Case:
     """One row; a row with an empty target is left out."""
-    targets = row.flat(row.fields["target_new"], "target_new")
-    if not targets:
-        raise LeftOut("target_new is empty")
+    targets = row.targets("target_new")
     return Case(
         id="",
         prompt=row.text("prompt"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from okedit_cli.evaluate.case import Case, Probe
-from okedit_cli.evaluate.readers.rows import LeftOut, Row
+from okedit_cli.evaluate.readers.rows import Row
 
 # other relations of the same subject are to text what other questions about the same picture are to pictures
 _SPECIFIC = "Relation_Specificity"
@@ -21,9 +21,7 @@ def read(row: Row) -> Case:
     """One row; a row with an empty target is left out."""
     fields = row.fields
     key = "target_new" if "target_new" in fields else "labels"
-    targets = row.flat(fields[key], key) if isinstance(fields.get(key), list) else (row.target(key),)
-    if not targets:
-        raise LeftOut(f"{key} is empty")
+    targets = row.targets(key)
     before = row.flat(fields.get("ground_truth"), "ground_truth")[:1]
     locality = dict(_groups(row, "locality"))
     specific = locality.pop(_SPECIFIC, ())

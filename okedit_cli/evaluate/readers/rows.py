@@ -142,6 +142,16 @@ class Row:
             raise LeftOut(f"{key} is empty")
         return self.text(key)
 
+    def targets(self, key: str) -> tuple[str, ...]:
+        """target(), where a list gives the new answer first and others that are as right."""
+        value = self.fields.get(key)
+        if not isinstance(value, list):
+            return (self.target(key),)
+        found = self.flat(value, key)
+        if not found:
+            raise LeftOut(f"{key} is empty")
+        return found
+
     def picture(self, key: str, *, optional: bool = False) -> Path | None:
         """The field as a path below the picture root."""
         name = self.text(key, optional=optional)
