@@ -82,6 +82,7 @@ def _read(source: Source, name: str) -> bytes:
         data = bytes(source)
     elif isinstance(source, (str, Path)):
         if is_url(str(source)):
+            name = name if "://" in name else name.replace(":/", "://", 1)  # a Path leaves one slash
             raise InvalidFacts(f"picture {name} is a URL, expected a file.", hint=_DOWNLOAD)
         data = _read_file(Path(source), name)
     else:

@@ -103,7 +103,7 @@ def evaluate(
     strict: options.Strict = False,
     strictness: options.Strictness = None,
     one_hop: Annotated[
-        bool, typer.Option("--one-hop", help="Edit the facts that portability rests on as well (VLKEB).")
+        bool, typer.Option("--one-hop", help="Edit what portability rests on as well (VLKEB, MQuAKE).")
     ] = False,
     forced: Annotated[
         bool, typer.Option("--forced/--no-forced", help="Teacher forcing beside generation.")
