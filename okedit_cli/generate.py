@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from okedit_cli.attach import Verdict
+from okedit_cli.errors import UsageError
 from okedit_cli.models.decode import go_on, greedy
 from okedit_cli.models.encode import encode, end_ids
 from okedit_cli.models.features import look_of
@@ -47,7 +48,18 @@ def generate(
     batch: int = BATCH,
     on_text: Callable[[str], None] | None = None,
 ) -> list[Answer]:
-    """Greedy answers in the order asked. `on_text` receives the text of a single question as it is made."""
+    """Greedy answers in the order asked. `on_text` receives the text of a single question as it is made.
+
+    UsageError: a question that cannot be written as UTF-8, which no tokenizer reads.
+    """
+    for prompt, _ in questions:
+        try:
+            prompt.encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"The question {prompt!r} holds a lone surrogate, expected text that UTF-8 can write.",
+                hint="Decode its bytes as what they are, or with errors='replace'.",
+            ) from None
 
     def part(asked: Sequence) -> list[Answer]:
         return _generate(loaded, asked, max_new_tokens, on_text)

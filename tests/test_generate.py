@@ -8,6 +8,7 @@ import torch
 from fitted import MISO, OTHER, PARIS, WORDS, fitted, load, with_radius, world
 
 import okedit_cli
+from okedit_cli.errors import UsageError
 from okedit_cli.generate import decide, follow
 from okedit_cli.models.encode import answer_ids, encode
 from okedit_cli.models.reading import shares
@@ -55,6 +56,11 @@ def test_an_answer_that_its_limit_cut_says_so(case):
                 for count in (len(whole.ids) - 1, len(whole.ids))
             )
             assert short.cut and not exact.cut
+
+
+def test_a_lone_surrogate_is_told_as_no_text(case):
+    with pytest.raises(UsageError, match="lone surrogate"):
+        okedit_cli.generate(case.loaded, [(WORDS, None), ("Who is \ud83d?", None)])
 
 
 def test_no_question_no_answer(case):

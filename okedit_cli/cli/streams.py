@@ -77,6 +77,4 @@ def utf8_bytes(data: bytes, what: str) -> str:
 
 
 def _not_utf8(what: str, where: str) -> UsageError:
-    return UsageError(
-        f"{what} is not UTF-8: {where}.", hint="Save or type it as UTF-8, for example with iconv."
-    )
+    return UsageError(f"{what} is not UTF-8: {where}.", hint="Give it as UTF-8; iconv converts other texts.")

@@ -93,8 +93,14 @@ def _at_hand(source: str, shown: str, revision: str | None) -> dict[str, Any]:
     """How to load from a hub that may be out of reach; ModelError at once, before the libraries of models are
     imported, where the local cache does not hold the model either.
     """
+    from huggingface_hub.errors import HFValidationError
+
     options = hub.loading(source)
-    if options and not hub.in_cache(source, "config.json", revision):
+    try:
+        cached = not options or hub.in_cache(source, "config.json", revision)
+    except HFValidationError:
+        raise _no_model(shown) from None
+    if not cached:
         raise _out_of_reach(shown)
     return options
 
@@ -116,11 +122,15 @@ def _source(name: str) -> tuple[str, str]:
             )
         return str(path), path.resolve().name
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1 or not name.strip():
-        raise ModelError(
-            f"{name!r} is not a model: no folder of that name, and no hub id (owner/name).",
-            hint=f"Give a folder, a hub id, or {MINI}.",
-        )
+        raise _no_model(name)
     return name, name
+
+
+def _no_model(name: str) -> ModelError:
+    return ModelError(
+        f"{name!r} is not a model: no folder of that name, and no hub id (owner/name).",
+        hint=f"Give a folder, a hub id, or {MINI}.",
+    )
 
 
 def _device(word: str) -> torch.device:

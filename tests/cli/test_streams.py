@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -84,3 +85,33 @@ def test_quick_work_is_not_told():
     with lines(said.append) as progress:
         progress("fit", 1, 2)
     assert said == []
+
+
+ADVISING = """
+import logging, os, sys, warnings
+import okedit_cli
+from okedit_cli.cli.app import run
+from okedit_cli.errors import ModelError
+
+def load_model(name, **options):
+    from transformers.utils import logging as of_transformers
+    of_transformers.get_logger("transformers.generation").warning("advice 1")
+    logging.getLogger("some.library").warning("advice 2")
+    warnings.warn("advice 3")
+    raise ModelError("Enough.")
+
+okedit_cli.__dict__["load_model"] = load_model
+run(["ask", "Who?", "-q", "-m", "some/model"])
+"""
+
+
+@pytest.mark.parametrize(("debug", "advice"), [({}, 0), ({"OKEDIT_DEBUG": "1"}, 2)])
+def test_what_libraries_advise_stays_off_stderr(debug, advice):
+    environment = {name: value for name, value in os.environ.items() if name != "TRANSFORMERS_VERBOSITY"}
+    run = subprocess.run(
+        [sys.executable, "-c", ADVISING], capture_output=True, text=True, env={**environment, **debug}
+    )
+    lines = run.stderr.splitlines()
+    assert run.returncode == 1 and "error: Enough." in lines
+    assert len([line for line in lines if "advice" in line]) >= advice
+    assert advice or lines == ["error: Enough."]

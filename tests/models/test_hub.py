@@ -61,6 +61,12 @@ def test_a_model_in_the_cache_is_loaded_without_the_hub(monkeypatch, tmp_path, f
     assert loaded.name == "owner/name" and loaded.processor is not None
 
 
+@pytest.mark.parametrize("name", ["no name!", "x\udcff", "a/b/c", "hf://a/b/c", "-/x"])
+def test_what_is_no_hub_id_is_told_as_such(monkeypatch, name):
+    with refusing(monkeypatch), pytest.raises(ModelError, match="is not a model"):
+        load_model(name)
+
+
 def test_offline_mode_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
