@@ -25,7 +25,9 @@ def may_write(folder: Path, force: bool) -> None:
             hint="--force puts the data set in its place, and removes what is there.",
         )
     whole = folder.absolute()
-    check_writable(whole.with_name(f".{whole.name}"))
+    check_writable(
+        whole.with_name(f".{whole.name}") if folder.is_dir() else folder
+    )  # made there, then renamed
 
 
 @contextmanager

@@ -32,6 +32,15 @@ def test_it_prints_a_table_of_counts(archives, tmp_path):
     assert "README.md" in done.stderr
 
 
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_read(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "none").mkdir()
+    for place in ("/proc/set", tmp_path / "file", tmp_path / "file" / "set"):
+        done = okedit("build", place, "--packages", tmp_path / "none")  # without a single archive
+        assert done.exit_code in (1, 2) and str(place) in done.stderr
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_a_package_that_is_not_there_is_a_warning_or_with_strict_an_error(archives, tmp_path):
     some = tmp_path / "some"
     some.mkdir()
