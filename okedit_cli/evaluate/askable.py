@@ -48,8 +48,10 @@ def askable(
             judge.look(case)
             if progress is not None and number % 50 == 49:
                 progress("looking at pictures and texts", number + 1, len(used))
+        if judge.is_content:
+            break
         found = {case.id: (case.row, why) for case in left.cases if (why := judge.amiss(case))}
-        if not found:
+        if not found:  # what is amiss is in cases that are left out already
             break
         bad |= found
         if not skip_bad or len(bad) == len(data.cases):
@@ -91,6 +93,11 @@ class _Judge:
         for item in _items(case):
             if item not in self._amiss:
                 self._amiss[item] = self._judged(*item)
+
+    @property
+    def is_content(self) -> bool:
+        """Whether nothing is amiss with anything that was looked at."""
+        return not any(self._amiss.values())
 
     def amiss(self, case: Case) -> str:
         """What is amiss with the first thing of a case that is not in order; "" when all is."""

@@ -151,6 +151,16 @@ def test_results_of_other_data_and_settings_stay(okedit, bench, world):
     assert Path("r.json").read_bytes() != before
 
 
+def test_the_journal_of_another_evaluation_stays(okedit, bench):
+    bench.stop_after = 3
+    assert okedit("eval", "facts.yaml", "-o", "r.json").exit_code == 130
+    before, bench.stop_after = Path("r.json.journal").read_bytes(), None
+    result = okedit("eval", "facts.yaml", "--seed", "1", "-o", "r.json", "--force")
+    assert result.exit_code == 2 and "another run" in result.stderr and not Path("r.json").exists()
+    assert Path("r.json.journal").read_bytes() == before
+    assert okedit("eval", "facts.yaml", "-o", "r.json").exit_code == 0
+
+
 def test_two_evaluations_without_a_name_given_have_two_results(okedit, bench):
     Path("more").mkdir()
     Path("more/cat.png").write_bytes(Path("cat.png").read_bytes())
