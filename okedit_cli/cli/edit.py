@@ -21,7 +21,7 @@ from .loading import open_model
 from .merge import tell_report
 from .output import Output
 from .precheck import check_pictures, check_texts
-from .tables import COLUMNS, judge, lost_lines, next_command, row
+from .tables import COLUMNS, SPARE, judge, lost_lines, next_command, row
 from .targets import BUNDLE, writable_target
 
 EXAMPLES = """
@@ -203,7 +203,7 @@ def edit(
         found = {"bundle": target if saved else None, "model": loaded.name, **chosen, "facts": reports}
         out.json_object(found | ({"merge": merged} if merged else {}))
     else:
-        out.table(COLUMNS, [row(report) for report in reports])
+        out.table(COLUMNS, [row(report) for report in reports], spare=SPARE)
         if merged:
             tell_report(out, merged)
     for report in reports:

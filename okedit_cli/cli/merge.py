@@ -83,7 +83,8 @@ def _fields(report: Any) -> dict[str, Any]:
 def tell_report(out: Output, report: Any) -> None:
     """The table of conflicts on stdout, everything else that changed on stderr."""
     if report.conflicts:
-        out.table(COLUMNS, [_row(one) for one in report.conflicts], words=COLUMNS[:3])
+        rows = [_row(one) for one in report.conflicts]
+        out.table(COLUMNS, rows, words=COLUMNS[:3], spare=COLUMNS[6:2:-1])
         if report.total > len(report.conflicts):
             out.say(f"{report.total - len(report.conflicts)} more conflicts are not shown.")
     for left_out, kept in report.duplicates:

@@ -12,6 +12,7 @@ from ..errors import FactsDidNotTake
 from .bundles import number
 
 COLUMNS = ("id", "took", "reach", "answered", "left alone", "picture radius", "seconds")
+SPARE = ("seconds", "picture radius")  # left out first where there is no room
 
 
 def row(report: Any) -> list[str]:

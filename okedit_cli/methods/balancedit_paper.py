@@ -112,7 +112,12 @@ def key_and_scope(loaded: LoadedModel, samples: Sequence[Sample], layer: int) ->
 
     near = next((s for s in samples if s.role == "positive" and s.picture is edit.picture), edit)
     d_pos, d_neg = away(near.prompt, near.picture), away(*negative_of(edit))
-    why = "" if d_pos < d_neg else f"this fact may over-reach: d_pos {d_pos:.3g} >= d_neg {d_neg:.3g}"
+    why = ""
+    if d_pos >= d_neg:
+        why = (
+            f"this fact may over-reach: a rewording lies {d_pos:.3g} away, and a question to be left alone no"
+            f" farther, {d_neg:.3g}"
+        )
     return key, Scope("whole prompt", d_pos, d_neg, d_pos + BALANCE * (d_neg - d_pos), why)
 
 

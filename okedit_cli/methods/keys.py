@@ -99,6 +99,9 @@ def judged(question: Reach, picture: Reach | None) -> Scope:
     channel, found = ("picture", picture) if picture else ("question", question)
     why = ""
     if not found.exists:
-        sides = f"d_pos {found.d_pos:.3g} >= d_neg {found.d_neg:.3g}"
-        why = f"this fact will over-reach: in the {channel} channel {sides}"
+        kinds = ("view of its picture", "picture") if picture else ("rewording", "question")
+        why = (
+            f"this fact will over-reach: a {kinds[0]} lies {found.d_pos:.3g} away, and a {kinds[1]} to be"
+            f" left alone no farther, {found.d_neg:.3g}"
+        )
     return Scope(channel, found.d_pos, found.d_neg, found.radius, why)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
+import struct
 import subprocess
 import sys
+import termios
 
 import pytest
 from bundle.factory import BASE, make_bundle
@@ -151,3 +156,24 @@ def test_verify_tells_what_the_canary_says(monkeypatch):
     attaching(monkeypatch, ModelMismatch("Its keys lie 0.9 away."))
     result = okedit("verify", "a.safetensors", "-m", "some/model")
     assert result.exit_code == 4 and "error: a.safetensors: Its keys lie 0.9 away." in result.stderr
+
+
+@pytest.mark.parametrize("width", [80, 30])
+def test_ids_stay_whole_on_a_narrow_terminal(tmp_path, width):
+    made = bundle_of(load_facts(write_facts(tmp_path)).facts)
+    made.manifest.facts[0]["id"] = "language-of-the-old-parrot"
+    made.manifest.facts[0]["prompt"] = "Which language does the parrot speak? " * 3
+    made.save("b.safetensors")
+    master, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    code = "from okedit_cli.cli import main\nmain(['show', 'b.safetensors'])"
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    run = subprocess.Popen([sys.executable, "-c", code], stdin=terminal, stdout=terminal, env=environment)
+    os.close(terminal)
+    seen = b""
+    with contextlib.suppress(OSError):  # the terminal is gone
+        while part := os.read(master, 4096):
+            seen += part
+    os.close(master)
+    assert run.wait() == 0 and b"language-of-the-old-parrot" in seen
+    assert all(word in seen.decode() for word in ("language", "answered", "took"))

@@ -61,6 +61,8 @@ def legend(result: Result) -> list[str]:
         for metric in METRICS.values()
         if metric.name in shown
     ]
+    if any("/" in figure.cell for figure in result.figures):
+        lines.append("  A/B: whose picture / whose question: the edit's own, another's, or none")
     if "hm" in shown:
         lines.append("HM: the harmonic mean of T-Gen, I-Gen and I-Loc, or T-Loc without pictures")
     if "scope" in shown:
