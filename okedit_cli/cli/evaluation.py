@@ -82,6 +82,8 @@ def check_same_so_far(
     from ..evaluate.askable import used_cases
     from ..evaluate.result import about, check_same
 
+    if not target.exists():
+        return
     options = {name: value for name, value in asked.items() if name not in ("limit", "skip_bad")}
     loaded = [okedit_cli.Bundle.load(path) for path in bundles]
     bench = bench_of(None, method=method, seed=plan.seed, bundles=loaded, **options)
