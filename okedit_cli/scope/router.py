@@ -105,7 +105,8 @@ class Router:
         inside = candidate.picture_ratio <= 1
         view = None
         if "verifier" not in self.without and (one_picture or not inside):
-            view = self.verifier.is_view(self.bundles[candidate.number], candidate.row, query.picture)
+            bundle = self.bundles[candidate.number]
+            view = self.verifier.is_view(bundle, candidate.row, query.picture, surely=not inside)
             candidate = replace(candidate, view=view)
         if view or (inside and not (one_picture and view is False)):
             return candidate

@@ -1,8 +1,8 @@
 """The third stage: is a query's picture a view of the very picture that an edit was made with?
 
 Asked where a fact is about one picture (`reach: picture`), and of candidates a little outside the picture
-radius, which a view of the edit's own picture is let in from. Compared by local features (views.py). Not
-here: likeness of two things of one kind.
+radius, which a view of the edit's own picture is let in from if many key points say so. Compared by local
+features (views.py). Not here: likeness of two things of one kind.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class Verifier:
     def __init__(self) -> None:
         self._described = functools.lru_cache(maxsize=2_000)(self._read)
 
-    def is_view(self, bundle: Bundle, row: int, picture: Picture) -> bool | None:
+    def is_view(self, bundle: Bundle, row: int, picture: Picture, surely: bool = False) -> bool | None:
         """Whether the picture is a view of one that edit `row` keeps; None where nothing is kept or can be
-        told.
+        told. `surely`: by so many key points that it need not be alike otherwise.
         """
         stored = self.stored(bundle, row)
         if not stored or picture.described is None:
             return None
-        found = [is_view(compare(one, picture.described)) for one in stored]
+        found = [is_view(compare(one, picture.described), surely) for one in stored]
         if any(found):
             return True
         return None if all(one is None for one in found) else False

@@ -42,6 +42,8 @@ TEXTURED, AGREES = 6.0, 0.7
 DIFFERS, LEAST_RESIDUAL, NOISE = 0.5, 8.0, 3.0
 # what a view needs: inliers, share seen (of either picture in the other), agreement; set on photographs
 INLIERS, SEEN, AGREEMENT = 4, 0.86, 0.8
+# inliers of a view that is told by them alone; of plain drawings fewer may match by chance
+SURE = 10
 # windows of one group that may differ in a view; set on signs, dialogs, price tags and charts
 DIFFERING = 1
 # key points below which plain pictures are laid whole upon whole, if they correlate so, and below which
@@ -68,10 +70,14 @@ class Evidence:
 NOTHING = Evidence(0, 0.0, 0.0, 0.0, 0)
 
 
-def is_view(evidence: Evidence | None) -> bool | None:
-    """Whether compare found a view; None where nothing can be said."""
+def is_view(evidence: Evidence | None, surely: bool = False) -> bool | None:
+    """Whether compare found a view; None where nothing can be said. `surely`: of anything, not only of what
+    looks alike in other respects.
+    """
     if evidence is None:
         return None
+    if surely and evidence.inliers < SURE:
+        return False
     found = evidence.inliers >= INLIERS or min(evidence.seen, evidence.within) > 0.95
     # a camera that moved sees a part of the old scene and something new: neither picture holds the other one
     whole = max(evidence.seen, evidence.within) >= SEEN

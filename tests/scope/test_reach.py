@@ -9,9 +9,12 @@ KIND = [
     "What fruit is this?",
     "Which country has this flag?",
     "What animal is in the picture?",
+    "What is in this picture?",
+    "What breed is this dog?",
 ]
 PICTURE = [
     "What is this cat's name?",
+    "What is its name?",
     "Whose bicycle is this?",
     "What does this one cost?",
     "Who is in this photo?",

@@ -24,8 +24,9 @@ from torch.nn import functional as F
 
 from okedit_cli.encoders.pair import LONGEST, PairClassifier, pair_ids, quantised, question_bert
 
-BATCH, AHEAD = 96, 6  # pairs of a step; steps whose pairs are sorted by length together
+BATCH, AHEAD = 48, 12  # pairs of a step; steps whose pairs are sorted by length together
 RATE, WARM = 2e-4, 150
+NEW_RATE = 10  # times the rate, for the embeddings of segments, which nothing was pretrained for
 SHARES = (0.005, 0.01, 0.02, 0.05)
 
 
@@ -95,6 +96,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=55)
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rate", type=float, default=RATE, help="lower where --begin is given")
     parser.add_argument("--bfloat16", action="store_true", help="quicker on CPUs with AMX, slower on others")
     parser.add_argument("--begin", type=Path, help="a state to go on from")
     chosen = parser.parse_args()
@@ -118,13 +120,14 @@ def main() -> None:
     source, judges = Pairs(taught, chosen.seed, before), Pairs(held, 99, behind)
     judged_by = [judges.draw() for _ in range(4000)]
     print(f"{len(taught)} families, {len(held)} held back", flush=True)
+    segments = model.bert.embeddings.token_type_embeddings.weight
+    rest = [p for p in model.parameters() if p.requires_grad and p is not segments]
     optimiser = torch.optim.AdamW(
-        [p for p in model.parameters() if p.requires_grad], lr=RATE, weight_decay=0.01
+        [{"params": rest, "times": 1}, {"params": [segments], "times": NEW_RATE}], weight_decay=0.01
     )
-    print(
-        "at first", {k: round(v, 3) for k, v in judge(model.eval(), tokenizer, judged_by).items()}, flush=True
-    )
+    at_first = judge(model.eval(), tokenizer, judged_by)
     model.train()
+    print("at first", {k: round(v, 3) for k, v in at_first.items()}, flush=True)
     began, running, waiting = time.time(), 0.0, []
     while step < chosen.steps and time.time() - began < 60 * chosen.minutes:
         if not waiting:
@@ -137,7 +140,8 @@ def main() -> None:
         # the rate falls with whatever runs out first, steps or minutes
         left = 1 - max(step / chosen.steps, (time.time() - began) / (60 * chosen.minutes))
         for group in optimiser.param_groups:
-            group["lr"] = RATE * min(1, (step + 1) / WARM) * max(0.02, 0.5 - 0.5 * math.cos(math.pi * left))
+            falling = max(0.02, 0.5 - 0.5 * math.cos(math.pi * left))
+            group["lr"] = group["times"] * chosen.rate * min(1, (step + 1) / WARM) * falling
         with torch.autocast("cpu", torch.bfloat16, enabled=chosen.bfloat16):
             logits = model(*padded([row for row, _ in rows]))
         loss = F.cross_entropy(logits.float(), torch.tensor([label for _, label in rows]))
