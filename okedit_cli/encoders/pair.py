@@ -114,6 +114,14 @@ def _logits(prompt: str, query: str, weights: Path) -> tuple[float, ...]:
         return tuple(model(ids, segments, torch.ones_like(ids))[0].tolist())
 
 
+@functools.lru_cache(maxsize=50_000)
+def fits(prompt: str, query: str) -> bool:
+    """Whether a pair is read whole: within LONGEST tokens."""
+    if len(prompt) + len(query) + 3 <= LONGEST:  # a token is a sign at least
+        return True
+    return not _classifier(WEIGHTS)[0].encode(prompt, query).overflowing
+
+
 def judge_pairs(pairs: Sequence[tuple[str, str]], weights: Path = WEIGHTS) -> Tensor:
     """Log probabilities [n, 3] over CLASSES of (prompt, query) pairs; each is read by itself, so none
     depends on another.

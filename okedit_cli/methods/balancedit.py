@@ -21,7 +21,16 @@ from okedit_cli.encoders import text
 from okedit_cli.errors import UsageError
 from okedit_cli.methods.admitted import admitted
 from okedit_cli.methods.base import Computed, Options, Scope
-from okedit_cli.methods.keys import BALANCE, Reach, judged, picture_reach, pictures_of, question_reach, unique
+from okedit_cli.methods.keys import (
+    BALANCE,
+    Reach,
+    judged,
+    picture_reach,
+    pictures_of,
+    question_reach,
+    unique,
+    unjudged,
+)
 from okedit_cli.methods.spaces import Spaces, spaces_of
 from okedit_cli.methods.values import RANK, RATE, STEPS, Values, fit_values, joined
 from okedit_cli.models.features import forget_looks, look_together
@@ -127,7 +136,7 @@ def _fit_part(
             kinds[fact.id] = reach_of(fact.prompt, fact.reach)
             picture = picture_reach(loaded, spaces, kinds[fact.id] == KIND, samples[fact.id])
         reaches[fact.id] = question_reach(fact, spaces.encoder, spaces.text_radius), picture
-        scopes[fact.id] = judged(*reaches[fact.id])
+        scopes[fact.id] = judged(*reaches[fact.id], unjudged(fact, spaces.encoder))
         seconds[fact.id] = time.perf_counter() - began
     kept = [fact for fact in facts if scopes[fact.id].exists or options.force]
     taught = [samples[f.id] for f in kept]

@@ -20,6 +20,7 @@ from okedit_cli.encoders.text import DEFAULT, text_vectors
 from okedit_cli.methods.base import Scope
 from okedit_cli.methods.spaces import Spaces
 from okedit_cli.scope.calibration import calibration
+from okedit_cli.scope.texts import asked, is_judged, keys_of
 
 if TYPE_CHECKING:
     from okedit_cli.facts import Fact
@@ -50,7 +51,8 @@ def question_reach(fact: Fact, encoder: str = DEFAULT, radius: float | None = No
     """Keys of the owner's wordings; the radius within which the classifier is asked, the same for every
     fact.
     """
-    keys = text_vectors(list(dict.fromkeys([fact.prompt, *fact.rephrases])), encoder)
+    texts = dict.fromkeys(key for text in (fact.prompt, *fact.rephrases) for key in keys_of(text))
+    keys = text_vectors(list(texts), encoder)
     return Reach(keys, 0.0, float("inf"), calibration().text_radius if radius is None else radius)
 
 
@@ -94,10 +96,9 @@ def unique(pictures: Sequence) -> list:
     return list({id(p): p for p in pictures if p is not None}.values())
 
 
-def judged(question: Reach, picture: Reach | None) -> Scope:
-    """The channel that binds, and what is to be said when no radius exists."""
+def judged(question: Reach, picture: Reach | None, why: str = "") -> Scope:
+    """The channel that binds, and what is to be said when no radius exists, or already (`why`)."""
     channel, found = ("picture", picture) if picture else ("question", question)
-    why = ""
     if not found.exists:
         kinds = ("view of its picture", "picture") if picture else ("rewording", "question")
         why = (
@@ -105,3 +106,14 @@ def judged(question: Reach, picture: Reach | None) -> Scope:
             f" left alone no farther, {found.d_neg:.3g}"
         )
     return Scope(channel, found.d_pos, found.d_neg, found.radius, why)
+
+
+def unjudged(fact: Fact, encoder: str) -> str:
+    """Why the classifier cannot compare a fact's prompt with questions; "" where it can, or need not."""
+    if encoder != DEFAULT or is_judged(fact.prompt):
+        return ""
+    count = len(asked(fact.prompt).split())
+    return (
+        f"this fact will over-reach: its prompt asks in a sentence of {count} words, too long to be compared"
+        " with others; put the question into a sentence of its own"
+    )

@@ -16,6 +16,7 @@ from okedit_cli.encoders import pair
 from okedit_cli.encoders.text import text_vectors
 from okedit_cli.scope.calibration import calibration
 from okedit_cli.scope.language import is_covered, is_near_copy
+from okedit_cli.scope.texts import compared
 from okedit_cli.wording import normal
 
 LABELS = ("answers", "follows", "other")
@@ -57,13 +58,17 @@ def judge(fact: Mapping[str, Any], query: str) -> Judgement:
         return Judgement(
             "other", -CERTAIN, "in this language only near copies of the fact's wordings are answered"
         )
-    scores, labels = _scores(nearest(own, query, WORDINGS), query)
+    pairs = [one for one in (compared(text, query) for text in nearest(own, query, WORDINGS)) if one]
+    if not pairs:
+        return Judgement("other", -CERTAIN, "the fact is about a text that the question does not hold")
+    scores, labels = _scores(pairs)
     best = max(range(len(scores)), key=scores.__getitem__)
     found = Judgement(labels[best], scores[best])
     if found.label != "answers" and "follows" in labels:
         found = Judgement("follows", scores[best])
     if kept and found.label == "answers":
-        against, _ = _scores(nearest(kept, query, KEPT), query)
+        near = [one for one in (compared(text, query) for text in nearest(kept, query, KEPT)) if one]
+        against = _scores(near)[0] if near else [-CERTAIN]
         if max(against) > found.score:
             return Judgement(
                 "other", found.score - max(against), "it is nearer to a question that its owner keeps"
@@ -86,8 +91,8 @@ def nearest(texts: Sequence[str], query: str, count: int) -> list[str]:
     return [texts[row] for row in order[:count].tolist()]
 
 
-def _scores(prompts: Sequence[str], query: str) -> tuple[list[float], list[str]]:
+def _scores(pairs: Sequence[tuple[str, str]]) -> tuple[list[float], list[str]]:
     """Log odds of ANSWERS and the likeliest class of each (prompt, query)."""
-    found = pair.judge_pairs([(prompt, query) for prompt in prompts])
+    found = pair.judge_pairs(pairs)
     rest = found[:, [pair.FOLLOWS, pair.OTHER]].logsumexp(1)
     return (found[:, pair.ANSWERS] - rest).tolist(), [LABELS[row] for row in found.argmax(1).tolist()]

@@ -7,7 +7,6 @@ question asks for.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +14,7 @@ import torch
 from okedit_cli.encoders.image import NONE
 from okedit_cli.encoders.text import DEFAULT, text_vectors
 from okedit_cli.scope.calibration import calibration
+from okedit_cli.scope.texts import windows
 from okedit_cli.scope.verdict import Candidate
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from okedit_cli.scope.query import Query
 
 QUESTIONS = "question encoder"  # where a bundle's questions are read, unless whole prompts are
-WORDS = 80  # of a longer text that are read: its end
 
 
 class Retriever:
@@ -89,14 +88,6 @@ class Retriever:
             book.question_distances(vector) for vector in text_vectors(windows(query.text), self.encoder)
         ]
         return torch.stack(found).amin(0)
-
-
-def windows(text: str) -> list[str]:
-    """What of a text is looked for: its end, its last sentence, and its last sentence that is a question."""
-    text = " ".join(text.split()[-WORDS:])
-    sentences = re.split(r"(?<=[.!?:])\s+", text)
-    asking = [one for one in sentences if one.endswith("?")]
-    return list(dict.fromkeys([text, sentences[-1], *asking[-1:]]))
 
 
 def held_scale(bundle: Bundle) -> float:
