@@ -11,6 +11,7 @@ from okedit_cli.attach import attach
 from okedit_cli.bundle import Bundle
 from okedit_cli.generate import decide, generate
 from okedit_cli.methods import Computed, Options
+from okedit_cli.models.encode import answer_ids
 from okedit_cli.models.prefixes import forget_prefixes
 from okedit_cli.probes import probes_of
 from okedit_cli.samples import checked
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 TOGETHER = 8  # facts whose samples are asked in one go
 TOKENS = 16  # of an answer that a negative gives
+LEAST, MORE = 32, 8  # tokens that are generated at least, and behind the longest answer that is right
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class _Heard:
     edits: list[bool]
     positives: list[bool]
     said: str
+    reached: tuple[int, int]  # leading tokens of the answer that the edit's question is answered with, of all
     negatives: int
     spoilt: int
     seconds: float
@@ -86,7 +89,9 @@ def _hear(loaded: LoadedModel, attachment, facts: Sequence[Fact], computed: Comp
     rows: list[tuple[str, Sample]] = []
     for fact in facts:
         rows += [(fact.id, s) for s in checked(computed.samples[fact.id]) if s.role in ("edit", "positive")]
-    answers = generate(loaded, [(s.prompt, s.picture) for _, s in rows], max_new_tokens=32)
+    limits = {fact.id: limit_for(loaded, (fact.answer, *fact.accepted)) for fact in facts}
+    asked = [(s.prompt, s.picture) for _, s in rows]
+    answers = generate(loaded, asked, max_new_tokens=[limits[name] for name, _ in rows])
     outside = [(f.id, s) for f in facts for s in (*_negatives(f, computed), *_probes(f, computed))]
     verdicts = decide(loaded, [(s.prompt, s.picture) for _, s in outside])
     fired = [
@@ -99,11 +104,14 @@ def _hear(loaded: LoadedModel, attachment, facts: Sequence[Fact], computed: Comp
     spoilt = [(n, s) for (n, s), a, b in zip(fired, before, after, strict=True) if a.text != b.text]
     changed = [name for name, _ in spoilt]
     for fact in facts:
-        mine = [(s, a.text) for (name, s), a in zip(rows, answers, strict=True) if name == fact.id]
+        mine = [(s, a) for (name, s), a in zip(rows, answers, strict=True) if name == fact.id]
+        own = next(a for s, a in mine if s.role == "edit")
+        wanted = answer_ids(loaded, fact.answer)
         out[fact.id] = _Heard(
-            [is_right(text, fact) for s, text in mine if s.role == "edit"],
-            [is_right(text, fact) for s, text in mine if s.role == "positive"],
-            next(text for s, text in mine if s.role == "edit"),
+            [is_right(a.text, fact) for s, a in mine if s.role == "edit"],
+            [is_right(a.text, fact) for s, a in mine if s.role == "positive"],
+            own.text,
+            (_shared(own.ids, wanted), len(wanted)),
             sum(name == fact.id for name, _ in outside),
             changed.count(fact.id),
             0.0,
@@ -148,6 +156,8 @@ def _report(fact: Fact, computed: Computed, heard: _Heard | None) -> FactReport:
         same = heard.negatives - heard.spoilt, heard.negatives
         if not took:
             why = (why + "; " if why else "") + f"it still answers {heard.said!r}"
+            reached, wanted = heard.reached
+            why += f", right for {reached} of the answer's {wanted} tokens" if reached else ""
     return FactReport(
         fact.id,
         took,
@@ -163,6 +173,18 @@ def _report(fact: Fact, computed: Computed, heard: _Heard | None) -> FactReport:
         computed.reaches.get(fact.id, ""),
         tuple(heard.lost) if heard else (),
     )
+
+
+def limit_for(loaded: LoadedModel, answers: Sequence[str], least: int = LEAST) -> int:
+    """How many tokens must be generated to tell whether one of these answers is said, and no more than it."""
+    longest = max((len(answer_ids(loaded, answer)) for answer in answers if answer.strip()), default=0)
+    return least if longest <= least else longest + MORE
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many leading ids two answers share."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def is_right(text: str, fact: Fact) -> bool:

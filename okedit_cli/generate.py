@@ -44,11 +44,12 @@ def generate(
     loaded: LoadedModel,
     questions: Sequence[tuple[str, Image | None]],
     *,
-    max_new_tokens: int = 48,
+    max_new_tokens: int | Sequence[int] = 48,
     batch: int = BATCH,
     on_text: Callable[[str], None] | None = None,
 ) -> list[Answer]:
-    """Greedy answers in the order asked. `on_text` receives the text of a single question as it is made.
+    """Greedy answers in the order asked; `max_new_tokens` may differ from question to question. `on_text`
+    receives the text of a single question as it is made.
 
     UsageError: a question that cannot be written as UTF-8, which no tokenizer reads.
     """
@@ -61,10 +62,16 @@ def generate(
                 hint="Decode its bytes as what they are, or with errors='replace'.",
             ) from None
 
-    def part(asked: Sequence) -> list[Answer]:
-        return _generate(loaded, asked, max_new_tokens, on_text)
+    limits = [max_new_tokens] * len(questions) if isinstance(max_new_tokens, int) else list(max_new_tokens)
+    out: dict[int, Answer] = {}
+    for limit in sorted(set(limits)):
+        numbers = [i for i, one in enumerate(limits) if one == limit]
 
-    return _in_batches(questions, batch, part)
+        def part(asked: Sequence, limit: int = limit) -> list[Answer]:
+            return _generate(loaded, asked, limit, on_text)
+
+        out |= zip(numbers, _in_batches([questions[i] for i in numbers], batch, part), strict=True)
+    return [out[i] for i in range(len(limits))]
 
 
 @torch.inference_mode()

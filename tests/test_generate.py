@@ -155,3 +155,11 @@ def test_all_prompts_of_one_token():
         edited = [forced(case, one, answer, attachment) for one, answer in zip(asked, ids, strict=True)]
         assert follow(case.loaded, asked, ids) == edited
         assert {d.hit.edit_id for d in attachment.verdicts} == {decide(case.loaded, asked)[0].hit.edit_id}
+
+
+def test_each_question_may_have_its_own_limit(case):
+    with okedit_cli.attach(case.loaded, [case.bundle]):
+        whole = okedit_cli.generate(case.loaded, case.questions, max_new_tokens=6)
+        limits = [1 + number % 3 for number in range(len(case.questions))]
+        short = okedit_cli.generate(case.loaded, case.questions, max_new_tokens=limits)
+    assert [one.ids for one in short] == [one.ids[:limit] for one, limit in zip(whole, limits, strict=True)]

@@ -109,7 +109,13 @@ def evaluate(
         bool, typer.Option("--forced/--no-forced", help="Teacher forcing beside generation.")
     ] = True,
     max_tokens: Annotated[
-        int, typer.Option("--max-tokens", metavar="N", min=1, help="The longest answer, in tokens.")
+        int,
+        typer.Option(
+            "--max-tokens",
+            metavar="N",
+            min=1,
+            help="The longest answer, in tokens, but for questions whose right answer is longer.",
+        ),
     ] = 32,
     batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Questions asked at once.")] = 32,
     output: Annotated[

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from okedit_cli.errors import UsageError
-from okedit_cli.evaluate.askable import askable, model_refusal, used_cases
+from okedit_cli.evaluate.askable import answers_of, askable, model_refusal, used_cases
 from okedit_cli.evaluate.bench import Bench, Plain, Progress
 from okedit_cli.evaluate.case import DataSet
 from okedit_cli.evaluate.journal import Journal, journal_of
@@ -68,7 +68,6 @@ def evaluate(
         from okedit_cli.methods import method_named
 
         method_named(method)  # an unknown one is told before anything is asked
-    bench = bench_of(loaded, method=method, seed=plan.seed, bundles=bundles, progress=progress, **options)
     found = askable(
         found,
         seed=plan.seed,
@@ -77,6 +76,8 @@ def evaluate(
         refusal=model_refusal(loaded),
         progress=progress,
     )
+    options["answers"] = answers_of(used_cases(found, plan.seed, limit))
+    bench = bench_of(loaded, method=method, seed=plan.seed, bundles=bundles, progress=progress, **options)
     return evaluate_on(bench, found, plan=plan, limit=limit, out=out, replace=replace, progress=progress)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from okedit_cli.errors import InvalidFacts, OkeditError
-from okedit_cli.evaluate.bench import Progress
+from okedit_cli.evaluate.bench import Progress, Question
 from okedit_cli.evaluate.case import Case, DataSet
 from okedit_cli.evaluate.grid import in_order, with_grid
 
@@ -63,6 +63,15 @@ def askable(
 def used_cases(data: DataSet, seed: int, limit: int | None) -> list[Case]:
     """The cases that an evaluation takes, in its order, each with its near negatives."""
     return in_order(with_grid(data.cases, seed), seed)[:limit]
+
+
+def answers_of(cases: Sequence[Case]) -> dict[Question, set[str]]:
+    """What is right of each question of the cases."""
+    found: dict[Question, set[str]] = {}
+    for case in cases:
+        for _, _, probe in case.probes():
+            found.setdefault(Question(probe.prompt, probe.picture), set()).update(probe.answers)
+    return found
 
 
 def model_refusal(loaded: LoadedModel) -> Refusal:

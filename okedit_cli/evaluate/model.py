@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -26,15 +26,25 @@ _PICTURES = 1500  # kept decoded, so that what was seen of them is found again
 class ModelAnswerer:
     """Answers of a loaded model as it is at the moment."""
 
-    def __init__(self, loaded: LoadedModel, max_tokens: int, batch: int) -> None:
-        self.loaded, self.max_tokens, self.batch = loaded, max_tokens, batch
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        max_tokens: int,
+        batch: int,
+        answers: Mapping[Question, Collection[str]] | None = None,
+    ) -> None:
+        self.loaded, self.max_tokens, self.batch, self.answers = loaded, max_tokens, batch, answers or {}
 
     def answer(self, questions: Sequence[Question]) -> list[Said]:
-        """Greedy answers."""
+        """Greedy answers; where what is right is longer than `max_tokens`, as many tokens as it takes."""
+        from okedit_cli.checking import limit_for
         from okedit_cli.generate import generate
 
         asked = [(question.prompt, _picture(question.picture)) for question in questions]
-        answers = generate(self.loaded, asked, max_new_tokens=self.max_tokens, batch=self.batch)
+        limits = [
+            limit_for(self.loaded, self.answers.get(question, ()), self.max_tokens) for question in questions
+        ]
+        answers = generate(self.loaded, asked, max_new_tokens=limits, batch=self.batch)
         return [Said(answer.text, _decision(answer.verdict), answer.ids) for answer in answers]
 
     def forced(self, questions: Sequence[Question], answers: Sequence[str]) -> list[Forced]:
@@ -67,8 +77,9 @@ class ModelBench:
     """A loaded model with a method that fits cases, or with bundles that are there already.
 
     `store` is a folder for bundles of several edits, so that a run that was stopped does not fit them again.
-    `supporting` also edits the facts that portability rests on ("one-hop edited"). Without a model a bench
-    can only describe itself.
+    `supporting` also edits the facts that portability rests on ("one-hop edited"). `answers`: what is right
+    of each question, which may take more than `max_tokens`. Without a model a bench can only describe
+    itself.
     """
 
     def __init__(
@@ -85,6 +96,7 @@ class ModelBench:
         supporting: bool = False,
         max_tokens: int = MAX_TOKENS,
         batch: int = BATCH,
+        answers: Mapping[Question, Collection[str]] | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.loaded, self.bundles, self.progress = loaded, list(bundles), progress
@@ -93,7 +105,7 @@ class ModelBench:
         self.fitting = {"method": method, "layer": layer, "seed": seed, "force": force}
         if without:
             self.fitting["without"] = sorted(without)
-        self._answerer = ModelAnswerer(loaded, max_tokens, batch)
+        self._answerer = ModelAnswerer(loaded, max_tokens, batch, answers)
         self._whole: tuple[str, Bundle] | None = None  # the bundle of the last `within`
 
     @contextmanager

@@ -64,3 +64,13 @@ def test_the_method_that_edits_nothing_on_a_model(loaded, pictures, tmp_path):
         if figure.metric in METRICS and not METRICS[figure.metric].positive:
             assert figure.value == 1
     assert evaluate(loaded, data, method="none", plan=Plan(), max_tokens=4, batch=1).records == result.records
+
+
+def test_an_answer_that_is_long_gets_the_tokens_that_it_needs(loaded, pictures):
+    long = "Every visitor signs the book at the front desk and takes a badge with a number on it."
+    asked = questions(pictures)
+    bench = ModelBench(loaded, max_tokens=4, answers={asked[0]: {long, "a cat"}, asked[1]: {"a"}})
+    with bench.plain() as answerer:
+        needed = len(answerer.spelled(long))
+        limits = [len(one.ids) for one in answerer.answer(asked)]
+    assert limits[0] >= needed > 4 >= max(limits[1:])
