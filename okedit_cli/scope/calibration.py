@@ -17,16 +17,15 @@ FILE = Path(__file__).with_name("calibration.json")
 class Calibration:
     """Borders of all stages; calibration.json says what each was set on.
 
-    text_radius: distance of unit vectors in the question encoder. answers, follows: log odds of the pair
-    classifier. candidates: judged by the classifier at most. plausible: log odds below `answers` down to
-    which a fact counts as one that may be meant. wide: in picture radii, how far the verifier looks for
-    views. steep: log odds that one whole step of strictness moves the border by. unrelated: share of
-    unrelated pictures that may fire any edit.
+    text_radius: distance of unit vectors in the question encoder. answers: log odds of the pair classifier.
+    candidates: judged by the classifier at most. plausible: log odds below `answers` down to which a fact
+    counts as one that may be meant. wide: in picture radii, how far the verifier looks for views. steep: log
+    odds that one whole step of strictness moves the border by. unrelated: share of unrelated pictures that
+    may fire any edit.
     """
 
     text_radius: float
     answers: float
-    follows: float
     candidates: int
     plausible: float
     wide: float

@@ -59,9 +59,8 @@ class Router:
     def route(self, query: Query) -> Verdict:
         """The verdict on one query. It depends on the query and the attached edits alone."""
         found = [one for retriever in self.retrievers for one in retriever.retrieve(query)]
-        judged = [
-            self._verified(one, query) for one in _surer([self._classified(one, query) for one in found])
-        ]
+        classified = _surer([self._classified(one, query) for one in found])
+        judged = self._let_in([self._verified(one, query) for one in classified], query)
         judged.sort(key=_order)
         hits = [one for one in judged if not one.rejection]
         hit = hits[0] if hits else None
@@ -101,16 +100,34 @@ class Router:
             return candidate
         if query.picture is None:
             return candidate.rejected(NO_PICTURE)
-        one_picture = self._fact(candidate).get("reach") == "picture"
-        inside = candidate.picture_ratio <= 1
-        view = None
-        if "verifier" not in self.without and (one_picture or not inside):
-            bundle = self.bundles[candidate.number]
-            view = self.verifier.is_view(bundle, candidate.row, query.picture, surely=not inside)
-            candidate = replace(candidate, view=view)
-        if view or (inside and not (one_picture and view is False)):
+        if candidate.picture_ratio > 1:
+            return candidate.rejected(OUTSIDE)
+        if "verifier" in self.without or self._fact(candidate).get("reach") != "picture":
             return candidate
-        return candidate.rejected(NOT_A_VIEW if view is False and inside else OUTSIDE)
+        candidate = self._compared(candidate, query)
+        return candidate.rejected(NOT_A_VIEW) if candidate.view is False else candidate
+
+    def _compared(self, candidate: Candidate, query: Query, surely: bool = False) -> Candidate:
+        """The candidate with what the verifier says of the query's picture."""
+        bundle = self.bundles[candidate.number]
+        return replace(candidate, view=self.verifier.is_view(bundle, candidate.row, query.picture, surely))
+
+    def _let_in(self, judged: list[Candidate], query: Query) -> list[Candidate]:
+        """Where no edit's radius holds the query's picture: the nearest edit of which it surely is a view all
+        the same.
+        """
+        pictured = [one for one in judged if one.picture_radius != float("inf")]
+        if "verifier" in self.without or any(not one.rejection for one in pictured):
+            return judged
+        outside = sorted((one for one in pictured if one.rejection == OUTSIDE), key=_order)
+        for one in outside:
+            found = self._compared(one, query, surely=True)
+            if found.view:
+                found = found.rejected(FOLLOWS if one.label == "follows" else "")
+            judged[judged.index(one)] = found
+            if found.view:
+                break
+        return judged
 
     def _context(self, judged: Sequence[Candidate], query: Query) -> Candidate | None:
         """The candidate whose note the model is given: its answer bears on what is asked, and its picture

@@ -30,7 +30,7 @@ class Verifier:
         stored = self.stored(bundle, row)
         if not stored or picture.described is None:
             return None
-        found = [is_view(compare(one, picture.described), surely) for one in stored]
+        found = [is_view(compare(one, picture.described, surely)) for one in stored]
         if any(found):
             return True
         return None if all(one is None for one in found) else False

@@ -70,14 +70,10 @@ class Evidence:
 NOTHING = Evidence(0, 0.0, 0.0, 0.0, 0)
 
 
-def is_view(evidence: Evidence | None, surely: bool = False) -> bool | None:
-    """Whether compare found a view; None where nothing can be said. `surely`: of anything, not only of what
-    looks alike in other respects.
-    """
+def is_view(evidence: Evidence | None) -> bool | None:
+    """Whether compare found a view; None where nothing can be said."""
     if evidence is None:
         return None
-    if surely and evidence.inliers < SURE:
-        return False
     found = evidence.inliers >= INLIERS or min(evidence.seen, evidence.within) > 0.95
     # a camera that moved sees a part of the old scene and something new: neither picture holds the other one
     whole = max(evidence.seen, evidence.within) >= SEEN
@@ -100,10 +96,16 @@ def decode_view(data: bytes) -> np.ndarray:
     return grey
 
 
-def compare(stored: Described, query: Described) -> Evidence | None:
-    """Lays a query over a stored picture; None where they are too plain. MAGSAC++: Barath et al. 2020."""
+def compare(stored: Described, query: Described, surely: bool = False) -> Evidence | None:
+    """Lays a query over a stored picture; None where they are too plain. MAGSAC++: Barath et al. 2020.
+
+    `surely`: only if many key points match, for pictures of which nothing says that they are alike; quick
+    where they do not.
+    """
     sides = (query, mirrored(query))
     starts, inliers, side = max(((*starts_of(stored, q), q) for q in sides), key=lambda found: found[1])
+    if surely and inliers < SURE:
+        return NOTHING
     if inliers < INLIERS:
         points = min(len(stored.points), len(query.points))
         if points >= FEW:
