@@ -18,11 +18,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from okedit_cli.bounded import Bounded
 from okedit_cli.models import sentences
 
 CLASSES = ANSWERS, FOLLOWS, OTHER = 0, 1, 2
 LONGEST = 160  # tokens of a prompt and a query together
 WEIGHTS = Path(__file__).with_name("pair.safetensors")
+TOGETHER, KEPT = 32, 50_000  # pairs that are read at a time, and whose logits are remembered
+DECIMALS = 3  # of a logit; what a batch changes is a thousandth of that
 _SHARED = ("bert.embeddings.word_embeddings", "bert.embeddings.position_embeddings")
 
 
@@ -94,6 +97,9 @@ def question_bert():
     return sentences.question_encoder()
 
 
+_judged = Bounded()  # (pair, weights) -> logits
+
+
 @functools.cache
 def _classifier(weights: Path):
     """(tokenizer, classifier) as shipped."""
@@ -107,14 +113,6 @@ def _classifier(weights: Path):
 
 
 @functools.lru_cache(maxsize=50_000)
-def _logits(prompt: str, query: str, weights: Path) -> tuple[float, ...]:
-    tokenizer, model = _classifier(weights)
-    ids, segments = (torch.tensor([row]) for row in pair_ids(tokenizer, prompt, query))
-    with torch.inference_mode():
-        return tuple(model(ids, segments, torch.ones_like(ids))[0].tolist())
-
-
-@functools.lru_cache(maxsize=50_000)
 def fits(prompt: str, query: str) -> bool:
     """Whether a pair is read whole: within LONGEST tokens."""
     if len(prompt) + len(query) + 3 <= LONGEST:  # a token is a sign at least
@@ -123,8 +121,26 @@ def fits(prompt: str, query: str) -> bool:
 
 
 def judge_pairs(pairs: Sequence[tuple[str, str]], weights: Path = WEIGHTS) -> Tensor:
-    """Log probabilities [n, 3] over CLASSES of (prompt, query) pairs; each is read by itself, so none
-    depends on another.
+    """Log probabilities [n, 3] over CLASSES of (prompt, query) pairs.
+
+    Pairs are read together, since that takes half the time; logits are rounded to more than what that
+    changes, so that none depends on another.
     """
-    rows = [_logits(prompt, query, weights) for prompt, query in pairs]
-    return F.log_softmax(torch.tensor(rows).view(-1, len(CLASSES)), 1)
+    new = [pair for pair in dict.fromkeys(pairs) if (pair, weights) not in _judged]
+    tokenizer, model = _classifier(weights)
+    rows = sorted(((*pair_ids(tokenizer, *pair), pair) for pair in new), key=lambda row: len(row[0]))
+    found = {}
+    for start in range(0, len(rows), TOGETHER):
+        part = rows[start : start + TOGETHER]
+        longest = len(part[-1][0])
+        ids, segments = (
+            torch.tensor([row[place] + [0] * (longest - len(row[0])) for row in part]) for place in (0, 1)
+        )
+        mask = torch.tensor([[1] * len(row[0]) + [0] * (longest - len(row[0])) for row in part])
+        with torch.inference_mode():
+            logits = model(ids, segments, mask)
+        found |= {row[2]: logit for row, logit in zip(part, logits.round(decimals=DECIMALS), strict=True)}
+    for pair, logits in found.items():
+        _judged.put((pair, weights), logits, 1, KEPT)
+    logits = [found[pair] if pair in found else _judged[pair, weights] for pair in pairs]
+    return F.log_softmax(torch.stack(logits) if logits else torch.zeros(0, len(CLASSES)), 1)

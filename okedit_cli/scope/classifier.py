@@ -45,8 +45,7 @@ CERTAIN = 12.0  # log odds of a wording that is the fact's own
 
 def judge(fact: Mapping[str, Any], query: str) -> Judgement:
     """Judge a query against one fact as a manifest lists it."""
-    own = [str(fact.get("prompt", "")), *map(str, fact.get("rephrases") or ())]
-    kept = kept_prompts(fact)
+    own, kept = own_prompts(fact), kept_prompts(fact)
     asked = normal(query)
     if asked in map(normal, own):
         return Judgement("answers", CERTAIN)
@@ -58,7 +57,7 @@ def judge(fact: Mapping[str, Any], query: str) -> Judgement:
         return Judgement(
             "other", -CERTAIN, "in this language only near copies of the fact's wordings are answered"
         )
-    pairs = [one for one in (compared(text, query) for text in nearest(own, query, WORDINGS)) if one]
+    pairs = _pairs(own, query, WORDINGS)
     if not pairs:
         return Judgement("other", -CERTAIN, "the fact is about a text that the question does not hold")
     scores, labels = _scores(pairs)
@@ -67,13 +66,29 @@ def judge(fact: Mapping[str, Any], query: str) -> Judgement:
     if found.label != "answers" and "follows" in labels:
         found = Judgement("follows", scores[best])
     if kept and found.label == "answers":
-        near = [one for one in (compared(text, query) for text in nearest(kept, query, KEPT)) if one]
+        near = _pairs(kept, query, KEPT)
         against = _scores(near)[0] if near else [-CERTAIN]
         if max(against) > found.score:
             return Judgement(
                 "other", found.score - max(against), "it is nearer to a question that its owner keeps"
             )
     return found
+
+
+def read_ahead(facts: Sequence[Mapping[str, Any]], query: str) -> None:
+    """Read a query's pairs with several facts at once, which takes half the time of one by one."""
+    asked, covered = normal(query), is_covered(query)
+    pairs = []
+    for own in map(own_prompts, facts):
+        if covered and is_covered(own[0]) and asked not in map(normal, own):
+            pairs += _pairs(own, query, WORDINGS)
+    if len(pairs) > 1:
+        pair.judge_pairs(pairs)
+
+
+def own_prompts(fact: Mapping[str, Any]) -> list[str]:
+    """The fact's prompt and its owner's other wordings."""
+    return [str(fact.get("prompt", "")), *map(str, fact.get("rephrases") or ())]
 
 
 def kept_prompts(fact: Mapping[str, Any]) -> list[str]:
@@ -89,6 +104,11 @@ def nearest(texts: Sequence[str], query: str, count: int) -> list[str]:
         return list(texts)
     order = (text_vectors(texts) @ text_vectors([query])[0]).argsort(descending=True)
     return [texts[row] for row in order[:count].tolist()]
+
+
+def _pairs(texts: Sequence[str], query: str, count: int) -> list[tuple[str, str]]:
+    """(prompt, query) of the nearest texts, as the classifier can read them."""
+    return [one for one in (compared(text, query) for text in nearest(texts, query, count)) if one]
 
 
 def _scores(pairs: Sequence[tuple[str, str]]) -> tuple[list[float], list[str]]:

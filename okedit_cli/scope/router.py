@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from okedit_cli.errors import UsageError
 from okedit_cli.scope.calibration import calibration
-from okedit_cli.scope.classifier import judge
+from okedit_cli.scope.classifier import judge, read_ahead
 from okedit_cli.scope.retriever import Retriever
 from okedit_cli.scope.verdict import Candidate, Verdict
 from okedit_cli.scope.verifier import Verifier
@@ -59,6 +59,7 @@ class Router:
     def route(self, query: Query) -> Verdict:
         """The verdict on one query. It depends on the query and the attached edits alone."""
         found = [one for retriever in self.retrievers for one in retriever.retrieve(query)]
+        read_ahead([self._fact(one) for one in found if self._is_judged(one)], query.text)
         classified = _surer([self._classified(one, query) for one in found])
         judged = self._let_in([self._verified(one, query) for one in classified], query)
         judged.sort(key=_order)
@@ -70,20 +71,23 @@ class Router:
     def _fact(self, candidate: Candidate) -> dict:
         return self.bundles[candidate.number].manifest.facts[candidate.row]
 
+    def _is_judged(self, candidate: Candidate) -> bool:
+        """Whether the classifier is asked: not of an open channel, which answers whatever is asked."""
+        judged = self.retrievers[candidate.number].judged and "classifier" not in self.without
+        return judged and candidate.question_ratio <= 1 and not math.isinf(candidate.question_radius)
+
     def _classified(self, candidate: Candidate, query: Query) -> Candidate:
         """The candidate with the classifier's label, score and, where it does not answer, the reason."""
-        retriever = self.retrievers[candidate.number]
         if candidate.question_ratio > 1:
             return candidate.rejected(BEYOND)
-        always = math.isinf(candidate.question_radius)  # the channel is open
-        if always or not retriever.judged or "classifier" in self.without:
+        if not self._is_judged(candidate):
             return candidate
         found = judge(self._fact(candidate), query.text)
         candidate = replace(
             candidate,
             label=found.label,
             question_distance=found.distance,
-            question_radius=1.5 - retriever.strictness,
+            question_radius=1.5 - self.retrievers[candidate.number].strictness,
         )
         if candidate.question_ratio <= 1:
             if found.label == "answers":

@@ -25,8 +25,12 @@ def test_a_pair_is_judged_the_same_whatever_comes_along():
     together = judge_pairs(pairs)
     assert together.shape == (len(pairs), len(CLASSES))
     torch.testing.assert_close(together.exp().sum(1), torch.ones(len(pairs)))
-    for row, pair in enumerate(pairs):
-        assert torch.equal(judge_pairs([pair])[0], together[row])
+    long = "It rained for hours, and the trams stood still. " * 5
+    for row, (prompt, query) in enumerate(pairs):
+        # spaces change nothing but what is remembered
+        torch.testing.assert_close(judge_pairs([(prompt + " ", query)])[0], together[row], atol=1e-3, rtol=0)
+        beside = judge_pairs([(long, prompt + "  "), (prompt + "  ", query)])[1]
+        torch.testing.assert_close(beside, together[row], atol=1e-3, rtol=0)
     assert judge_pairs([]).shape == (0, len(CLASSES))
 
 
