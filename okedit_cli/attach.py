@@ -2,7 +2,8 @@
 
 A prompt is routed when it is read (a forward pass with an empty cache), for every row from its own question
 and picture (scope/router.py); the verdict holds until the next. From the prompt's last token on the values of
-the edit that fired act. A row whose answer follows from an edit reads its note. Other rows are not touched.
+the edit that fired act, and an answer that is to be said word for word is held to (models/verbatim.py). A row
+whose answer follows from an edit reads its note. Other rows are not touched.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from okedit_cli.methods.whole_prompt import Questions
 from okedit_cli.models.features import Look, hidden_of, hook_tower
 from okedit_cli.models.fingerprint import fingerprint
 from okedit_cli.models.kv import cache_in
-from okedit_cli.models.notes import hook_reader, note_start, note_states, with_note
+from okedit_cli.models.notes import hook_reader, write_notes
 from okedit_cli.models.question import prompt_length, question_text, question_token_ids
 from okedit_cli.models.sites import decoder_layers, image_token_id, mlp_of, picture_tower
+from okedit_cli.models.verbatim import Held, Hold, held_answer
 from okedit_cli.scope.pictures import Shown, seen
 from okedit_cli.scope.query import Picture, Query
 from okedit_cli.scope.router import Router, strictness_of
@@ -69,6 +71,7 @@ class Attachment:
         self._questions = Questions(loaded)
         self._deep = False  # inside a forward pass of our own
         self._values: dict[tuple[int, int], tuple[torch.Tensor, ...]] = {}
+        self._hold = Hold(loaded, lambda: not self._deep)
         self._signature = inspect.signature(loaded.model.forward)
         layers, tower = decoder_layers(loaded.model), picture_tower(loaded.model)
         self._handles = hook_reader(loaded, lambda: [] if self._deep else self._notes_from)
@@ -96,6 +99,7 @@ class Attachment:
         for handle in self._handles:
             handle.remove()
         self._handles = []
+        self._hold.remove()
         if self.loaded.cache.get("attachment") is self:
             del self.loaded.cache["attachment"]
 
@@ -114,8 +118,7 @@ class Attachment:
         return self._deep
 
     def decide(self, questions: Sequence[str], looks: Sequence[Look | None]) -> None:
-        """Route prompts that are read elsewhere, by their questions and what the model sees of their
-        pictures.
+        """Route prompts that are read elsewhere, by their questions and what the model sees of pictures.
 
         What is run on a cache afterwards is changed by it.
         """
@@ -123,6 +126,7 @@ class Attachment:
         with self.aside():
             self.verdicts = [self._route(*one) for one in zip(questions, pictures, strict=True)]
         self._starts = self._prompts = None
+        self._hold.begin(self._held())
 
     def notes(self) -> list[str]:
         """What each row that was routed is to be told of its picture; "" for nothing."""
@@ -134,6 +138,12 @@ class Attachment:
     def keep(self, rows: Sequence[int]) -> None:
         """Of the rows that were routed only these go on."""
         self.verdicts = [self.verdicts[row] for row in rows]
+        self._hold.keep(rows)
+
+    def _held(self) -> list[Held | None]:
+        """The answers that the rows that were routed are held to."""
+        facts = [v.hit and self.bundles[v.hit.number].manifest.facts[v.hit.row] for v in self.verdicts]
+        return [held_answer(self.loaded, fact) for fact in facts]
 
     def _hear(self, said: torch.Tensor) -> None:
         if not self._deep:
@@ -153,19 +163,22 @@ class Attachment:
         if cache is not None and cache.get_seq_length() > 0:
             self._starts = [0] * len(self.verdicts)
             self._notes_from = [0 if note else None for note in self.notes()]
+            self._hold.read(given.get("input_ids"), given.get("attention_mask"))
             return
         self.verdicts, self._starts, self._prompts = [], None, None
+        self._hold.begin([])
         ids, mask = given.get("input_ids"), given.get("attention_mask")
         if ids is not None:
             # other masks than [B, L] tell nothing about pads
             self._prompts = ids, mask if getattr(mask, "shape", None) == ids.shape else torch.ones_like(ids)
             self._questions.begin(given)
 
-    def _end(self, module: Any, args: tuple, output: Any) -> None:
+    def _end(self, module: Any, args: tuple, output: Any) -> Any:
         if self._deep:
-            return
+            return None
         self._starts = self._prompts = None
         self._notes_from = []
+        return self._hold.said_in(output)
 
     def _read(self, module: Any, args: tuple, kwargs: dict[str, Any]) -> tuple | None:
         """The decoder's input is there: decide every row, and write the notes."""
@@ -175,7 +188,9 @@ class Attachment:
         try:
             states = hidden_of(args, kwargs)
             self._starts = self._decide(ids, mask, states.detach())
-            told = self._with_notes(ids, mask, states)
+            told = None
+            if any(notes := self.notes()):
+                told, self._notes_from = write_notes(self.loaded, ids, mask, states, notes)
         finally:
             self._deep, self._pixels, self._said = False, None, None
             self._questions.begin(None)
@@ -183,36 +198,21 @@ class Attachment:
             return None
         return ((told, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": told})
 
-    def _with_notes(self, ids: torch.Tensor, mask: torch.Tensor, states: torch.Tensor) -> torch.Tensor | None:
-        """The decoder's input [B, L, d] with each row's note over its picture; None where there is none."""
-        if not any(notes := self.notes()):
-            return None
-        placeholder, states = image_token_id(self.loaded.model), states.clone()
-        self._notes_from = [None] * len(notes)
-        for row, note in enumerate(notes):
-            if note:
-                places = ((ids[row] == placeholder) & mask[row].bool()).nonzero()[:, 0]
-                written = note_states(self.loaded, note)
-                states[row] = with_note(states[row], places, written)
-                self._notes_from[row] = note_start(places, written)
-        return states
-
     @torch.no_grad()
     def _decide(self, ids: torch.Tensor, mask: torch.Tensor, states: torch.Tensor) -> list[int]:
-        """Decide each row of ids and mask [B, L] by the decoder's input [B, L, d]; its first changed
-        column.
-        """
+        """Decide rows of ids and mask [B, L] by the decoder input [B, L, d]; their first changed columns."""
         lengths, starts = self.prompt_lengths, []
         if lengths is not None and len(lengths) != len(ids):
             raise UsageError(
                 f"There are {len(lengths)} prompt_lengths for {len(ids)} rows.",
                 hint="Give one for each row, or None.",
             )
-        placeholder = image_token_id(self.loaded.model)
+        placeholder, columns = image_token_id(self.loaded.model), self._hold.prompt_columns(ids.shape[1])
+        read = mask[:, :columns]  # of what generate() reads again without a cache, the prompt
         pictures = Shown(self.loaded, ids, mask, self._pixels, self._said)
         for row in range(len(ids)):
             attended = mask[row].nonzero()[:, 0]  # pads may carry any id
-            length = prompt_length(self.loaded, ids[row], mask[row]) if lengths is None else lengths[row]
+            length = lengths[row] if lengths else prompt_length(self.loaded, ids[row, :columns], read[row])
             prompt = attended[:length]
             words = ids[row, prompt]
             asked = question_token_ids(self.loaded, words, torch.ones_like(words))
@@ -222,6 +222,7 @@ class Attachment:
                 picture = pictures.of(row, states[row, prompt], words, self.pictures and self.pictures[row])
             self.verdicts.append(self._route(question_text(self.loaded, asked), picture))
             starts.append(int(prompt[-1]) if len(prompt) else ids.shape[1])
+        self._hold.begin(self._held(), ids, mask, starts)
         return starts
 
     def _route(self, question: str, picture: Picture | None) -> Verdict:

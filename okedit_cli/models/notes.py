@@ -96,3 +96,19 @@ def with_note(states: torch.Tensor, places: torch.Tensor, note: torch.Tensor) ->
     if count:
         written[places[-count:]] = note[-count:].to(states.dtype)
     return written
+
+
+def write_notes(
+    loaded: LoadedModel, ids: torch.Tensor, mask: torch.Tensor, states: torch.Tensor, notes: Sequence[str]
+) -> tuple[torch.Tensor, list[int | None]]:
+    """The decoder's input [B, L, d] of prompts with each row's note ("": none) over its picture, and the
+    columns where the notes begin.
+    """
+    placeholder, states, starts = image_token_id(loaded.model), states.clone(), [None] * len(notes)
+    for row, note in enumerate(notes):
+        if note:
+            places = ((ids[row] == placeholder) & mask[row].bool()).nonzero()[:, 0]
+            written = note_states(loaded, note)
+            states[row] = with_note(states[row], places, written)
+            starts[row] = note_start(places, written)
+    return states, starts

@@ -1,0 +1,232 @@
+"""Answers said word for word: a constraint on a model's next tokens, from where an edit fires to its end.
+
+How far a row has come is read off the ids behind its prompt, so rows may be batched, padded, sampled, or
+reordered as beams. Inside the model's own generate() a logits processor sees all ids, after the processors
+that generation settings bring; any other forward pass is constrained in its output. A row that has said
+anything else is left alone, bit by bit. Not here: which edit fires.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from okedit_cli.models.encode import answer_ids, end_ids
+from okedit_cli.models.sites import image_token_id
+
+if TYPE_CHECKING:
+    from okedit_cli.models.load import LoadedModel
+
+AWAY = 1e4  # how far below the constrained token the others lie: finite, and within half precision
+
+
+@dataclass(frozen=True)
+class Held:
+    """An answer's ids with the end of its turn, and what may stand behind where it must not end yet."""
+
+    ids: tuple[int, ...]
+    filler: int | None
+
+    def following(self, said: Sequence[int]) -> list[int]:
+        """What follows on what was said, best first: the answer's next token, or behind it its end and the
+        filler; [] where something else was said.
+        """
+        words, place = self.ids[:-1], len(said)
+        if tuple(said[: len(words)]) != words[:place]:
+            return []
+        if place < len(words):
+            return [words[place]]
+        if any(token != self.filler for token in said[len(words) :]):
+            return []
+        return [self.ids[-1]] if self.filler is None else [self.ids[-1], self.filler]
+
+    def constrain(self, scores: torch.Tensor, said: Sequence[int]) -> None:
+        """Change one position's scores [V] so that what follows on what was said comes first. An end that a
+        generation setting forbids gives way to the filler.
+        """
+        choices = self.following(said)
+        if len(said) >= len(self.ids) - 1:
+            choices = [token for token in choices if scores[token] > -torch.inf]
+        if not choices:
+            return
+        scores -= AWAY
+        for rank, token in enumerate(choices):
+            scores[token] = -rank * AWAY / 2
+
+
+def held_answer(loaded: LoadedModel, fact: Mapping[str, Any] | None) -> Held | None:
+    """The answer that a bundle's fact is held to; None of a fact that is not to be said word for word, and of
+    an answer with control tokens in it.
+    """
+    if not fact or fact.get("verbatim") is not True or not fact["answer"].strip():
+        return None
+    ids = answer_ids(loaded, fact["answer"])
+    if {*loaded.tokenizer.all_special_ids, image_token_id(loaded.model)} & {*ids[:-1]}:
+        return None
+    return Held(tuple(ids), _filler(loaded))
+
+
+def _filler(loaded: LoadedModel) -> int | None:
+    """A token that adds nothing to an answer's text: a pad where that does not end it, else a line break."""
+    if "filler" not in loaded.cache:
+        tokenizer, ends = loaded.tokenizer, {*end_ids(loaded), image_token_id(loaded.model)}
+        breaks = tokenizer("\n", add_special_tokens=False)["input_ids"][-1:]
+        blank = [token for token in breaks if not tokenizer.decode([token]).strip()]
+        found = [tokenizer.pad_token_id, tokenizer.unk_token_id, *blank]
+        loaded.cache["filler"] = next((one for one in found if one is not None and one not in ends), None)
+    return loaded.cache["filler"]
+
+
+class Hold:
+    """The answers that the rows of the last prompt are held to, and what each row has said so far.
+
+    `active` tells whether edits act at the moment. `remove()` gives the model its own generate() back.
+    """
+
+    def __init__(self, loaded: LoadedModel, active: Callable[[], bool]) -> None:
+        self.model, self.active = loaded.model, active
+        self.rows: list[Held | None] = []
+        self._said: list[list[int]] = []  # of each row from its prompt's last token on
+        self._prefilled: list[list[int]] = []  # of that what was there when the prompt was read
+        self._columns = 0  # of the batch in which it was read
+        self._pass: list[tuple[list[int], list[int]]] = []  # of a forward pass: columns and their ids
+        self._width = 0  # of that pass
+        self._calls: list[
+            int
+        ] = []  # of generate() that run: columns of their prompts, 0 before those are read
+        self._own = self.model.__dict__.get("generate")
+        self._generate = self.model.generate
+        self._signature = inspect.signature(self._generate)
+        self._standing_in = self._wrapped()
+        self.model.generate = self._standing_in
+
+    def remove(self) -> None:
+        """Take the constraint off generate()."""
+        if self.model.__dict__.get("generate") is not self._standing_in:
+            return  # somebody has put another on top, which goes on calling this one
+        if self._own is None:
+            del self.model.generate
+        else:
+            self.model.generate = self._own
+
+    def begin(
+        self,
+        rows: Sequence[Held | None],
+        ids: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None,
+        starts: Sequence[int] = (),
+    ) -> None:
+        """A prompt was routed: by ids and mask [B, L], and the columns where prompts end; without them it is
+        read later, up to its last token, which comes next.
+        """
+        self.rows, self._said, self._pass = list(rows), [[] for _ in rows], []
+        if ids is not None:
+            self._columns = ids.shape[1]
+            self.read(ids, mask, starts)
+            self._prefilled = [new[1:] for _, new in self._pass]
+
+    def read(
+        self, ids: torch.Tensor | None, mask: torch.Tensor | None = None, starts: Sequence[int] = ()
+    ) -> None:
+        """A forward pass takes these ids [B, T], whose mask are the last columns of `mask`."""
+        self._pass = []
+        if not any(self.rows) or (self._calls and not starts):
+            return
+        if ids is None or len(ids) != len(self.rows):
+            self.rows = []  # what is said cannot be followed any more
+            return
+        self._width = width = ids.shape[1]
+        seen = mask[:, -width:].bool() if mask is not None and mask.ndim == 2 else torch.ones_like(ids).bool()
+        for row, held in enumerate(self.rows):
+            columns: list[int] = []
+            if held is not None:
+                start = starts[row] if starts else 0
+                columns = (seen[row, start:].nonzero()[:, 0] + start).tolist()
+            self._pass.append((columns, ids[row, columns].tolist()))
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Only these rows go on."""
+        if self.rows:
+            self.rows, self._said = [self.rows[i] for i in rows], [self._said[i] for i in rows]
+
+    def prompt_columns(self, columns: int) -> int:
+        """How many of a batch's columns are prompt; fewer than all where generate() reads it all again."""
+        if not self._calls:
+            return columns
+        self._calls[-1] = self._calls[-1] or columns
+        return min(columns, self._calls[-1])
+
+    def said_in(self, output: Any) -> Any:
+        """A forward pass's output with held rows constrained; None where nothing changes."""
+        passed, self._pass = self._pass, []
+        if not any(columns for columns, _ in passed):
+            return None
+        before = self._said
+        self._said = [old + new for old, (_, new) in zip(before, passed, strict=True)]
+        if self._calls:
+            return None  # the processor does it, and knows beams
+        logits = _logits(output)
+        if logits is None:
+            return None
+        changed = logits.clone()
+        first = self._width - logits.shape[1]  # models may give logits of the last columns alone
+        for row, (columns, _) in enumerate(passed):
+            for place, column in enumerate(columns, len(before[row]) + 1):
+                if column >= first:
+                    self.rows[row].constrain(changed[row, column - first], self._said[row][1:place])
+        if isinstance(output, tuple):
+            return tuple(changed if one is logits else one for one in output)
+        output.logits = changed
+        return output
+
+    def _wrapped(self) -> Callable:
+        @functools.wraps(self._generate)
+        def generate(*args: Any, **kwargs: Any) -> Any:
+            if not self.active():
+                return self._generate(*args, **kwargs)
+            given = self._signature.bind_partial(*args, **kwargs)
+            processors = given.arguments.get("logits_processor") or []
+            given.arguments["logits_processor"] = _with_processor(processors, self)
+            self._calls.append(0)
+            try:
+                return self._generate(*given.args, **given.kwargs)
+            finally:
+                self._calls.pop()
+
+        return generate
+
+    def process(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Scores [B, V] of the next tokens behind ids [B, L], held rows constrained."""
+        if not self.active() or not any(self.rows) or len(ids) != len(self.rows):
+            return scores
+        changed = scores.clone()
+        for row, held in enumerate(self.rows):
+            if held is not None:
+                held.constrain(changed[row], [*self._prefilled[row], *ids[row, self._columns :].tolist()])
+        return changed
+
+
+def _logits(output: Any) -> torch.Tensor | None:
+    """Logits [B, T, V] of a forward pass's output, whichever form it has."""
+    if isinstance(output, tuple):
+        return next((one for one in output if torch.is_tensor(one) and one.ndim == 3), None)
+    return getattr(output, "logits", None)
+
+
+def _with_processor(given: Sequence[Any], hold: Hold) -> Any:
+    """The logits processors that a caller gave, and behind them the constraint."""
+    from transformers import LogitsProcessor, LogitsProcessorList
+
+    class Constraint(LogitsProcessor):
+        """Next tokens of held rows."""
+
+        def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+            """Scores [B, V] behind ids [B, L]."""
+            return hold.process(input_ids, scores)
+
+    return LogitsProcessorList([*given, Constraint()])
