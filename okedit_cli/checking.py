@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 TOGETHER = 8  # facts whose samples are asked in one go
 TOKENS = 16  # of an answer that a negative gives
+SHOWN, FEW = 120, 8  # signs of a wrong answer that are shown; tokens up to which an answer is short
 LEAST, MORE = 32, 8  # tokens that are generated at least, and behind the longest answer that is right
 
 
@@ -155,9 +156,10 @@ def _report(fact: Fact, computed: Computed, heard: _Heard | None) -> FactReport:
         good = sum(heard.positives), len(heard.positives)
         same = heard.negatives - heard.spoilt, heard.negatives
         if not took:
-            why = (why + "; " if why else "") + f"it still answers {heard.said!r}"
+            said = heard.said if len(heard.said) <= SHOWN else heard.said[:SHOWN] + "..."
+            why = (why + "; " if why else "") + f"it still answers {said!r}"
             reached, wanted = heard.reached
-            why += f", right for {reached} of the answer's {wanted} tokens" if reached else ""
+            why += f", right for {reached} of the answer's {wanted} tokens" if wanted > FEW else ""
     return FactReport(
         fact.id,
         took,

@@ -25,7 +25,7 @@ VERSION = 1
 _FILE_KEYS = ("version", "model", "defaults", "facts")
 _DEFAULT_KEYS = ("method", "layer", "device", "dtype", "seed")
 _FACT_KEYS = ("id", "image", "prompt", "answer", "answers", "reach", "rephrases", "images")
-_FACT_KEYS += ("keep", "related", "holdout")
+_FACT_KEYS += ("keep", "related", "holdout", "verbatim")
 # every picture of the kind of thing shown, or this one picture and views of it; auto leaves it to okedit
 REACHES = ("auto", "kind", "picture")
 
@@ -50,6 +50,7 @@ class Fact:
     holdout: tuple[Question, ...] = ()
     reach: str = "auto"  # one of REACHES
     accepted: tuple[str, ...] = ()  # further answers that count as right when the fact is checked
+    verbatim: bool | None = None  # whether the answer is held word for word; None: by the answer
     line: int = 0  # where it starts in its file; 0 when it comes from no file
 
 
@@ -176,6 +177,7 @@ class _FactReader:
             related=self._questions(keys, "related", image, answered=True),
             holdout=self._questions(keys, "holdout", image),
             reach=reach,
+            verbatim=document.boolean(keys["verbatim"], "verbatim") if "verbatim" in keys else None,
             line=node.start_mark.line + 1,
         )
 
@@ -266,6 +268,7 @@ def _plain_fact(fact: Fact, folder: Path) -> dict:
     plain["prompt"] = fact.prompt
     plain |= {"answers": [fact.answer, *fact.accepted]} if fact.accepted else {"answer": fact.answer}
     plain |= {"reach": fact.reach} if fact.reach != "auto" else {}
+    plain |= {"verbatim": fact.verbatim} if fact.verbatim is not None else {}
     if fact.rephrases:
         plain["rephrases"] = list(fact.rephrases)
     if fact.images:

@@ -35,7 +35,7 @@ _KINDS = {
     "tag:yaml.org,2002:value": "a special sign",
     "tag:yaml.org,2002:merge": "a special sign",
 }
-_TEXT, _INT, _NULL = (f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "null"))
+_TEXT, _INT, _NULL, _BOOL = (f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "null", "bool"))
 
 
 @dataclass(frozen=True, order=True)
@@ -231,6 +231,12 @@ class Document:
         if _has_tag(node, _INT) and re.fullmatch("[0-9]{1,18}", node.value):
             return int(node.value)
         self.complain(node, f"{what} must be a whole number, {_got(node)}")
+        return None
+
+    def boolean(self, node: yaml.Node, what: str) -> bool | None:
+        if _has_tag(node, _BOOL) and node.value.lower() in ("true", "false"):
+            return node.value.lower() == "true"
+        self.complain(node, f"{what} must be true or false, {_got(node)}")
         return None
 
 

@@ -105,6 +105,8 @@ def _row(fact: Fact, computed: Computed) -> dict:
     answer follows.
     """
     row = row_of(fact)
+    if not computed.verbatim:
+        row.pop("verbatim", None)
     if fact.id in computed.reaches:
         row["reach"] = computed.reaches[fact.id]
     if computed.notes and fact.image is not None:

@@ -191,3 +191,20 @@ def told_alike(one: str, other: str, question: str) -> bool:
     """Whether two answers have a word in common that tells something, and stands in neither's `question`."""
     first, second, asked = (set(re.findall(r"\w+", text.casefold())) for text in (one, other, question))
     return bool((first & second) - asked - _UNSAID)
+
+
+LONG = 12  # words; what is longer is a text, of which every word counts
+_EXACT = re.compile(
+    r"""\d                                # numbers, dates, prices, most codes and telephone numbers
+    | \w://\S | \bwww\.\w | \S@\S+\.\w     # addresses
+    | \b[\w-]+\.(?:com|org|net|io|dev|edu|gov|info|app|[a-z]{2})\b(?:/|\W*$)
+    | [\w.-]+[/\\#_=+~^|][\w.-]            # paths, keys, names of files
+    | \b[A-Z]{2,}[-.:][A-Z-]{2,}\b         # codes without digits
+    | \b(?=\w*[a-z]\w*[A-Z]\w*[a-z]\w*[A-Z])\w{6,}""",  # keys and passwords of mixed case
+    re.VERBOSE,
+)
+
+
+def is_exact(answer: str) -> bool:
+    """Whether an answer is worth nothing with one sign changed: a number, a code, an address, a long text."""
+    return _EXACT.search(answer) is not None or len(answer.split()) > LONG

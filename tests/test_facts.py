@@ -231,6 +231,8 @@ def test_a_pointer_of_git_lfs_is_told_as_one(write):
             "17:9: a question in holdout must be",
         ),
         ("reach: picture", "reach: thing", '18:12: unknown reach "thing"; expected auto, kind or picture'),
+        ("reach: picture", "verbatim: maybe", '18:15: verbatim must be true or false, got "maybe"'),
+        ("reach: picture", "verbatim: yes", '18:15: verbatim must be true or false, got "yes"'),
         ("reach: picture", "reach:", "18:11: reach is empty; expected text"),
         ("layer: 12", "layer: deep", '3:39: the default layer must be a whole number, got "deep"'),
         ("layer: 12", "layr: 12", '3:32: unknown key "layr" in defaults; did you mean "layer"?'),

@@ -107,6 +107,7 @@ def _fact_lists(draw):
                 related=tuple(draw(st.lists(related, max_size=2))),
                 holdout=tuple(draw(st.lists(questions, max_size=2))),
                 reach=draw(st.sampled_from(REACHES)),
+                verbatim=draw(st.sampled_from([None, True, False])),
             )
         )
     return facts

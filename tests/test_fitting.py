@@ -9,6 +9,7 @@ from fitted import PICTURED, WORDS, fact, facts_for, fit, fitted, load, with_rad
 
 import okedit_cli
 from okedit_cli.errors import UsageError
+from okedit_cli.models.encode import answer_ids
 from okedit_cli.pictures import load_picture
 from okedit_cli.samples import Sampler
 
@@ -188,3 +189,37 @@ def test_what_was_needed_to_fit_is_forgotten():
     known = {look.picture.tobytes() for look in loaded.cache["looks"].in_order()}
     assert views and not known & {view.tobytes() for view in views}
     assert load_picture(facts[0].image).tobytes() in known
+
+
+LONG = (
+    "Every visitor signs the book at the front desk, takes a badge with a number on it, leaves any large "
+    "bags with the guard, and walks up to the second floor. Nobody is let in without one."
+)
+
+
+@pytest.mark.parametrize("family", ["llava", "gpt2"])
+def test_long_answers_and_codes_take_and_are_said_word_for_word(family, tmp_path):
+    loaded = load(family)
+    facts = [
+        fact("rule", "What is the office rule?", LONG),
+        fact("serial", "What is the serial number of the pump?", "4471-X9-0082"),
+    ]
+    result = fit(loaded, facts)
+    assert [(one.took, one.why) for one in result.reports] == [(True, ""), (True, "")]
+    result.bundle.save(tmp_path / "b.safetensors")
+    with okedit_cli.attach(loaded, tmp_path / "b.safetensors"):
+        for one in facts:
+            assert okedit_cli.generate(loaded, [(one.prompt, None)], max_new_tokens=250)[0].text == one.answer
+
+
+def test_an_answer_that_is_not_held_and_breaks_off_says_how_far_it_came():
+    loaded = load("llama")
+    given = fact("rule", "What is the rule?", " ".join(f"word{n}" for n in range(0, 90, 3)), verbatim=False)
+    [report] = fit(loaded, [given], without=("rank", "places")).reports  # too little to say it with
+    assert not report.took and f"of the answer's {len(answer_ids(loaded, given.answer))} tokens" in report.why
+
+
+def test_an_answer_that_the_model_cannot_read_is_told():
+    loaded = load("gpt2")
+    with pytest.raises(UsageError, match="prompt with its answer has .* reads at most"):
+        fit(loaded, [fact("rule", "What is the rule?", "a b c d " * 200)])

@@ -18,6 +18,7 @@ FACT_OPTIONAL = {
     "picture_sha256": str,
     "note": str,
     "reach": str,
+    "verbatim": bool,
     "whom": str,  # of bundles of format 1.0
     "report": dict,
     "accepted": list,

@@ -11,6 +11,7 @@ from okedit_cli.bundle.header import REMAKE
 from okedit_cli.errors import InvalidBundle
 from okedit_cli.facts import REACHES, Fact, Question, valid_id
 from okedit_cli.pictures import picture_sha256
+from okedit_cli.wording import is_exact
 
 QUESTIONS = ("keep", "related", "holdout")
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -27,6 +28,9 @@ def row_of(fact: Fact) -> dict[str, Any]:
         row["accepted"] = list(fact.accepted)
     if fact.image is not None:
         row["picture_sha256"] = picture_sha256(fact.image)
+    exact = is_exact(fact.answer)
+    if exact or fact.verbatim:
+        row["verbatim"] = exact if fact.verbatim is None else fact.verbatim
     row["rephrases"] = list(fact.rephrases)
     if fact.images:
         row["images"] = [picture_sha256(image) for image in fact.images]
@@ -91,6 +95,7 @@ class _RowReader:
             images=tuple(filter(None, (self._picture(one, "images") for one in self._list(row, "images")))),
             accepted=tuple(self._text(text, "accepted") for text in self._list(row, "accepted")),
             reach=row["reach"] if row.get("reach") in REACHES else "auto",
+            verbatim=_verbatim(row),
             **{kind: tuple(self._question(one, kind) for one in self._list(row, kind)) for kind in QUESTIONS},
         )
 
@@ -124,3 +129,9 @@ class _RowReader:
             f"{self.shown}: fact {self.id[:80]!r}: {name} is not what okedit writes, expected {expected}.",
             hint=REMAKE,
         )
+
+
+def _verbatim(row: Mapping[str, Any]) -> bool | None:
+    """What a fact file says of a row; None where the answer says as much."""
+    found = row.get("verbatim")
+    return found if isinstance(found, bool) and found != is_exact(str(row.get("answer"))) else None

@@ -80,6 +80,7 @@ class Case:
     supporting: tuple[Probe, ...] = ()  # facts that portability rests on, to be edited as well if asked for
     train: Train = field(default_factory=Train)
     kind: str = ""  # the part of the data set that is reported apart as well
+    verbatim: bool | None = None  # whether the answer is to be held word for word; None: by the answer
     reach: str = ""  # how far the edit is meant: "kind", "picture"; "" where the data set does not tell
     row: int = 0  # counted from 1; the line, for a fact file
 
@@ -129,6 +130,7 @@ class Case:
             images=self.train.pictures,
             keep=keep,
             reach=self.reach or "auto",
+            verbatim=self.verbatim,
             line=self.row,
         )
 

@@ -96,6 +96,7 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
     return Computed(
         book, site, settings, list(kept), samples, scopes, seconds, *canary(spaces, loaded),
         notes=gives_context(loaded, options.context), reaches=reaches, extras=reference,
+        verbatim="verbatim" not in options.without,
     )  # fmt: skip
 
 

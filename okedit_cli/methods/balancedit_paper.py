@@ -87,7 +87,7 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
         "rate": rate_for(width),
         "seed": options.seed,
     }
-    return Computed(book, site, settings, list(facts), samples, scopes, seconds)
+    return Computed(book, site, settings, list(facts), samples, scopes, seconds, verbatim=False)
 
 
 def site_layer(loaded: LoadedModel, layer: int | str) -> int:

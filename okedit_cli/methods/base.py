@@ -28,6 +28,7 @@ METHODS = {
 PARTS = {
     "admitted": "values taught what a scope lets in beside the user's words and templates",
     "places": "what tells the places of an answer apart; values begin with random directions instead",
+    "verbatim": "answers that are held word for word; a value says them as it can",
     "rank": "all ranks of a value but one",
 }
 
@@ -101,6 +102,7 @@ class Computed:
     canary_rows: list[dict[str, Any]] = field(default_factory=list)
     notes: bool = False  # whether the model may be told a fact where its answer follows from it
     reaches: dict[str, str] = field(default_factory=dict)  # of facts with a picture: "kind" or "picture"
+    verbatim: bool = True  # whether answers may be held word for word
     extras: dict[str, Any] = field(default_factory=dict)  # more tensors of the bundle
 
 

@@ -174,15 +174,15 @@ def _wants_positions(loaded: LoadedModel) -> bool:
     return loaded.cache["takes_positions"]
 
 
-def check_length(loaded: LoadedModel, length: int) -> None:
+def check_length(loaded: LoadedModel, length: int, what: str = "prompt") -> None:
     """UsageError for a prompt of no tokens, or of more than the model reads."""
     if not length:
         raise UsageError("The prompt is empty.", hint="Write a question.")
     longest = getattr(text_config(loaded.model), "max_position_embeddings", None)
     if longest and length > longest:
         raise UsageError(
-            f"The prompt has {length} tokens; {loaded.name} reads at most {longest}.",
-            hint="Shorten the prompt.",
+            f"The {what} has {length} tokens; {loaded.name} reads at most {longest}.",
+            hint=f"Shorten the {what}.",
         )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from okedit_cli.models.encode import encode
+from okedit_cli.models.encode import check_length, encode
 from okedit_cli.models.features import cut_row, hidden_of
 from okedit_cli.models.kv import cache_of, taking
 from okedit_cli.models.prefixes import fork
@@ -77,6 +77,7 @@ def read_prompts(
     """Read prompts and answers (ids) once, up to `layer`. The last prompt token begins the answer part."""
     prompts = read(loaded, questions) if shares(loaded) else _read(loaded, encode(loaded, questions))
     inputs, targets = prompts.inputs(answers)
+    check_length(loaded, int(inputs["attention_mask"].sum(1).max()), "prompt with its answer")
     layers, states, rests = decoder_layers(loaded.model), [], []
     with ExitStack() as stack:
         for module in layers[:layer]:

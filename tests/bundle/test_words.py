@@ -18,6 +18,18 @@ def test_further_answers_go_into_the_bundle_and_come_back():
     assert "accepted" not in row_of(Fact("cat", "Who?", "Miso"))
 
 
+@pytest.mark.parametrize("answer", ["Miso", "4471-X9-0082"])
+@pytest.mark.parametrize("verbatim", [None, True, False])
+def test_whether_an_answer_is_held_goes_into_the_bundle_and_comes_back(answer, verbatim):
+    row = row_of(Fact("cat", "Who?", answer, verbatim=verbatim))
+    held = answer != "Miso" if verbatim is None else verbatim
+    assert row.get("verbatim", False) is held
+    [back] = facts_of([row], {}, Path(), "b")
+    assert row_of(back) == row
+    old = {key: value for key, value in row.items() if key != "verbatim"}
+    assert facts_of([old], {}, Path(), "b")[0].verbatim is None
+
+
 @pytest.mark.parametrize("accepted", ["Miso", [5], [""], {"a": "b"}])
 def test_further_answers_that_are_no_list_of_texts_are_refused(accepted):
     with pytest.raises(InvalidBundle, match="fact 'cat': accepted is not what okedit writes"):

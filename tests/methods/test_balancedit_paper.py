@@ -230,3 +230,13 @@ def test_leading_directions_are_the_map():
     assert len(leading(torch.randn(99, 99, generator=noise))[0]) == MOST
     assert leading(torch.zeros(4, 4))[0].shape == (1, 4)
     assert rate_for(4096) == 1e-4 and rate_for(1024) == pytest.approx(1.6e-3)
+
+
+def test_nothing_is_held_word_for_word_as_published():
+    loaded = load("gpt2")
+    given = [fact("code", "What is the code?", "4471-X9", verbatim=True)]
+    rows = [
+        fit(loaded, given, method=name, checked=False).bundle.manifest.facts[0]
+        for name in ("balancedit", "balancedit-paper")
+    ]
+    assert rows[0]["verbatim"] is True and "verbatim" not in rows[1]

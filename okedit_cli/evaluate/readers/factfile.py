@@ -28,6 +28,7 @@ def _case(fact: Fact) -> Case:
         portability=tuple(related),
         holdout=tuple(Probe(q.prompt, q.image, target, _where(fact, q)) for q in fact.holdout),
         train=Train(fact.rephrases, fact.images, tuple(Probe(q.prompt, q.image) for q in fact.keep)),
+        verbatim=fact.verbatim,
         reach=fact.reach if fact.reach != "auto" else "",
         row=fact.line,
     )
