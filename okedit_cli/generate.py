@@ -16,6 +16,7 @@ from okedit_cli.models.features import look_of
 from okedit_cli.models.kv import taking
 from okedit_cli.models.question import question_text
 from okedit_cli.models.reading import Prompts, read, shares
+from okedit_cli.models.sites import text_config
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -145,8 +146,7 @@ def _generate(loaded: LoadedModel, questions, max_new_tokens: int, on_text) -> l
     ends, answers = end_ids(loaded), []
     for text, verdict, row in zip(texts, verdicts, out, strict=True):
         ids = tuple(map(int, row))
-        cut = len(ids) >= max_new_tokens and ids[-1] not in ends
-        answers.append(Answer(text.strip(), verdict, ids, cut))
+        answers.append(Answer(text.strip(), verdict, ids, cut=ids[-1] not in ends))
     return answers
 
 
@@ -173,6 +173,7 @@ def _together(loaded: LoadedModel, questions, max_new_tokens: int):
     """Ids and verdicts of questions whose common beginnings are read once."""
     attachment = _at_work(loaded)
     prompts = _read(loaded, attachment, questions)
+    max_new_tokens = _room(loaded, prompts.mask.shape[1] + 1, max_new_tokens)
     if attachment is None:
         return go_on(loaded, prompts, max_new_tokens), [None] * len(questions)
     verdicts = list(attachment.verdicts)
@@ -184,6 +185,7 @@ def _together(loaded: LoadedModel, questions, max_new_tokens: int):
 def _whole(loaded: LoadedModel, questions, max_new_tokens: int, streamer):
     """Ids and verdicts of questions read as the model's own generate() reads them."""
     inputs = encode(loaded, questions)
+    max_new_tokens = _room(loaded, inputs["input_ids"].shape[1], max_new_tokens)
     attachment = _at_work(loaded)
     if attachment:  # known here, whether there is a template that tells it or not
         attachment.prompt_lengths = inputs["attention_mask"].sum(1).tolist()
@@ -194,6 +196,12 @@ def _whole(loaded: LoadedModel, questions, max_new_tokens: int, streamer):
         if attachment:
             attachment.prompt_lengths = attachment.pictures = None
     return out, attachment.verdicts if attachment else [None] * len(questions)
+
+
+def _room(loaded: LoadedModel, prompt: int, wanted: int) -> int:
+    """How many of the tokens wanted a model has positions for behind a prompt; the last is read by nobody."""
+    longest = getattr(text_config(loaded.model), "max_position_embeddings", None)
+    return max(1, min(wanted, longest + 1 - prompt)) if longest else wanted
 
 
 def _streamer(loaded: LoadedModel, on_text: Callable[[str], None]):

@@ -163,3 +163,11 @@ def test_each_question_may_have_its_own_limit(case):
         limits = [1 + number % 3 for number in range(len(case.questions))]
         short = okedit_cli.generate(case.loaded, case.questions, max_new_tokens=limits)
     assert [one.ids for one in short] == [one.ids[:limit] for one, limit in zip(whole, limits, strict=True)]
+
+
+def test_an_answer_ends_where_the_model_has_no_positions_left():
+    case = fitted("gpt2")  # 256 of them
+    for questions in ([(OTHER, None)], [(OTHER, None), ("Who?", None)]):
+        answers = okedit_cli.generate(case.loaded, questions, max_new_tokens=400)
+        for one, (prompt, _) in zip(answers, questions, strict=True):
+            assert not one.cut or len(one.ids) > 150, prompt

@@ -139,7 +139,7 @@ def ask(
             min=1,
             help="The longest answer, in tokens.",
         ),
-    ] = 48,
+    ] = 256,
     device: options.Device = None,
     dtype: options.Dtype = None,
     revision: options.Revision = None,

@@ -135,7 +135,7 @@ def test_where_the_question_comes_from(okedit, world, arguments, stdin, prompt):
 
 def test_a_picture_from_standard_input(okedit, world):
     assert okedit("ask", "--image", "-", input=Path("cat.png").read_bytes()).exit_code == 0
-    assert world.asked == [("What is in this picture?", (8, 6), 48)]
+    assert world.asked == [("What is in this picture?", (8, 6), 256)]
 
 
 @pytest.mark.parametrize(
