@@ -96,9 +96,7 @@ class Hold:
         self._columns = 0  # of the batch in which it was read
         self._pass: list[tuple[list[int], list[int]]] = []  # of a forward pass: columns and their ids
         self._width = 0  # of that pass
-        self._calls: list[
-            int
-        ] = []  # of generate() that run: columns of their prompts, 0 before those are read
+        self._calls: list[int] = []  # running generate(): columns of their prompts, 0 while unread
         self._own = self.model.__dict__.get("generate")
         self._generate = self.model.generate
         self._signature = inspect.signature(self._generate)
@@ -106,9 +104,10 @@ class Hold:
         self.model.generate = self._standing_in
 
     def remove(self) -> None:
-        """Take the constraint off generate()."""
+        """Take the constraint off generate(). May be called again."""
+        self.rows = []  # where another generate() was put on top, this one goes on being called
         if self.model.__dict__.get("generate") is not self._standing_in:
-            return  # somebody has put another on top, which goes on calling this one
+            return
         if self._own is None:
             del self.model.generate
         else:

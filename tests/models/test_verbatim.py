@@ -154,3 +154,18 @@ def test_generate_is_the_models_own_again_when_detached(case):
     batch = inputs(case, WORDS)
     with held(case) as attachment, attachment.aside():
         assert said(case, batch) != [CODE]
+
+
+def test_nothing_is_held_any_more_where_another_generate_was_put_on_top():
+    case = fitted("llama")
+    batch = inputs(case, WORDS)
+    plain = said(case, batch)
+    attachment = held(case)
+    inner = case.loaded.model.generate
+    case.loaded.model.generate = lambda **given: inner(**given)
+    try:
+        assert said(case, batch) == [CODE]
+        attachment.detach()
+        assert said(case, batch) == plain
+    finally:
+        del case.loaded.model.generate
