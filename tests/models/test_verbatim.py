@@ -124,6 +124,21 @@ def test_an_answer_that_has_begun_is_gone_on_with(case):
     assert top[:4] == ids[:4] and top[4:] == free[4:]
 
 
+@pytest.mark.parametrize("begun", [[], [0, 1, 2]])
+def test_generate_goes_on_with_what_stands_behind_the_prompt(begun):
+    """An opening of the answer that the user wrote; with words of their own the model is free."""
+    case = fitted("llama")
+    ids = answer_ids(case.loaded, CODE)
+    head = [ids[place] for place in begun] or answer_ids(case.loaded, MISO)[:-1]
+    batch = encode(case.loaded, [(WORDS, None), (OTHER, None)], answers=[head, head])
+    batch.pop("position_ids", None)
+    for use_cache in (True, False):
+        with held(case):
+            text = said(case, batch, use_cache=use_cache)[0]
+        assert (text == case.loaded.tokenizer.decode(ids[len(head) : -1])) == bool(begun)
+        assert begun or CODE not in text
+
+
 @pytest.mark.parametrize("family", ["llama", "llava", "gpt2"])
 def test_a_loop_of_ones_own_is_held_too(family):
     """Forward passes on a cache; Qwen2-VL counts its positions in generate() alone."""
