@@ -20,7 +20,7 @@ class Calibration:
     text_radius: distance of unit vectors in the question encoder. answers: log odds of the pair classifier.
     candidates: judged by the classifier at most. plausible: log odds below `answers` down to which a fact
     counts as one that may be meant. wide: in picture radii, how far the verifier looks for views. steep: log
-    odds that one whole step of strictness moves the border by. unrelated: share of unrelated pictures that
+    odds by which a question's distance falls to a third (1/e). unrelated: share of unrelated pictures that
     may fire any edit.
     """
 

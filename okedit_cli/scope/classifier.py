@@ -8,6 +8,7 @@ pictures.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,9 +36,9 @@ class Judgement:
 
     @property
     def distance(self) -> float:
-        """How far from ANSWERS, 1 at the calibrated border: what strictness moves."""
+        """How far from ANSWERS, above 0, and 1 at the calibrated border: what strictness moves."""
         borders = calibration()
-        return max(0.0, 1.0 - (self.score - borders.answers) / borders.steep)
+        return math.exp((borders.answers - self.score) / borders.steep)
 
 
 CERTAIN = 12.0  # log odds of a wording that is the fact's own

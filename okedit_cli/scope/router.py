@@ -151,14 +151,12 @@ def _surer(classified: Sequence[Candidate]) -> list[Candidate]:
     n edits that are plausible each have the n-th part of one's chance to be meant: log n on the log odds.
     """
     borders = calibration()
-    near = 1 + borders.plausible / borders.steep
+    near = math.exp(borders.plausible / borders.steep)
     words = [one for one in classified if one.picture_radius == float("inf") and one.label]
-    count = sum(one.question_distance <= near * one.question_radius for one in words)
-    less = math.log(max(1, count)) / borders.steep
+    count = sum(one.question_ratio <= near for one in words)
+    surer = max(1, count) ** (-1 / borders.steep)
     return [
-        one.rejected(CROWDED)
-        if one in words and not one.rejection and one.question_distance > one.question_radius - less
-        else one
+        one.rejected(CROWDED) if one in words and not one.rejection and one.question_ratio > surer else one
         for one in classified
     ]
 
