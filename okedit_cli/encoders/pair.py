@@ -56,7 +56,7 @@ class PairClassifier(nn.Module):
                 continue
             scale = tensors.get(f"{name}.scale")
             state[name] = value.float() if scale is None else value.float() * scale.float()[:, None]
-        self.load_state_dict(state)
+        self.load_state_dict(state, assign=True)
 
 
 def quantised(model: PairClassifier) -> dict[str, Tensor]:

@@ -57,16 +57,20 @@ def plain_encoder():
 
 
 def _read(weights: Path):
+    import torch
     from safetensors.torch import load_file
     from tokenizers import Tokenizer
     from transformers import BertConfig, BertModel
 
     config = BertConfig(vocab_size=30522, hidden_size=WIDTH, num_hidden_layers=6, num_attention_heads=12,
                         intermediate_size=1536)  # fmt: skip
-    model = BertModel(config, add_pooling_layer=False).eval().requires_grad_(False)
+    with torch.device("meta"):  # drawing random weights first would take longer than reading these
+        model = BertModel(config, add_pooling_layer=False).eval().requires_grad_(False)
     state = {name: value for name, value in load_file(weights).items() if not name.startswith("pooler.")}
-    state.pop("embeddings.position_ids", None)
-    model.load_state_dict(state)
+    places = state.pop("embeddings.position_ids")
+    model.load_state_dict(state, assign=True)
+    model.embeddings.position_ids = places.clone()
+    model.embeddings.token_type_ids = torch.zeros_like(places)
     tokenizer = Tokenizer.from_file(str(Path(__file__).with_name("tokenizer.json")))
     tokenizer.no_padding()
     tokenizer.enable_truncation(LONGEST)
@@ -86,7 +90,8 @@ def _taught(weights: Path, changes_file: Path, encoder=None):
     layers = dict(model.named_modules())
     for name in sorted({name.rsplit(".", 1)[0] for name in changes if name.startswith("bert.")}):
         a, b = changes[f"{name}.a"].float(), changes[f"{name}.b"].float()
-        layers[name.removeprefix("bert.")].weight.add_(b @ a)
+        layer = layers[name.removeprefix("bert.")]
+        layer.weight.data = layer.weight + b @ a  # not in place: the file's pages are shared
     return tokenizer, model
 
 
