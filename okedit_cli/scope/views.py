@@ -42,7 +42,7 @@ TEXTURED, AGREES = 6.0, 0.7
 DIFFERS, LEAST_RESIDUAL, NOISE = 0.5, 8.0, 3.0
 # what a view needs: inliers, share seen (of either picture in the other), agreement; set on photographs
 INLIERS, SEEN, AGREEMENT = 4, 0.86, 0.8
-# inliers of a view that is told by them alone; of plain drawings fewer may match by chance
+# inliers of a view that is told by them alone; of drawings of the fit split four or five match by chance
 SURE = 10
 # windows of one group that may differ in a view; set on signs, dialogs, price tags and charts
 DIFFERING = 1
