@@ -101,7 +101,8 @@ def _read_file(path: Path, name: str) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise InvalidFacts(
-            f"picture {name} is not there.", hint="paths in a fact file start from the file's own folder."
+            f"picture {name} is not there.",
+            hint="Paths start from the folder you are in; in a fact file, from that file's own folder.",
         ) from None
     except (OSError, ValueError) as error:
         raise InvalidFacts(

@@ -73,8 +73,11 @@ def _place(edit: Any) -> str:
 def _stages(one: Any) -> str:
     """One candidate: what comes of it, and what retriever, classifier and verifier found."""
     parts = [picture_words(one.picture_distance, one.picture_radius)]
-    if one.view is not None:
-        parts.append("a view of the fact's picture" if one.view else "no view of the fact's picture")
+    outside = one.picture_ratio > 1
+    if one.view:
+        parts.append(f"{'but ' * outside}a view of the fact's picture")
+    elif one.view is False and not outside:
+        parts.append("no view of the fact's picture")
     parts.append(question_words(one.question_distance, one.question_radius, one.label))
     end = f"does not answer, since {one.rejection}" if one.rejection else "answers"
     return f"{one.edit_id} {end}: {'; '.join(parts)}"

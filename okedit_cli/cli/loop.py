@@ -22,8 +22,10 @@ def loop(ask: Callable[[str, Any, str | None], None], shown: tuple[Any, str | No
     """Hand each line of stdin to `ask` with the picture and its name, until /quit or the end.
 
     What goes wrong with a line is told, under --json as an object of its own, and the next line is read.
+    After a picture that cannot be opened no question is asked until there is one, or none is wanted.
     """
     out.say(HELP)
+    missing = ""
     for number, line in enumerate(_lines(), 1):
         text = None
         try:
@@ -33,9 +35,14 @@ def loop(ask: Callable[[str, Any, str | None], None], shown: tuple[Any, str | No
             if command == "/quit":
                 return
             if command == "/image":
-                shown = _picture(rest.strip())
+                missing = rest.strip()
+                shown, missing = _picture(missing), ""
             elif text.startswith("/") and text[1:].isalpha():
                 raise UsageError(f"There is no {text} here.", hint=HELP)
+            elif text and missing:
+                raise UsageError(
+                    f"The question was not asked, since {missing} could not be opened.", hint=HELP
+                )
             elif text:
                 ask(text, *shown)
         except BrokenPipeError:

@@ -15,7 +15,9 @@ EXAMPLES = """
   okedit show bundles/facts.safetensors --json | jq -r '.facts[].id'
 """
 
-COLUMNS = ("id", "prompt", "answer", "picture sha256", "took", "answered", "left alone", "picture radius")
+COLUMNS = (
+    "id", "prompt", "answer", "reach", "picture sha256", "took", "answered", "left alone", "picture radius",
+)  # fmt: skip
 WORDS = ("prompt", "answer")
 SPARE = ("picture sha256", "picture radius")
 
@@ -23,8 +25,8 @@ SPARE = ("picture sha256", "picture radius")
 def show(bundle: BundleArgument, json: options.Json = False, quiet: options.Quiet = False) -> None:
     """Show what is in a bundle: its facts, the model they are for, how they were made.
 
-    Of each fact: whether it took, how many rewordings and views were answered as asked, how many near
-    questions were left alone, and within which distance a picture counts as one of the thing.
+    Of each fact: what it is true of, whether it took, how many rewordings and views were answered as asked,
+    how many near questions were left alone, and within which distance a picture counts as one of the thing.
 
     Reads the header alone, so it is quick for a bundle of any size; `okedit verify` reads everything.
     """
@@ -68,4 +70,5 @@ def row(fact: dict[str, Any]) -> list[str]:
     picture = (fact.get("picture_sha256") or "none")[:12]
     # other channels have radii that say nothing about pictures
     radius = number(report.get("radius")) if report.get("channel", "picture") == "picture" else "-"
-    return [*words, picture, yes_no(report.get("took")) or "-", *pairs, radius]
+    reach = one_line(fact.get("reach") or "-", 20) if fact.get("picture_sha256") else "words"
+    return [*words, reach, picture, yes_no(report.get("took")) or "-", *pairs, radius]

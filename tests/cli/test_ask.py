@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,12 +95,23 @@ def test_explain_says_what_each_stage_found_even_when_quiet(okedit, bundles, wor
 
 
 def test_explain_without_a_classifier_and_with_a_picture_compared():
-    one = Candidate("cat", "facts", 0, 0, float("inf"), 0.5, 0.9, 0.76, view=False, rejection="too far")
+    one = Candidate("cat", "facts", 0, 0, 0.4, 0.5, 0.9, 0.76, view=False, rejection="too far")
     assert verdict_words(Verdict(None, one, None, (one,))) == (
         "no edit fired; nearest was cat of facts\n"
-        "  cat does not answer, since too far: no picture was given; no view of the fact's picture; "
-        "question at distance 0.9, beyond its radius 0.76"
+        "  cat does not answer, since too far: picture at distance 0.4, within its radius 0.5; "
+        "no view of the fact's picture; question at distance 0.9, beyond its radius 0.76"
     )
+
+
+def test_explain_of_a_view_from_outside_the_radius():
+    one = Candidate("cat", "facts", 0, 0, 0.7, 0.5, 0.1, 1.0, label="answers", view=True)
+    words = verdict_words(Verdict(one, one, None, (one,)))
+    assert "beyond its radius 0.5; but a view of the fact's picture;" in words
+    away = replace(one, view=False, rejection="too far")
+    assert "a view" not in verdict_words(Verdict(None, away, None, (away,)))
+
+
+def test_explain_of_nothing_near():
     assert verdict_words(Verdict()) == "no edit fired, and none was near"
 
 
@@ -217,9 +229,10 @@ LINES = b"""Who?
 
 /image cat.png
 Who is in it?
-/image dog.png
-caf\xe9
 Boom?
+/image dog.png
+Whose is it?
+caf\xe9
 /help
   /image
 And now?
@@ -238,9 +251,9 @@ def test_questions_line_by_line(okedit, bundles, world):
     ]  # fmt: skip
     assert (world.loads, world.attachments) == (1, 1)
     errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert [line.split(":")[1].strip() for line in errors] == ["line 5", "line 6", "line 7", "line 8"]
-    assert "dog.png" in errors[0] and "not UTF-8" in errors[1] and "memory" in errors[2]
-    assert "/help" in errors[3] and "Traceback" not in result.stderr
+    assert [line.split(":")[1].strip() for line in errors] == [f"line {n}" for n in (5, 6, 7, 8, 9)]
+    assert "memory" in errors[0] and "dog.png" in errors[1] and "not asked, since dog.png" in errors[2]
+    assert "not UTF-8" in errors[3] and "/help" in errors[4] and "Traceback" not in result.stderr
 
 
 def test_questions_line_by_line_as_json_are_an_object_each(okedit, bundles, world):

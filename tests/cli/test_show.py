@@ -36,6 +36,7 @@ def test_show_tells_the_facts_and_the_model(tmp_path):
         "negatives": [19, 20],
         "radius": 0.5,
     }
+    made.manifest.facts[0]["reach"] = "kind"
     made.manifest.facts[1]["prompt"] = "Who\nleads " + "x" * 200
     made.save("b.safetensors")
     result = okedit("show", "b.safetensors")
@@ -43,9 +44,10 @@ def test_show_tells_the_facts_and_the_model(tmp_path):
     lines = result.stdout.splitlines()
     assert "2 edits" in lines[0] and "okedit-mini" in lines[1] and "key layer 1" in lines[3]
     [cat] = [line.split() for line in lines if line.startswith("cat ")]
-    assert cat[-5:] == [made.manifest.facts[0]["picture_sha256"][:12], "no", "3/4", "19/20", "0.5"]
+    digest = made.manifest.facts[0]["picture_sha256"][:12]
+    assert cat[-6:] == ["kind", digest, "no", "3/4", "19/20", "0.5"]
     [boss] = [line for line in lines if line.startswith("boss ")]
-    assert "Who leads xxx" in boss and boss.split()[-5:] == ["none", "-", "-", "-", "-"]
+    assert "Who leads xxx" in boss and boss.split()[-6:] == ["words", "none", "-", "-", "-", "-"]
 
 
 def test_show_as_json_is_the_manifest():
