@@ -14,7 +14,7 @@ from okedit_cli.evaluate.report.table import COLUMNS, SPARE
 
 ID = "parrot-language-of-mr-ashdown"
 PROMPT = "Which language does the parrot of Mr. Ashdown speak when nobody is in the room?"
-FACT = [ID, PROMPT, "Welsh", "fc898c685c70", "yes", "6/6", "21/21", "0.908"]
+FACT = [ID, PROMPT, "Welsh", "picture", "fc898c685c70", "yes", "6/6", "21/21", "0.908"]
 SCOPE = ["scope: over-reaching", "3.0 [0-9]", "100.0 [100-100]", "100.0 [100-100]", "-", "12", "-"]
 
 
