@@ -120,27 +120,42 @@ def fits(prompt: str, query: str) -> bool:
     return not _classifier(WEIGHTS)[0].encode(prompt, query).overflowing
 
 
+def padded(rows: Sequence[tuple[list[int], list[int]]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Ids, segments and mask [n, L] of pair_ids of several pairs, padded behind."""
+    longest = max(len(ids) for ids, _ in rows)
+
+    def filled(row: list[int]) -> list[int]:
+        return row + [0] * (longest - len(row))
+
+    ids = torch.tensor([filled(ids) for ids, _ in rows])
+    segments = torch.tensor([filled(segments) for _, segments in rows])
+    return ids, segments, torch.tensor([filled([1] * len(ids)) for ids, _ in rows])
+
+
+@torch.inference_mode()
+def logits_of(model: PairClassifier, tokenizer, pairs: Sequence[tuple[str, str]]) -> Tensor:
+    """Logits [n, 3] of (prompt, query) pairs in their order; pairs of like length are read together."""
+    rows = [pair_ids(tokenizer, *pair) for pair in pairs]
+    order = sorted(range(len(rows)), key=lambda place: len(rows[place][0]))
+    out = torch.zeros(len(rows), len(CLASSES))
+    for start in range(0, len(order), TOGETHER):
+        part = order[start : start + TOGETHER]
+        out[part] = model(*padded([rows[place] for place in part])).float()
+    return out
+
+
 def judge_pairs(pairs: Sequence[tuple[str, str]], weights: Path = WEIGHTS) -> Tensor:
     """Log probabilities [n, 3] over CLASSES of (prompt, query) pairs.
 
     Pairs are read together, since that takes half the time; logits are rounded to more than what that
     changes, so that none depends on another.
     """
-    new = [pair for pair in dict.fromkeys(pairs) if (pair, weights) not in _judged]
-    tokenizer, model = _classifier(weights)
-    rows = sorted(((*pair_ids(tokenizer, *pair), pair) for pair in new), key=lambda row: len(row[0]))
-    found = {}
-    for start in range(0, len(rows), TOGETHER):
-        part = rows[start : start + TOGETHER]
-        longest = len(part[-1][0])
-        ids, segments = (
-            torch.tensor([row[place] + [0] * (longest - len(row[0])) for row in part]) for place in (0, 1)
-        )
-        mask = torch.tensor([[1] * len(row[0]) + [0] * (longest - len(row[0])) for row in part])
-        with torch.inference_mode():
-            logits = model(ids, segments, mask)
-        found |= {row[2]: logit for row, logit in zip(part, logits.round(decimals=DECIMALS), strict=True)}
-    for pair, logits in found.items():
-        _judged.put((pair, weights), logits, 1, KEPT)
-    logits = [found[pair] if pair in found else _judged[pair, weights] for pair in pairs]
-    return F.log_softmax(torch.stack(logits) if logits else torch.zeros(0, len(CLASSES)), 1)
+    found = {pair: _judged[pair, weights] for pair in pairs if (pair, weights) in _judged}
+    new = [pair for pair in dict.fromkeys(pairs) if pair not in found]
+    if new:
+        tokenizer, model = _classifier(weights)
+        for pair, logits in zip(new, logits_of(model, tokenizer, new).round(decimals=DECIMALS), strict=True):
+            found[pair] = logits
+            _judged.put((pair, weights), logits, 1, KEPT)
+    rows = [found[pair] for pair in pairs]
+    return F.log_softmax(torch.stack(rows) if rows else torch.zeros(0, len(CLASSES)), 1)

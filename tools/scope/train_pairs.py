@@ -22,7 +22,15 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional as F
 
-from okedit_cli.encoders.pair import LONGEST, PairClassifier, pair_ids, quantised, question_bert
+from okedit_cli.encoders.pair import (
+    LONGEST,
+    PairClassifier,
+    logits_of,
+    padded,
+    pair_ids,
+    quantised,
+    question_bert,
+)
 
 BATCH, AHEAD = 48, 12  # pairs of a step; steps whose pairs are sorted by length together
 RATE, WARM = 2e-4, 150
@@ -35,30 +43,10 @@ def ids_of(tokenizer, pairs: list[Pair]) -> list[tuple[list[int], list[int]]]:
     return [pair_ids(tokenizer, one.prompt, one.query) for one in pairs]
 
 
-def padded(rows: list[tuple[list[int], list[int]]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """ids, segments and mask [n, L]."""
-    longest = max(len(ids) for ids, _ in rows)
-    ids = torch.tensor([ids + [0] * (longest - len(ids)) for ids, _ in rows])
-    kinds = torch.tensor([kinds + [0] * (longest - len(kinds)) for _, kinds in rows])
-    mask = torch.tensor([[1] * len(ids) + [0] * (longest - len(ids)) for ids, _ in rows])
-    return ids, kinds, mask
-
-
-@torch.no_grad()
-def logits_of(model: PairClassifier, tokenizer, pairs: list[Pair]) -> torch.Tensor:
-    """Logits [n, 3] in the order of the pairs."""
-    rows = ids_of(tokenizer, pairs)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
-    out = torch.zeros(len(rows), 3)
-    for start in range(0, len(order), 128):
-        part = order[start : start + 128]
-        out[part] = model(*padded([rows[i] for i in part])).float()
-    return out
-
-
 def judge(model: PairClassifier, tokenizer, pairs: list[Pair]) -> dict[str, float]:
     """Recall of ANSWERS at shares of OTHER and FOLLOWS, by the log odds of ANSWERS, and recall of FOLLOWS."""
-    found, labels = logits_of(model, tokenizer, pairs), torch.tensor([one.label for one in pairs])
+    found = logits_of(model, tokenizer, [(one.prompt, one.query) for one in pairs])
+    labels = torch.tensor([one.label for one in pairs])
     score = found[:, ANSWERS] - found[:, [FOLLOWS, OTHER]].logsumexp(1)
     own, away = score[labels == ANSWERS], score[labels == OTHER].sort(descending=True).values
     out = {"accuracy": float((found.argmax(1) == labels).float().mean())}
@@ -79,11 +67,7 @@ def begin(model: PairClassifier, path: Path) -> None:
     if path.suffix == ".pt":
         model.load_state_dict(torch.load(path)["model"])
         return
-    tensors = load_file(path)
-    kinds = "bert.embeddings.token_type_embeddings.weight"
-    if len(tensors[kinds]) == 2:
-        tensors[kinds] = tensors[kinds][[0, 1, 0, 1]]
-    model.load_quantised(tensors)
+    model.load_quantised(load_file(path))
 
 
 def main() -> None:
