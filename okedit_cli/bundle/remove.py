@@ -18,13 +18,27 @@ from okedit_cli.bundle.sources import get_sources, put_sources, used_sources
 from okedit_cli.errors import UsageError
 
 
+@dataclass(frozen=True)
+class Forgotten:
+    """An edit that a merge had left out for others, `preferred`, all of which are removed now. A bundle keeps
+    of such an edit what it was asked and how far it reached, no value: it cannot come back from there.
+    """
+
+    id: str
+    answer: str
+    preferred: tuple[str, ...]
+
+
 @dataclass
 class RemoveReport:
     """What a removal changed besides the edits it was asked to remove."""
 
-    forgotten: list[str] = field(
-        default_factory=list
-    )  # records of dropped edits that only removed ones contradicted
+    records: list[Forgotten] = field(default_factory=list)
+
+    @property
+    def forgotten(self) -> list[str]:
+        """Ids of the records that went."""
+        return [one.id for one in self.records]
 
 
 def matching(bundle: Bundle, patterns: Sequence[str]) -> list[str]:
@@ -76,12 +90,17 @@ def _forget(rows: Rows, removed: torch.Tensor, report: RemoveReport) -> None:
     """A dropped edit's record goes with the edits that contradicted it, unless one that stays does so too."""
     if not rows.dropped.any():
         return
-    freed, held = torch.zeros(2, len(rows.facts), dtype=torch.bool)
+    freed: dict[int, list[int]] = {}
+    held: set[int] = set()
     for i, j in _contradictions(rows, rows.dropped, ~rows.dropped):
-        (freed if removed[j] else held)[i] = True
-    gone = freed & ~held
-    rows.keep &= ~gone
-    report.forgotten = [rows.facts[row]["id"] for row in gone.nonzero()[:, 0].tolist()]
+        if removed[j]:
+            freed.setdefault(i, []).append(j)
+        else:
+            held.add(i)
+    for row in sorted(freed.keys() - held):
+        rows.keep[row] = False
+        preferred = tuple(rows.facts[j]["id"] for j in sorted(set(freed[row])))
+        report.records.append(Forgotten(rows.facts[row]["id"], rows.facts[row]["answer"], preferred))
 
 
 def _contradictions(rows: Rows, some: torch.Tensor, others: torch.Tensor) -> Iterator[tuple[int, int]]:

@@ -10,7 +10,7 @@ import typer
 import okedit_cli
 
 from . import options
-from .bundles import BundleArgument, local, named, size_of
+from .bundles import BundleArgument, local, named, one_line, size_of
 from .output import Output
 from .targets import BUNDLE, Force, writable_target
 
@@ -40,7 +40,8 @@ def remove(
 ) -> None:
     """Remove edits from a bundle; needs no model.
 
-    Edits whose reach a merge had cut because of them grow back. The file is replaced whole or not at all.
+    The others stay as they were. What a merge had left out for them does not come back by itself, since the
+    bundle holds no value of it; which edits these are is said. The file is replaced whole or not at all.
     """
     from ..bundle.hub import is_hub
     from ..bundle.lock import locked
@@ -62,10 +63,14 @@ def remove(
         left.save(target)
     if out.json:
         out.json_object({"bundle": target, "removed": removed, "edits": len(left),
-                         "forgotten": report.forgotten})  # fmt: skip
+                         "forgotten": report.records})  # fmt: skip
         return
     for name in removed:
         out.line(f"removed: {name}")
-    for name in report.forgotten:
-        out.say(f"record forgotten: {name}")
+    for one in report.records:
+        out.warn(
+            f"{one.id} ({one_line(one.answer, 40)!r}), which a merge had left out for "
+            f"{', '.join(one.preferred)}, does not come back by itself: this bundle holds no value of it. "
+            "Merge a bundle that does, or teach it again."
+        )
     out.say(f"bundle: {target}, {size_of(target)}, {len(left)} edits")

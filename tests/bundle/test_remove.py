@@ -64,6 +64,7 @@ def test_a_record_goes_with_the_edit_that_caused_it_so_that_the_old_fact_can_ret
     a, b = lay(("a", "Miso", 0.0, 1.0)), lay(("b", "Rex", 0.75, 1.0))
     left, report = remove(merge([a, b])[0], ["b"])
     assert report.forgotten == ["a"] and left.manifest.dropped == [] and left.extras == {}
+    assert [(one.answer, one.preferred) for one in report.records] == [("Miso", ("b",))]
     assert ids(merge([left, a])[0]) == ["a"]
 
 

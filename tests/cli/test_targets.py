@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 from bundle.factory import make_bundle
+from bundle.test_merge import lay
 from cli.shipping import okedit as run
 from cli.shipping import refused
+
+from okedit_cli.bundle.merge import merge
 
 MINE = {
     "facts.yaml": None, "data.json": '[{"src": "Q", "alt": "a"}]', "notes.txt": "mine",
@@ -115,6 +118,17 @@ def test_a_bundle_in_the_place_of_facts_is_told_with_what_to_do(monkeypatch, tmp
     make_bundle(2).save("a.safetensors")
     refused(run("eval", "a.safetensors"), 2, "is a bundle", "-b a.safetensors")
     refused(run("edit", "a.safetensors"), 2, "is a bundle", "--from a.safetensors")
+
+
+def test_what_a_merge_had_left_out_for_a_removed_edit_is_named(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    old, new = lay(("boss", "Ada", 0.0, 1.0)), lay(("chef", "Grace", 0.75, 1.0))
+    merge([old, new])[0].save("both.safetensors")
+    result = run("remove", "both.safetensors", "chef", "-o", "left.safetensors", "-q")
+    assert result.stdout == "removed: chef\n"
+    assert "warning: boss ('Ada'), which a merge had left out for chef, does not come back" in result.stderr
+    found = json.loads(run("remove", "both.safetensors", "chef", "--json").stdout)
+    assert found["forgotten"] == [{"id": "boss", "answer": "Ada", "preferred": ["chef"]}]
 
 
 def test_patterns_of_ids(monkeypatch, tmp_path):
