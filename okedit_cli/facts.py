@@ -14,9 +14,10 @@ from pathlib import Path
 
 import yaml
 
+from .errors import InvalidFacts
 from .facts_ids import ID, ID_LENGTH, slug, valid_id, with_ids
 from .facts_yaml import Document, has_key, is_null, quoted, read_bytes
-from .stand_ins import is_url
+from .stand_ins import Fetch, fetched, is_url
 
 __all__ = ["Fact", "FactFile", "Question", "dump_facts", "facts_text", "load_facts", "valid_id"]
 
@@ -64,13 +65,15 @@ class FactFile:
     places: Mapping[str | Path, tuple[int, int]] = field(default_factory=dict, compare=False, repr=False)
 
 
-def load_facts(path: str | os.PathLike[str]) -> FactFile:
-    """Read a fact file ("-" is standard input); InvalidFacts names up to 20 problems as file:line:column."""
+def load_facts(path: str | os.PathLike[str], *, fetch: Fetch | None = None) -> FactFile:
+    """Read a fact file ("-" is standard input); InvalidFacts names up to 20 problems as file:line:column.
+    `fetch` gets pictures that are named by URL (okedit_cli.remote.Remote); without it these are a problem.
+    """
     path = Path(path)
     if str(path) == "-":
         # pictures are then relative to the working folder
-        return _FactReader(Document(sys.stdin.buffer.read(), "<stdin>"), Path()).read(path)
-    return _FactReader(Document(read_bytes(path), str(path)), path.parent).read(path)
+        return _FactReader(Document(sys.stdin.buffer.read(), "<stdin>"), Path(), fetch).read(path)
+    return _FactReader(Document(read_bytes(path), str(path)), path.parent, fetch).read(path)
 
 
 def dump_facts(facts: FactFile | Sequence[Fact], path: str | os.PathLike[str]) -> None:
@@ -103,9 +106,8 @@ _Dumper.add_representer(str, _represent_text)
 class _FactReader:
     """One pass over a document's nodes; `folder` is what picture paths are relative to."""
 
-    def __init__(self, document: Document, folder: Path) -> None:
-        self.document = document
-        self.folder = folder
+    def __init__(self, document: Document, folder: Path, fetch: Fetch | None = None) -> None:
+        self.document, self.folder, self.fetch = document, folder, fetch
         self._lines: dict[str, int] = {}  # id -> line
         self._asked: dict[tuple[Path | None, str], int] = {}  # picture and prompt -> line
 
@@ -230,9 +232,11 @@ class _FactReader:
         if name is None:
             return None
         if is_url(name):
-            download = "download the picture and name the file"
-            self.document.complain(node, f"{what} is the URL {quoted(name)}, expected a file; {download}")
-            return None
+            try:
+                self.document.note(node, picture := fetched(name, self.fetch))
+                return picture
+            except InvalidFacts as error:
+                return self.document.complain(node, f"{what} {error.message}")
         picture = self.folder / name
         self.document.note(node, picture)
         try:

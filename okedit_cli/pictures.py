@@ -24,7 +24,7 @@ MAX_PIXELS = 89_478_485
 _PNG = b"\x89PNG\r\n\x1a\n"
 Source = Path | str | bytes | BinaryIO
 _KNOWN = "PNG, JPEG, WebP, GIF, BMP or TIFF"
-_DOWNLOAD = "okedit reads pictures from files: download it and name the file."
+_DOWNLOAD = "download it and name the file; ask, edit and eval fetch it with --allow-remote-images."
 # of one text or profile in a PNG, and of all of them; Pillow refuses a picture that has more than its own
 _TEXT_BYTES, _ALL_TEXT_BYTES = 1_000_000, 16_000_000
 _HEIC = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from okedit_cli.bundle.header import REMAKE
 from okedit_cli.errors import InvalidBundle, ModelMismatch
@@ -14,6 +15,18 @@ if TYPE_CHECKING:
 ENCODER = -2  # the key layer of edits whose questions are read by an encoder
 OLD_POINT = "decoder input and name"  # where bundles up to format 1.0 read pictures
 QUESTIONS, WHOLE = "question encoder", "mean of the feed-forward input over the prompt"
+
+
+def encoders_of(site: Mapping[str, Any]) -> dict[str, str]:
+    """text_encoder and image_encoder of a bundle's site: hub ids or folders, "" for okedit's own."""
+    from okedit_cli.encoders.image import NONE, reads_pixels
+    from okedit_cli.encoders.text import DEFAULT
+
+    words, point = str(site.get("text_encoder", DEFAULT)), str(site.get("picture_point") or NONE)
+    return {
+        "text_encoder": "" if words == DEFAULT else words,
+        "image_encoder": point if reads_pixels(point) and point != OLD_POINT else "",
+    }
 
 
 def check_site(loaded: LoadedModel, bundle: Bundle) -> None:

@@ -14,10 +14,11 @@ import typer
 import okedit_cli
 
 from ..errors import InvalidBundle, ModelMismatch, UsageError
+from ..stand_ins import Fetch, fetched, is_url
 from . import options
 from .belonging import check, check_named, readable, told_already
 from .explain import verdict_json, verdict_words
-from .loading import open_model
+from .loading import fetcher, open_model
 from .loop import loop
 from .output import Output
 from .streams import utf8_argument, utf8_bytes
@@ -106,12 +107,18 @@ def ask(
     ] = None,
     image: Annotated[
         str | None,
-        typer.Option("--image", metavar="FILE", help="A picture file; - reads it from stdin."),
+        typer.Option(
+            "--image",
+            metavar="FILE",
+            help="A picture file; - reads it from stdin.",
+        ),
     ] = None,
     interactive: Annotated[
         bool,
         typer.Option("-i", "--interactive", help="Ask on and on: a question a line, the model loaded once."),
     ] = False,
+    remote_images: options.RemoteImages = False,
+    remote_hosts: options.RemoteHosts = None,
     bundle: Annotated[
         list[str] | None,
         typer.Option(
@@ -162,7 +169,8 @@ def ask(
             hint="--image FILE names the picture; printf 'Who?\\nWhere?\\n' | okedit ask -i --image cat.jpg",
         )
     text = "" if interactive else _prompt(prompt, image)
-    asked = _Asked(text, _picture(image), image)
+    fetch = fetcher(remote_images, remote_hosts)
+    asked = _Asked(text, _picture(image, fetch), image)
     named = readable(bundle or ())
     loaded = open_model(
         model or options.DEFAULT_MODEL, out, device=device or "auto", dtype=dtype or "auto", revision=revision
@@ -180,6 +188,7 @@ def ask(
         loop(
             lambda question, picture, name: opened.ask(_Asked(question, picture, name)),
             (asked.picture, image),
+            lambda name: _picture(name, fetch),
             out,
         )
 
@@ -206,11 +215,13 @@ def _prompt(prompt: str | None, image: str | None) -> str:
     return text.strip()
 
 
-def _picture(image: str | None) -> Any:
+def _picture(image: str | None, fetch: Fetch | None) -> Any:
     if image is None:
         return None
     from ..pictures import load_picture
 
+    if is_url(image) and fetch is not None:
+        return load_picture(fetched(image, fetch), name=image)
     if image != "-":
         return load_picture(Path(image))
     if sys.stdin is None or sys.stdin.isatty():

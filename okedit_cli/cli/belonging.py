@@ -10,16 +10,20 @@ from typing import Any
 
 from ..errors import ModelMismatch
 from .bundles import local
+from .loading import open_encoders
 from .output import Output
 
 
 def readable(names: Sequence[str]) -> list[Path]:
-    """The files of -b, each once; a file that is no bundle is told before a model is loaded."""
+    """The files of -b, each once; one that is no bundle, or whose encoder is not to be had, is told before a
+    model is loaded.
+    """
     from ..bundle import read_manifest
+    from ..bundle.site import encoders_of
 
     paths = [local(name) for name in dict.fromkeys(names)]
     for path in paths:
-        read_manifest(path)
+        open_encoders(**encoders_of(read_manifest(path).site))
     return paths
 
 

@@ -17,12 +17,12 @@ from ..facts import REACHES, FactFile
 from . import options
 from .bundles import site_words, size_of
 from .intake import Earlier, Intake, embed, facts_from
-from .loading import open_model
+from .loading import check_method, fetcher, open_encoders, open_model
 from .merge import tell_report
 from .output import Output
 from .precheck import check_pictures, check_texts
 from .tables import COLUMNS, SPARE, judge, lost_lines, next_command, row
-from .targets import BUNDLE, writable_target
+from .targets import BUNDLE, Force, writable_target
 
 EXAMPLES = """
   okedit edit facts.yaml                          writes bundles/facts.safetensors
@@ -121,14 +121,10 @@ def edit(
         str | None,
         typer.Option("--append", metavar="BUNDLE", help="Add the new edits to this bundle; newer ones win."),
     ] = None,
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force",
-            help="Keep facts that will over-reach because no radius separates them, and replace a file that "
-            "is no bundle.",
-        ),
-    ] = False,
+    remote_images: options.RemoteImages = False,
+    remote_hosts: options.RemoteHosts = None,
+    over_reach: options.OverReach = False,
+    force: Force = False,
     seed: Annotated[
         int | None,
         typer.Option(
@@ -153,7 +149,7 @@ def edit(
     given = {name: value for name, value in given.items() if value is not None}
     encoders = {"text_encoder": text_encoder or "", "image_encoder": image_encoder or ""}
     context = _context(context)
-    with facts_from(facts, origin) as intake:
+    with facts_from(facts, origin, fetcher(remote_images, remote_hosts)) as intake:
         file = _reaching(intake.file, reach)
         chosen = BUILT_IN | file.defaults | given
         chosen["layer"] = _layer(chosen["layer"])
@@ -162,7 +158,9 @@ def edit(
             encoders = earlier.encoders(**encoders)
         name = model or file.model
         target = earlier.path if earlier else _target(output, intake, name, force)
+        check_method(chosen["method"], **encoders)
         check_pictures(intake)
+        open_encoders(**encoders)
 
         loaded = open_model(
             name or options.DEFAULT_MODEL,
@@ -181,7 +179,7 @@ def edit(
                 file.facts,
                 method=chosen["method"],
                 layer=chosen["layer"],
-                force=force,
+                force=over_reach,
                 strictness=strictness,
                 context=context,
                 **encoders,

@@ -12,7 +12,9 @@ from ..errors import BelowBar, UsageError
 from . import options
 from .belonging import readable
 from .evaluation import cases_of, check_same_so_far, page_of, run_one, target_of
+from .loading import check_method, fetcher
 from .output import Output
+from .targets import Force
 
 EXAMPLES = """
   okedit eval facts.yaml                              each edit by itself, on the built-in model
@@ -90,12 +92,10 @@ def evaluate(
     layer: Annotated[
         str, typer.Option("--layer", metavar="auto|N", envvar="OKEDIT_LAYER", help="Where edits act.")
     ] = "auto",
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force", help="Keep edits that no radius separates, and replace what is at -o and --html."
-        ),
-    ] = False,
+    remote_images: options.RemoteImages = False,
+    remote_hosts: options.RemoteHosts = None,
+    over_reach: options.OverReach = False,
+    force: Force = False,
     without: Annotated[
         list[str] | None,
         typer.Option("--without", metavar="PART", help="Leave a part of the method out; repeatable."),
@@ -172,6 +172,8 @@ def evaluate(
         counts, gaps = _numbers("edits", edits), _numbers("gap", gap)
         if (counts or gaps or sample) and mode != "sequential":
             raise UsageError("--edits, --gap and --sample go with --sequential.", hint="Add --sequential.")
+        if method != "none":
+            check_method(method, without=frozenset(without or ()))
         bundles = readable(bundle or ())
         name, stem = "bundle" if bundle else method, "facts" if data == "-" else Path(data).stem
         target = target_of(output, f"{stem}-{name}-{mode}.json", force, [data, *bundles])
@@ -179,13 +181,14 @@ def evaluate(
         from ..evaluate import Plan
 
         plan = Plan(mode, tuple(counts), tuple(gaps), seed, forced, sample)
-        found = cases_of(out, data, format, images, skip_missing, skip_bad, seed, limit)
+        source = {"format": format, "images": images, "fetch": fetcher(remote_images, remote_hosts)}
+        found = cases_of(out, data, source, skip_missing, skip_bad, seed, limit)
         opening = {"device": device or "auto", "dtype": dtype or "auto", "revision": revision}
         asked = {
             "limit": limit,
             "skip_bad": skip_bad,
             "layer": _layer(layer),
-            "force": force,
+            "force": over_reach,
             "supporting": one_hop,
             "strictness": strictness,
             "without": tuple(without or ()),
@@ -194,7 +197,7 @@ def evaluate(
         if output and not force:
             check_same_so_far(target, found, plan, method, bundles, asked)
         place = target, bool(output)
-        results = [run_one(out, found, plan, place, model, method, bundles, strict, opening, asked)]
+        results = [run_one(out, found, plan, place, force, model, method, bundles, strict, opening, asked)]
     _show(out, results)
     if page:
         from ..evaluate.report.html import report

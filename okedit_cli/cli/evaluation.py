@@ -36,18 +36,17 @@ def page_of(html: str | None, force: bool, others: Sequence[str | Path]) -> Path
 def cases_of(
     out: Output,
     data: str,
-    format: str | None,
-    images: str | None,
+    source: dict[str, Any],
     skip_missing: bool,
     skip_bad: bool,
     seed: int,
     limit: int | None,
 ) -> Any:
-    """The data set, when what will be needed of it is in order."""
+    """The data set, when what will be needed of it is in order. `source` are options of load_cases."""
     from ..evaluate import askable, load_cases, present
 
     try:
-        cases = load_cases(data, format=format, images=images)
+        cases = load_cases(data, **source)
     except InvalidFacts:
         _refuse_bundle(data)
         raise
@@ -95,6 +94,7 @@ def run_one(
     data: Any,
     plan: Any,
     place: tuple[Path, bool],
+    replace: bool,
     model: str | None,
     method: str,
     bundles: Sequence[Path],
@@ -102,7 +102,9 @@ def run_one(
     opening: dict[str, Any],
     asked: dict[str, Any],
 ) -> Any:
-    """One evaluation, written to its place: (path, whether the user named it). What a stop leaves is said."""
+    """One evaluation, written to its place: (path, whether the user named it), where
+    `replace` lets it replace another's result. What a stop leaves is said.
+    """
     from ..evaluate.result import place_for
 
     opened = open_model(model or options.DEFAULT_MODEL, out, **opening)
@@ -126,7 +128,7 @@ def run_one(
                 bundles=loaded,
                 plan=plan,
                 out=placed,
-                replace=asked["force"],
+                replace=replace,
                 progress=progress,
                 **asked,
             )

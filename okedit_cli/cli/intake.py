@@ -13,6 +13,7 @@ import okedit_cli
 
 from ..errors import InvalidFacts, ModelMismatch, OkeditError, UsageError
 from ..facts import FactFile
+from ..stand_ins import Fetch
 from .bundles import local, named
 from .targets import BUNDLE
 
@@ -28,8 +29,10 @@ class Intake:
 
 
 @contextmanager
-def facts_from(path: str | None, origin: str | None) -> Iterator[Intake]:
-    """The facts of the file `path`, or of the bundle `origin`, its pictures in a folder for a while."""
+def facts_from(path: str | None, origin: str | None, fetch: Fetch | None = None) -> Iterator[Intake]:
+    """The facts of the file `path`, or of the bundle `origin`, its pictures in a folder for a while; `fetch`
+    gets pictures by URL.
+    """
     if (path is None) == (origin is None):
         raise UsageError(
             "Missing argument FACTS.yaml: there are no facts." if path is None else
@@ -38,7 +41,7 @@ def facts_from(path: str | None, origin: str | None) -> Iterator[Intake]:
         )  # fmt: skip
     if path is not None:
         try:
-            file = okedit_cli.load_facts(path)
+            file = okedit_cli.load_facts(path, fetch=fetch)
         except InvalidFacts:
             if Path(path).is_file() and BUNDLE.is_one(Path(path)):
                 raise UsageError(
@@ -104,15 +107,9 @@ class Earlier:
         """text_encoder and image_encoder of the edits that are there, "" for okedit's own; UsageError when
         others are given.
         """
-        from ..encoders.image import NONE, reads_pixels
-        from ..encoders.text import DEFAULT
+        from ..bundle.site import encoders_of
 
-        site = self.bundle.manifest.site
-        words, point = site.get("text_encoder", DEFAULT), site.get("picture_point", NONE)
-        found = {
-            "text_encoder": "" if words == DEFAULT else words,
-            "image_encoder": point if reads_pixels(point) else "",
-        }
+        found = encoders_of(self.bundle.manifest.site)
         for name, id in given.items():
             if id and id != found[name]:
                 option = "--" + name.replace("_", "-")

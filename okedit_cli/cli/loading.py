@@ -3,12 +3,40 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import okedit_cli
 
 from .options import DEFAULT_MODEL
 from .output import Output
+
+
+def fetcher(allowed: bool, hosts: Sequence[str] | None) -> Any:
+    """What fetches pictures by URL, into okedit's own folder; None where that is not allowed."""
+    from okedit_cli.models.packages import okedit_home
+    from okedit_cli.remote import Remote
+
+    return Remote(okedit_home() / "pictures", tuple(hosts or ())) if allowed else None
+
+
+def open_encoders(*, text_encoder: str = "", image_encoder: str = "") -> None:
+    """Open encoders by hub id or folder ("" for okedit's own), to be called before the model is loaded.
+    ModelError: one cannot be had.
+    """
+    from okedit_cli.encoders import hub
+
+    for kind, encoder in (("text", text_encoder), ("image", image_encoder)):
+        if encoder:
+            hub.load_encoder(encoder, kind)
+
+
+def check_method(name: str, **options: Any) -> None:
+    """UsageError: there is no such method, or it cannot have such Options; needs no model."""
+    from okedit_cli.methods import Options, method_named
+
+    Options(**options)
+    method_named(name)
 
 
 def open_model(name: str, out: Output, *, device: str, dtype: str, revision: str | None = None) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
+from ..stand_ins import is_url
 from .failures import failure
 from .output import Output
 from .streams import utf8_argument, utf8_bytes
@@ -18,8 +19,14 @@ from .streams import utf8_argument, utf8_bytes
 HELP = "One question a line; /image FILE changes the picture, /image alone takes it away, /quit ends."
 
 
-def loop(ask: Callable[[str, Any, str | None], None], shown: tuple[Any, str | None], out: Output) -> None:
-    """Hand each line of stdin to `ask` with the picture and its name, until /quit or the end.
+def loop(
+    ask: Callable[[str, Any, str | None], None],
+    shown: tuple[Any, str | None],
+    look: Callable[[str], Any],
+    out: Output,
+) -> None:
+    """Hand each line of stdin to `ask` with the picture and its name, until /quit or the end; `look` opens a
+    picture by its name.
 
     What goes wrong with a line is told, under --json as an object of its own, and the next line is read.
     After a picture that cannot be opened no question is asked until there is one, or none is wanted.
@@ -36,7 +43,7 @@ def loop(ask: Callable[[str, Any, str | None], None], shown: tuple[Any, str | No
                 return
             if command == "/image":
                 missing = rest.strip()
-                shown, missing = _picture(missing), ""
+                shown, missing = _picture(missing, look), ""
             elif text.startswith("/") and text[1:].isalpha():
                 raise UsageError(f"There is no {text} here.", hint=HELP)
             elif text and missing:
@@ -66,12 +73,12 @@ def _lines() -> Iterator[str | bytes]:
             return
 
 
-def _picture(name: str) -> tuple[Any, str | None]:
-    from ..pictures import load_picture
-
+def _picture(name: str, look: Callable[[str], Any]) -> tuple[Any, str | None]:
     if len(name) > 1 and name[0] == name[-1] and name[0] in "\"'":
         name = name[1:-1]
-    return (load_picture(Path(name).expanduser()), name) if name else (None, None)
+    if not name:
+        return None, None
+    return look(name if is_url(name) else str(Path(name).expanduser())), name
 
 
 def _tell(error: Exception, number: int, text: str | None, out: Output) -> None:

@@ -62,6 +62,30 @@ Strict = Annotated[
         "--strict", help="Refuse bundles unless the model is exactly the one that they were made with."
     ),
 ]
+RemoteImages = Annotated[
+    bool,
+    typer.Option(
+        "--allow-remote-images",
+        help="Fetch pictures that are named by an http or https URL: at public addresses, 20 s, 32 MB.",
+    ),
+]
+RemoteHosts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--remote-host",
+        metavar="HOST",
+        envvar="OKEDIT_REMOTE_HOSTS",
+        help="With --allow-remote-images: fetch from this host, too, though its address is not public "
+        "(localhost, a server of your own); repeatable.",
+    ),
+]
+OverReach = Annotated[
+    bool,
+    typer.Option(
+        "--over-reach",
+        help="Keep facts that no radius separates from near questions; they answer some of those.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print data, warnings and errors only.")]
 Without = Annotated[

@@ -49,5 +49,5 @@ def judge(reports: Sequence[Any]) -> None:
         names = ", ".join(failed[:10]) + (", ..." if len(failed) > 10 else "")
         raise FactsDidNotTake(
             f"{len(failed)} of {len(reports)} facts did not take or were kept out: {names}.",
-            hint="Give more rephrases, images and keep questions; --force keeps facts that over-reach.",
+            hint="Give more rephrases, images and keep questions; --over-reach keeps what was kept out.",
         )

@@ -14,7 +14,7 @@ import typer
 
 from ..errors import InvalidBundle, UsageError
 
-Force = Annotated[bool, typer.Option("--force", help="Replace what is there, whatever it is.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there, whatever it is.")]
 
 
 @dataclass(frozen=True)

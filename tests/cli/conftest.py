@@ -106,9 +106,15 @@ class World:
         return [SimpleNamespace(text=text, verdict=verdict, cut=self.cut)]
 
 
+class _Content(bytes):
+    """In the place of a manifest."""
+
+    site: dict = {}  # noqa: RUF012
+
+
 def _read_manifest(path):
     with open(path, "rb") as file:
-        content = file.read()
+        content = _Content(file.read())
     if content.startswith(b"no bundle"):
         raise InvalidBundle(f"{path} is not a bundle.")
     return content

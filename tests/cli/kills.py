@@ -42,7 +42,7 @@ def main(count: int, folder: Path, wanted: list[str]) -> None:
         print("export", *_exports(count, chance), flush=True)
     if {"edit", "append"} & {*wanted}:
         with _tiny_model() as model:
-            fit = ["-m", model, "--layer", "2", "--force", "-q"]
+            fit = ["-m", model, "--layer", "2", "--over-reach", "-q"]
             first = ["edit", "paris.yaml", "-o", str(X), *fit]
             if "edit" in wanted:
                 print("edit", *_kill_all(first, merge, count, chance), flush=True)

@@ -84,6 +84,7 @@ class Fitter:
         monkeypatch.setitem(okedit_cli.__dict__, "load_model", self.load_model)
         monkeypatch.setitem(okedit_cli.__dict__, "fit", self.fit)
         monkeypatch.setattr("okedit_cli.models.mini.is_ready", lambda: True)
+        monkeypatch.setattr("okedit_cli.encoders.hub.load_encoder", lambda encoder, kind: None)
         monkeypatch.setattr("okedit_cli.models.fingerprint.fingerprint", lambda loaded: base or BASE)
         for name in ("MODEL", "DEVICE", "DTYPE", "METHOD", "LAYER", "SEED"):
             monkeypatch.delenv(f"OKEDIT_{name}", raising=False)

@@ -38,6 +38,31 @@ def test_reach_goes_to_facts_that_do_not_say_their_own(okedit, world):
     assert okedit("edit", "facts.yaml", "-o", "x", "--reach", "picture").exit_code == 0
 
 
+def test_force_replaces_a_file_and_over_reach_keeps_facts_and_neither_does_both(okedit, world):
+    Path("notes").write_bytes(b"no bundle")
+    assert okedit("edit", "facts.yaml", "-o", "notes", "--over-reach").exit_code == 2
+    assert okedit("edit", "facts.yaml", "-o", "notes", "--force").exit_code == 0
+    assert not world.fitted["force"] and Path("notes").read_bytes() != b"no bundle"
+    assert okedit("edit", "facts.yaml", "-o", "new", "--over-reach").exit_code == 0 and world.fitted["force"]
+    for command in ("edit", "eval"):
+        told = " ".join(okedit(command, "--help").stdout.replace("│", " ").split())
+        assert "Replace a file that is there" in told and "Keep facts that no radius separates" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["--text-encoder", "owner/words"], 1, "The text encoder 'owner/words' cannot be loaded"),
+        (["--image-encoder", "owner/looks"], 1, "The image encoder 'owner/looks' cannot be loaded"),
+        (["--text-encoder", "/folder"], 2, "a bundle travels"),
+        (["--method", "wishes"], 2, "There is no method 'wishes'"),
+    ],
+)
+def test_what_a_model_is_not_needed_for_is_told_before_it_is_loaded(okedit, world, words, code, told):
+    result = okedit("edit", "facts.yaml", *words)
+    assert (result.exit_code, result.stdout, world.opened) == (code, "", {}) and told in result.stderr
+
+
 def test_strictness_goes_into_the_bundle(okedit, world):
     okedit("edit", "facts.yaml", "-o", "a", "--strictness", "0.8")
     assert world.fitted["strictness"] == 0.8

@@ -29,7 +29,7 @@ def test_from_one_model_to_the_next(models, monkeypatch, tmp_path):
     Path("two.yaml").write_text(text % ("dog", "How many are there?", "Two"))
     llava, qwen = models["llava"], models["qwen2_vl"]
     # random models take little, which is exit code 5; the bundle is written all the same
-    flags = ["--force", "--with-sources", "-q"]
+    flags = ["--over-reach", "--with-sources", "-q"]
     result = okedit("edit", "one.yaml", "-m", llava, "-o", "a.safetensors", *flags)
     assert result.exit_code in (0, 5), result.stderr
     result = okedit("verify", "a.safetensors", "-m", llava)
@@ -48,7 +48,9 @@ def test_from_one_model_to_the_next(models, monkeypatch, tmp_path):
     assert torch.equal(made.codebook.picture_projection, view)
     assert okedit("verify", "a.safetensors", "-m", llava).exit_code == 0
     Path("red.png").unlink()
-    result = okedit("edit", "--from", "a.safetensors", "-m", qwen, "-o", "b.safetensors", "--force", "--json")
+    result = okedit(
+        "edit", "--from", "a.safetensors", "-m", qwen, "-o", "b.safetensors", "--over-reach", "--json"
+    )
     assert result.exit_code in (0, 5), result.stderr
     assert json.loads(result.stdout)["model"] == "qwen2_vl"
     one, other = read_manifest("a.safetensors"), read_manifest("b.safetensors")

@@ -61,5 +61,5 @@ def test_a_pointer_of_git_lfs_is_told_as_one(tmp_path):
 
 
 def test_a_picture_by_url_is_told_with_its_row(tmp_path):
-    with pytest.raises(InvalidFacts, match=r'row 1: image is a URL, "https://example.org/a.png"'):
+    with pytest.raises(InvalidFacts, match=r'row 1: image is the URL "https://example.org/a.png"'):
         one(tmp_path, {**MMEDIT, "image": "https://example.org/a.png"})

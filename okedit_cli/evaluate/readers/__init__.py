@@ -25,6 +25,7 @@ from okedit_cli.evaluate.readers import (
 from okedit_cli.evaluate.readers.detect import FORMATS, detect, is_fact_file
 from okedit_cli.evaluate.readers.rows import Row, Table
 from okedit_cli.evaluate.readers.source import MAX_REPORTED, read_rows
+from okedit_cli.stand_ins import Fetch
 
 __all__ = ["FORMATS", "load_cases", "present"]
 
@@ -47,9 +48,15 @@ _PREPARE: dict[str, Callable[[Table], None]] = {"okedit": okedit.prepare}
 
 
 def load_cases(
-    path: str | os.PathLike[str], *, format: str | None = None, images: str | os.PathLike[str] | None = None
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    images: str | os.PathLike[str] | None = None,
+    fetch: Fetch | None = None,
 ) -> DataSet:
     """All cases of a file; pictures are not looked at. `images` is their root, else the file's own folder.
+    `fetch` gets those that are named by URL (okedit_cli.remote.Remote).
+
 
     InvalidFacts names file and row of up to 20 problems; UsageError: there is no such format.
     """
@@ -57,9 +64,9 @@ def load_cases(
     if format is not None and format not in FORMATS:
         raise UsageError(f"There is no format {format!r}.", hint=f"Formats: {', '.join(FORMATS)}.")
     if format == "facts" or (format is None and is_fact_file(path)):
-        return factfile.read(path)
+        return factfile.read(path, fetch)
     rows, sha256 = read_rows(path)
-    table = Table(path, rows, sha256, Path(images) if images is not None else path.parent)
+    table = Table(path, rows, sha256, Path(images) if images is not None else path.parent, fetch)
     name = format or detect(path, table.rows[0])
     if name in _PREPARE:
         _PREPARE[name](table)

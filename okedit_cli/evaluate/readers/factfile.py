@@ -7,11 +7,12 @@ from pathlib import Path
 
 from okedit_cli.evaluate.case import Case, DataSet, Probe, Train
 from okedit_cli.facts import Fact, load_facts
+from okedit_cli.stand_ins import Fetch
 
 
-def read(path: Path) -> DataSet:
+def read(path: Path, fetch: Fetch | None = None) -> DataSet:
     """A fact file as cases; InvalidFacts as load_facts tells it."""
-    file = load_facts(path)
+    file = load_facts(path, fetch=fetch)
     data = path.read_bytes() if str(path) != "-" else b""
     return DataSet(path, "facts", tuple(map(_case, file.facts)), hashlib.sha256(data).hexdigest())
 

@@ -15,8 +15,7 @@ from typing import Any
 from okedit_cli.errors import InvalidFacts
 from okedit_cli.evaluate.case import Case
 from okedit_cli.evaluate.readers.source import MAX_REPORTED, Number, kind_of
-from okedit_cli.facts_yaml import quoted
-from okedit_cli.stand_ins import is_url
+from okedit_cli.stand_ins import Fetch, fetched, is_url
 
 _NQ = re.compile(r"^\s*nq question:\s*", re.IGNORECASE)
 
@@ -33,6 +32,7 @@ class Table:
     rows: list[Any]
     sha256: str
     images: Path
+    fetch: Fetch | None = None  # of pictures that are named by URL
     problems: list[str] = field(default_factory=list)
 
     def complain(self, row: int, text: str) -> None:
@@ -163,7 +163,10 @@ class Row:
 
     def _below(self, key: str, name: str) -> Path:
         if is_url(name):
-            self.complain(f"{key} is a URL, {quoted(name)}; download the picture and give its path")
+            try:
+                return fetched(name, self.table.fetch)
+            except InvalidFacts as error:
+                self.complain(f"{key} {error.message}")
         return self.table.images / name
 
     def objects(self, key: str) -> list[dict[str, Any]]:
