@@ -24,7 +24,11 @@ from pair_names import altered, invented, other_names
 HERE = Path(__file__).parent
 ANSWERS, FOLLOWS, OTHER = 0, 1, 2
 INVENTED = 0.5  # share of relations' subjects that are names of nobody
+ASIDE = 0.3  # share of a subject's other questions that are of no intent
 HELD_BACK = 12  # one family in so many judges and is never trained on
+WRITTEN = ("work", "world", "people", "home", "firm", "life")
+PICTURED = ("picture_families", "picture_families_2", "picture_families_3")
+RELATIONS = ("relation_wordings", "relation_texts", "relation_more_people", "relation_more_things")
 SUBJECT, NOUN = "{s}", "{n}"
 # kinds of entities.yaml and relations.yaml that fill a relation's subject
 KINDS = {
@@ -75,6 +79,7 @@ class Family:
     aliases: Mapping[str, Sequence[str]] = field(default_factory=dict)
     like: Mapping[str, Sequence[str]] = field(default_factory=dict)
     follows: Sequence[str] = ()  # of the first intent
+    others: Sequence[str] = ()  # asked by none of the intents
     first_only: bool = False  # wordings of the other intents are single and never prompts
 
 
@@ -117,7 +122,7 @@ def families(fit: Path | None = None) -> list[Family]:
 
 def _written() -> Iterator[Family]:
     """Families of one subject."""
-    for name in ("work", "world", "people", "home"):
+    for name in WRITTEN:
         for number, one in enumerate(read(f"families_{name}")["families"]):
             subject = str(one["subject"])
             yield Family(
@@ -125,6 +130,7 @@ def _written() -> Iterator[Family]:
                 {k: [str(w) for w in v] for k, v in one["intents"].items()},
                 [subject, *map(str, one.get("like") or ())],
                 yes_no=[str(w) for w in one.get("yes_no") or ()],
+                others=[str(w) for w in one.get("others") or ()],
                 aliases={subject: [str(a) for a in one.get("aliases") or ()]},
                 like={subject: [str(a) for a in one.get("like") or ()]},
             )
@@ -133,7 +139,7 @@ def _written() -> Iterator[Family]:
 def _relations(known: Entities) -> Iterator[Family]:
     """Relations of named subjects; those of one part ask for different things."""
     parts: list[tuple[str, str, dict[str, list[str]]]] = []
-    for name in ("relation_wordings", "relation_texts"):
+    for name in RELATIONS:
         for part, rows in read(name).items():
             by_kind: dict[str, dict[str, list[str]]] = defaultdict(dict)
             for row in rows:
@@ -153,11 +159,13 @@ def _relations(known: Entities) -> Iterator[Family]:
 
 def _pictures() -> Iterator[Family]:
     """Questions about what one picture shows."""
-    for number, one in enumerate(read("picture_families")["families"]):
+    others = read("picture_others")["others"]
+    for number, one in enumerate(one for name in PICTURED for one in read(name)["families"]):
         intents = {k: [str(w) for w in v["wordings"]] for k, v in one["intents"].items()}
         yield Family(
             f"picture:{number}", intents, nouns=[str(n) for n in one["nouns"]],
             follows=[str(w) for w in one.get("follows") or ()],
+            others=[str(w) for w in one.get("others") or others.get(one["shown"]) or ()],
         )  # fmt: skip
     files = [read(f"{name}_questions") for name in ("picture", "identity", "aspect")]
     nouns = files[0]["nouns"]
@@ -277,7 +285,7 @@ class Pairs:
             asked = self._yes_no(prompt, form)
             if asked:
                 return prompt, asked, FOLLOWS
-        if roll < 0.55:  # the same
+        if roll < 0.5:  # the same
             other = chance.choice([f for f in forms if f != form] or forms)
             name = subject
             if chance.random() < 0.5 and family.aliases.get(subject):
@@ -286,7 +294,7 @@ class Pairs:
                 if chance.random() < 0.2:  # the fact has the short name
                     return self._put(family, other, name), prompt, ANSWERS
             return prompt, self._put(family, other, name), ANSWERS
-        if subject and roll < 0.77:  # another subject
+        if subject and roll < 0.78:  # another subject
             other = form if chance.random() < 0.5 else chance.choice(forms)
             name = self._other_subject(family, subject)
             return prompt, self._put(family, other, name), OTHER
@@ -294,6 +302,10 @@ class Pairs:
         if not away:
             return prompt, self._stranger(), OTHER
         text = chance.choice(family.intents[chance.choice(away)])
+        # what is asked by no intent, and what follows from the answer to another one
+        aside = [*family.others, *(follows if own != first else ())]
+        if aside and chance.random() < ASIDE:
+            text = chance.choice(aside)
         name = subject
         if subject and chance.random() < 0.15:
             name = chance.choice([self._other_subject(family, subject), *(family.aliases.get(subject) or ())])
@@ -384,7 +396,7 @@ class Pairs:
 
 def _source(family: Family) -> str:
     head = family.name.split(":")[0]
-    if head in ("work", "world", "people", "home"):
+    if head in WRITTEN:
         return "written"
     return head if head in ("topic", "knowledge", "language", "fit") else (
         "picture" if head in ("picture", "category") else "relations"

@@ -5,7 +5,7 @@ python tools/scope/train_pairs.py OUT.safetensors [--fit DATA/fit.json] [--minut
 A cross-encoder ([CLS] prompt [SEP] query [SEP], three classes) that goes on from the question encoder, all
 of its layers trained with cross-entropy on pairs made on the fly (pair_texts.py). Families held back by
 name judge it: the share of their ANSWERS pairs that lie above the score that so many of their OTHER pairs
-pass. Those scores go into the file with it. Two cores and an hour; the state is written every 300 steps and
+pass. Those scores go into the file with it. Two cores and an hour; the state is written every 600 steps and
 --begin goes on from it, or from weights as they are shipped.
 """
 
@@ -136,7 +136,7 @@ def main() -> None:
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         running, step = 0.98 * running + 0.02 * loss.item(), step + 1
-        if step % 300 == 0:
+        if step % 600 == 0:
             model.eval()
             judged = judge(model, tokenizer, judged_by)
             model.train()
