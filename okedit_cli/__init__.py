@@ -25,7 +25,7 @@ _API = {
     "load_model": "okedit_cli.models.load",
     "load_facts": "okedit_cli.facts",
     "fit": "okedit_cli.fitting",
-    "attach": "okedit_cli.attach",
+    "attach": "okedit_cli.session",
     "generate": "okedit_cli.generate",
     "evaluate": "okedit_cli.evaluate",
     "Bundle": "okedit_cli.bundle",

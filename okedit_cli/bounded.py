@@ -1,7 +1,11 @@
-"""A mapping that forgets: what was used longest ago goes once the whole is larger than so many bytes."""
+"""A mapping that forgets: what was used longest ago goes once the whole is larger than so many bytes.
+
+Threads may share one.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, MutableMapping
 from typing import Any
@@ -12,29 +16,34 @@ class Bounded(MutableMapping):
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._lock = threading.RLock()
         self.size = 0  # bytes of all values
 
     def put(self, key: Hashable, value: Any, size: int, most: int) -> None:
         """Keep a value of `size` bytes, and forget until all are at most `most` bytes."""
-        self.pop(key, None)
-        self._kept[key] = value, size
-        self.size += size
-        while self.size > most and len(self._kept) > 1:
-            del self[next(iter(self._kept))]
+        with self._lock:
+            self.pop(key, None)
+            self._kept[key] = value, size
+            self.size += size
+            while self.size > most and len(self._kept) > 1:
+                del self[next(iter(self._kept))]
 
     def __getitem__(self, key: Hashable) -> Any:
-        value, _ = self._kept[key]
-        self._kept.move_to_end(key)
-        return value
+        with self._lock:
+            value, _ = self._kept[key]
+            self._kept.move_to_end(key)
+            return value
 
     def __setitem__(self, key: Hashable, value: Any) -> None:
         raise TypeError("use put(), which knows how much may be kept")
 
     def __delitem__(self, key: Hashable) -> None:
-        self.size -= self._kept.pop(key)[1]
+        with self._lock:
+            self.size -= self._kept.pop(key)[1]
 
     def __iter__(self) -> Iterator[Hashable]:
-        return iter(list(self._kept))
+        with self._lock:
+            return iter(list(self._kept))
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -44,4 +53,5 @@ class Bounded(MutableMapping):
 
     def in_order(self) -> list[Any]:
         """All values, the one used last at the end; none counts as used by that."""
-        return [value for value, _ in self._kept.values()]
+        with self._lock:
+            return [value for value, _ in self._kept.values()]

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from okedit_cli.attach import attach
 from okedit_cli.bundle import Bundle
 from okedit_cli.generate import decide, generate
 from okedit_cli.methods import Computed, Options
@@ -15,6 +14,7 @@ from okedit_cli.models.encode import answer_ids
 from okedit_cli.models.prefixes import forget_prefixes
 from okedit_cli.probes import probes_of
 from okedit_cli.samples import checked
+from okedit_cli.session import attach
 from okedit_cli.wording import normal
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def check(
     kept = {fact.id for fact in computed.kept}
     asked = [fact for fact in facts if fact.id in kept]
     heard: dict[str, _Heard] = {}
-    with attach(loaded, [bundle]) as attachment:
+    with attach(loaded, [bundle], alone=True) as attachment:
         for start in range(0, len(asked), TOGETHER):
             options.tell("checking facts", start, len(asked))
             heard |= _hear(loaded, attachment, asked[start : start + TOGETHER], computed)

@@ -15,6 +15,7 @@ from okedit_cli.facts import Fact, FactFile, load_facts
 from okedit_cli.methods import Computed, Options, method_named
 from okedit_cli.methods.base import Progress
 from okedit_cli.models.control import texts_of, with_control_token, words_for
+from okedit_cli.session import session_of
 
 __all__ = ["FactReport", "FitResult", "fit", "says"]
 
@@ -52,21 +53,19 @@ def fit(
     UsageError: unknown method, layer or part; InvalidFacts: a broken picture, a control token in a text.
     """
     compute, facts = method_named(method), _facts(facts)
-    before = loaded.cache.get("attachment")
-    if before is not None:
-        before.detach()
     for fact in facts:
         for what, _, token in with_control_token(loaded, texts_of(fact)):
             raise InvalidFacts(f"fact {fact.id}: {words_for(what, token, loaded)}.")
     encoders = text_encoder, image_encoder
     options = Options(layer, force, seed, progress, frozenset(without), context, *encoders)
-    computed = compute(loaded, facts, options)
+    with session_of(loaded).aside():
+        computed = compute(loaded, facts, options)
     if options.without:
         computed.settings["without"] = sorted(options.without)
     if strictness is not None:
         computed.settings["strictness"] = strictness
     bundle = Bundle(
-        _manifest(loaded, method, computed), computed.codebook, computed.canary, dict(computed.extras)
+        _manifest(loaded, method, computed), computed.edits, computed.canary, dict(computed.extras)
     )
     if not checked:
         return FitResult(bundle, unchecked(facts, computed))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from okedit_cli.attach import Verdict
 from okedit_cli.errors import UsageError
 from okedit_cli.models.decode import go_on, greedy
 from okedit_cli.models.encode import encode, end_ids
@@ -17,6 +17,7 @@ from okedit_cli.models.kv import taking
 from okedit_cli.models.question import question_text
 from okedit_cli.models.reading import Prompts, read, shares
 from okedit_cli.models.sites import text_config
+from okedit_cli.scope.verdict import Verdict
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
 BATCH = 16
+CONFIRMING = 50  # tokens in which a model says which fact bears on a question (SCR)
 
 
 @dataclass(frozen=True)
@@ -107,41 +109,62 @@ def _in_batches(rows: Sequence[tuple], batch: int, part: Callable[[Sequence], li
 
 
 def _follow(loaded: LoadedModel, questions, answers: Sequence[Sequence[int]]) -> list[list[int]]:
-    attachment = _at_work(loaded)
+    session = _at_work(loaded)
+    if session and session.memories:
+        questions, _ = _recalled(loaded, session, questions)
+    with session.prompting if session else nullcontext():
+        return _followed(loaded, session, questions, answers)
+
+
+def _followed(loaded: LoadedModel, session, questions, answers) -> list[list[int]]:
     if shares(loaded):
-        prompts = _read(loaded, attachment, questions)
+        prompts = _read(loaded, session, questions)
         inputs, _ = prompts.inputs(answers)
         logits = loaded.model(**inputs, **taking(loaded.model, prompts.cache)).logits
         tops = logits.argmax(-1)
         return [row[: len(one)].tolist() for row, one in zip(tops, answers, strict=True)]
     inputs = encode(loaded, questions, answers=answers)
-    if attachment:  # where a prompt ends is known here, so nobody needs to find it by the template
+    if session:  # where a prompt ends is known here, so nobody needs to find it by the template
         seen = inputs["attention_mask"].sum(1).tolist()
-        attachment.prompt_lengths = [n - len(one) for n, one in zip(seen, answers, strict=True)]
+        session.call.prompt_lengths = [n - len(one) for n, one in zip(seen, answers, strict=True)]
     try:
         logits = loaded.model(**inputs).logits
     finally:
-        if attachment:
-            attachment.prompt_lengths = None
+        if session:
+            session.call.prompt_lengths = None
     # rows are padded on the left: the answer stands at the end, each token told by the one before
     return [logits[row, -len(one) - 1 : -1].argmax(-1).tolist() for row, one in enumerate(answers)]
 
 
 def decide(loaded: LoadedModel, questions: Sequence[tuple[str, Image | None]]) -> list[Verdict]:
-    """What the attached bundles decide for each question, without an answer."""
-    attachment = loaded.cache["attachment"]
-    with attachment.aside():
+    """What the attached bundles decide for each question, without an answer; of weight deltas nothing is
+    decided. UsageError where nothing is attached.
+    """
+    session = _at_work(loaded)
+    if session is None:
+        raise UsageError("Nothing is attached that could decide.", hint="Attach a bundle first.")
+    with session.at_rest():
         looks = [None if picture is None else look_of(loaded, picture) for _, picture in questions]
-    attachment.decide([prompt.strip() for prompt, _ in questions], looks)
-    return list(attachment.verdicts)
+    found = session.decide([prompt.strip() for prompt, _ in questions], looks)
+    if session.memories:
+        recalled = _recalled(loaded, session, questions)[1]
+        found = [one if one.hit or other is None else other for one, other in zip(found, recalled, strict=True)]
+    return found
 
 
 def _generate(loaded: LoadedModel, questions, max_new_tokens: int, on_text) -> list[Answer]:
-    if len(questions) > 1 and shares(loaded):
-        out, verdicts = _together(loaded, questions, max_new_tokens)
-    else:
-        streamer = _streamer(loaded, on_text) if on_text and len(questions) == 1 else None
-        out, verdicts = _whole(loaded, questions, max_new_tokens, streamer)
+    session, recalled = _at_work(loaded), None
+    if session and session.memories:
+        questions, recalled = _recalled(loaded, session, questions)
+    with session.prompting if session else nullcontext():
+        if len(questions) > 1 and shares(loaded):
+            out, verdicts = _together(loaded, session, questions, max_new_tokens)
+        else:
+            streamer = _streamer(loaded, on_text) if on_text and len(questions) == 1 else None
+            out, verdicts = _whole(loaded, session, questions, max_new_tokens, streamer)
+    if recalled is not None:
+        pairs = zip(verdicts, recalled, strict=True)
+        verdicts = [one if other is None or (one and one.hit) else other for one, other in pairs]
     texts = loaded.tokenizer.batch_decode(out, skip_special_tokens=True)
     ends, answers = end_ids(loaded), []
     for text, verdict, row in zip(texts, verdicts, out, strict=True):
@@ -151,51 +174,65 @@ def _generate(loaded: LoadedModel, questions, max_new_tokens: int, on_text) -> l
 
 
 def _at_work(loaded: LoadedModel):
-    """The attachment that decides now; None where nothing is attached, or it stands aside."""
-    attachment = loaded.cache.get("attachment")
-    return None if attachment is None or attachment.resting else attachment
+    """The session whose edits act now; None where nothing is attached, or it stands aside."""
+    return loaded.session if loaded.session is not None and loaded.session.active else None
 
 
-def _read(loaded: LoadedModel, attachment, questions) -> Prompts:
+def _recalled(loaded: LoadedModel, session, questions) -> tuple[list, list]:
+    """Questions as text memories put them, and the memories' verdicts."""
+    asked, verdicts = [], []
+    for prompt, picture in questions:
+        with session.aside():
+            seen = None if picture is None else look_of(loaded, picture)
+
+        def ask(words: str, shown: Image | None = picture) -> str:
+            with session.aside():
+                return _generate(loaded, [(words, shown)], CONFIRMING, None)[0].text
+
+        words, verdict = session.recalled(prompt.strip(), seen, ask)
+        asked.append((words, picture))
+        verdicts.append(verdict)
+    return asked, verdicts
+
+
+def _read(loaded: LoadedModel, session, questions) -> Prompts:
     """Prompts but for their last tokens, decided: edits act from the last token on."""
-    if attachment is None:
+    if session is None:
         return read(loaded, questions)
 
     def noting(asked, prefixes) -> list[str]:
-        attachment.decide([question_text(loaded, ids) for ids in asked], [prefix.seen for prefix in prefixes])
-        return attachment.notes()
+        session.decide([question_text(loaded, ids) for ids in asked], [prefix.seen for prefix in prefixes])
+        return session.gate.notes()
 
-    with attachment.aside():
+    with session.at_rest():
         return read(loaded, questions, noting)
 
 
-def _together(loaded: LoadedModel, questions, max_new_tokens: int):
+def _together(loaded: LoadedModel, session, questions, max_new_tokens: int):
     """Ids and verdicts of questions whose common beginnings are read once."""
-    attachment = _at_work(loaded)
-    prompts = _read(loaded, attachment, questions)
+    prompts = _read(loaded, session, questions)
     max_new_tokens = _room(loaded, prompts.mask.shape[1] + 1, max_new_tokens)
-    if attachment is None:
+    if session is None:
         return go_on(loaded, prompts, max_new_tokens), [None] * len(questions)
-    verdicts = list(attachment.verdicts)
-    out = go_on(loaded, prompts, max_new_tokens, keep=attachment.keep)
-    attachment.verdicts = verdicts
+    verdicts = list(session.call.verdicts)
+    out = go_on(loaded, prompts, max_new_tokens, keep=session.gate.keep)
+    session.call.verdicts = verdicts
     return out, verdicts
 
 
-def _whole(loaded: LoadedModel, questions, max_new_tokens: int, streamer):
+def _whole(loaded: LoadedModel, session, questions, max_new_tokens: int, streamer):
     """Ids and verdicts of questions read as the model's own generate() reads them."""
     inputs = encode(loaded, questions)
     max_new_tokens = _room(loaded, inputs["input_ids"].shape[1], max_new_tokens)
-    attachment = _at_work(loaded)
-    if attachment:  # known here, whether there is a template that tells it or not
-        attachment.prompt_lengths = inputs["attention_mask"].sum(1).tolist()
-        attachment.pictures = [picture for _, picture in questions]
+    if session:  # known here, whether there is a template that tells it or not
+        session.call.prompt_lengths = inputs["attention_mask"].sum(1).tolist()
+        session.call.pictures = [picture for _, picture in questions]
     try:
         out = greedy(loaded, inputs, max_new_tokens, streamer=streamer)
     finally:
-        if attachment:
-            attachment.prompt_lengths = attachment.pictures = None
-    return out, attachment.verdicts if attachment else [None] * len(questions)
+        if session:
+            session.call.prompt_lengths = session.call.pictures = None
+    return out, list(session.call.verdicts) if session else [None] * len(questions)
 
 
 def _room(loaded: LoadedModel, prompt: int, wanted: int) -> int:

@@ -127,7 +127,7 @@ def with_radius(bundle, radius: float, picture: float | None = None):
         name: torch.where(torch.isinf(getattr(book, name)), torch.inf, value)
         for name, value in wanted.items()
     }
-    return replace(bundle, codebook=replace(book, **radii), canary={}, manifest=replace(bundle.manifest))
+    return replace(bundle, edits=replace(book, **radii), canary={}, manifest=replace(bundle.manifest))
 
 
 def with_fact(bundle, name: str, **more):

@@ -216,7 +216,7 @@ def test_detached_nothing_is_left(case):
     okedit_cli.generate(case.loaded, case.questions[:2], max_new_tokens=2)
     attachment.detach()
     attachment.detach()
-    assert hooks(case.loaded.model) == before and "attachment" not in case.loaded.cache
+    assert hooks(case.loaded.model) == before and not case.loaded.session.attachments
     assert digest(case.loaded.model) == weights
     assert torch.equal(logits(case, [(WORDS, None)])[0], plain) and not torch.equal(edited, plain)
 
@@ -228,13 +228,47 @@ def test_a_failure_inside_leaves_nothing_either(case):
     assert hooks(case.loaded.model) == before
 
 
-def test_attached_twice_is_attached_once(case):
-    attached(case)
-    count, once = hooks(case.loaded.model), logits(case, [(WORDS, None)])[0]
-    with attached(case):
+def test_attached_within_another_both_act_and_the_outer_goes_on_behind_it(case):
+    cat, capital = (only(case.bundle, row) for row in (0, 1))
+    with attached(case, capital):
+        count, once = hooks(case.loaded.model), logits(case, [(WORDS, None)])[0]
+        with attached(case, cat) as inner:
+            assert torch.equal(logits(case, [(WORDS, None)])[0], once)
+            decided = decide(case.loaded, case.questions)
+            assert [one.hit and one.hit.edit_id for one in decided] == case.hits
+            with attached(case, cat, alone=True):
+                assert decide(case.loaded, [(WORDS, None)])[0].hit is None
+        inner.detach()
         assert hooks(case.loaded.model) == count
         assert torch.equal(logits(case, [(WORDS, None)])[0], once)
-    assert "attachment" not in case.loaded.cache
+    assert not case.loaded.session.attachments
+
+
+def test_the_outer_one_may_be_detached_first(case):
+    outer, inner = attached(case, only(case.bundle, 0)), attached(case, only(case.bundle, 1))
+    outer.detach()
+    assert [bundle.manifest.facts[0]["id"] for bundle in case.loaded.session.bundles] == ["capital"]
+    assert decide(case.loaded, [(WORDS, None)])[0].hit.edit_id == "capital"
+    inner.detach()
+    assert not case.loaded.session.attachments
+
+
+def test_threads_have_verdicts_and_answers_of_their_own(case):
+    """Each question asked alone, and all at once by threads, through okedit and the model's own generate()."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def ask(question):
+        said = okedit_cli.generate(case.loaded, [question], max_new_tokens=8)[0]
+        batch = encode(case.loaded, [question])
+        batch.pop("position_ids", None)
+        own = case.loaded.model.generate(**batch, max_new_tokens=8, do_sample=False)
+        return said.text, said.verdict.hit and said.verdict.hit.edit_id, own.tolist()
+
+    with attached(case):
+        alone = [ask(question) for question in case.questions]
+        with ThreadPoolExecutor(4) as threads:
+            at_once = list(threads.map(ask, case.questions * 4))
+    assert at_once == alone * 4
 
 
 def test_the_model_inside_is_not_changed_by_an_old_decision():
@@ -276,7 +310,7 @@ def only(bundle, row):
             tensor = tensor[row : row + 1]
         tensors[name] = tensor
     manifest = replace(bundle.manifest, facts=[bundle.manifest.facts[row]])
-    return replace(bundle, codebook=type(book).from_tensors(tensors), manifest=manifest)
+    return replace(bundle, edits=type(book).from_tensors(tensors), manifest=manifest)
 
 
 def test_strictness_widens_and_narrows(case):
@@ -321,7 +355,7 @@ def test_a_bundle_of_another_model():
     held = attached(case)
     with pytest.raises(ModelMismatch):
         okedit_cli.attach(case.loaded, [fitted("gpt2").bundle])
-    assert case.loaded.cache["attachment"] is held  # those attached before stay
+    assert case.loaded.session.attachments == [held]  # those attached before stay
     held.detach()
 
 
@@ -337,7 +371,7 @@ def test_a_bundle_whose_site_is_not_the_models():
             attached(case, wrong)
     wide = replace(case.bundle.codebook, value_bias=torch.zeros(2, 7))
     with pytest.raises(InvalidBundle, match="value_bias"):
-        attached(case, replace(case.bundle, codebook=wide))
+        attached(case, replace(case.bundle, edits=wide))
 
 
 def test_another_revision_is_told_and_another_architecture_refused():
@@ -440,8 +474,8 @@ def test_decided_elsewhere_is_decided_the_same(case):
 
 def test_rows_that_leave_take_their_decisions_along(case):
     with attached(case) as attachment:
-        decided = decide(case.loaded, case.questions)
-        attachment.keep([2, 0])
+        decided, gate = decide(case.loaded, case.questions), case.loaded.session.gate
+        gate.keep([2, 0])
         assert attachment.verdicts == [decided[2], decided[0]]
-        attachment.keep([1])
+        gate.keep([1])
         assert attachment.verdicts == [decided[0]]

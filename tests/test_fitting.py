@@ -158,11 +158,14 @@ def test_strictness_is_kept_in_the_bundle():
     assert "strictness" not in case.result.bundle.manifest.settings
 
 
-def test_progress_is_told_to_the_end_and_older_bundles_are_detached():
+def test_progress_is_told_to_the_end_and_what_is_attached_has_no_part_in_it():
     case, told = fitted("llama"), {}
-    attachment = okedit_cli.attach(case.loaded, [with_radius(case.result.bundle, 1.0)])
-    fit(case.loaded, case.facts, progress=lambda stage, done, total: told.update({stage: (done, total)}))
-    assert case.loaded.cache.get("attachment") is not attachment
+    with okedit_cli.attach(case.loaded, [with_radius(case.result.bundle, 1.0)]) as attachment:
+        again = fit(
+            case.loaded, case.facts, progress=lambda stage, done, total: told.update({stage: (done, total)})
+        )
+        assert case.loaded.session.attachments == [attachment]
+    assert torch.equal(again.bundle.codebook.value_bias, case.result.bundle.codebook.value_bias)
     assert told["fitting facts"] == told["checking facts"] == (2, 2)
 
 

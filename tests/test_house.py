@@ -28,7 +28,7 @@ ORDER = [
     {"scope"},
     {"methods"},
     {"bundle"},
-    {"attach"},
+    {"session"},
     {"generate"},
     {"checking"},
     {"fitting"},

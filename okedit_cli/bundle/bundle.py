@@ -1,4 +1,4 @@
-"""A bundle in memory and on disk: one codebook with the manifest that explains it."""
+"""A bundle in memory and on disk: one edit set with the manifest that explains it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from okedit_cli.bundle.atomic import atomic_write
 from okedit_cli.bundle.checks import DROPPED, DROPPED_SMALL, check_records
 from okedit_cli.bundle.header import REMAKE, Header, open_regular, plan_table, read_header, render_header
+from okedit_cli.bundle.kinds import KINDS, THUMBNAILS, kind_named
 from okedit_cli.bundle.lines import MOST, TENSORS, lines_of
 from okedit_cli.bundle.manifest import (
     FORMAT,
@@ -20,29 +21,14 @@ from okedit_cli.bundle.manifest import (
     refuse_path_in_report,
     render_manifest,
 )
-from okedit_cli.errors import InvalidBundle
+from okedit_cli.errors import InvalidBundle, UsageError
 
 if TYPE_CHECKING:
     import torch
 
+    from okedit_cli.edits.base import EditSet
     from okedit_cli.edits.codebook import Codebook
 
-CODEBOOK = (
-    "picture_mean",
-    "picture_projection",
-    "question_mean",
-    "question_projection",
-    "picture_keys",
-    "picture_owner",
-    "question_keys",
-    "question_owner",
-    "picture_radius",
-    "question_radius",
-    "value_down",
-    "value_up",
-    "value_bias",
-)
-THUMBNAILS = ("thumbnails", "thumbnail_owner")  # of the codebook, of edits about pictures
 CANARY = ("canary_picture", "canary_question")
 TEXT = tuple(TENSORS.values())  # facts of a large bundle as lines of JSON
 OPTIONAL = (*THUMBNAILS, *DROPPED, *DROPPED_SMALL, *TEXT, "reference_pictures", "sources")
@@ -61,6 +47,7 @@ UNREAD = (  # large: read when they are used, or by verify
     "value_down", "value_up", "value_bias", "picture_keys", "question_keys", "dropped_picture_keys",
     "dropped_question_keys", "sources",
 )  # fmt: skip
+UNREAD_PREFIX = "delta."
 
 
 @dataclass
@@ -68,18 +55,33 @@ class Bundle:
     """Edits ready to attach. `canary` has canary_picture and canary_question [rows, d], `extras` the rest."""
 
     manifest: Manifest
-    codebook: Codebook
+    edits: EditSet
     canary: dict[str, torch.Tensor] = field(default_factory=dict)
     extras: dict[str, torch.Tensor] = field(default_factory=dict)
     name: str = field(default="", compare=False)  # of the file it was read from, for people
 
     def __len__(self) -> int:
         """The number of edits."""
-        return len(self.codebook)
+        return len(self.edits)
+
+    @property
+    def codebook(self) -> Codebook:
+        """The edits as rows of keys, radii and values, which can be merged, removed and added to.
+
+        UsageError for edits of another kind.
+        """
+        if self.edits.kind != "codebook":
+            raise UsageError(
+                f"{self.name or 'The bundle'} holds {KINDS[self.edits.kind].words}"
+                f" ({self.manifest.method}), whose edits have no keys and radii of their own, so they cannot be"
+                " merged, removed or added to.",
+                hint="Make its edits again from their fact file, or attach several bundles together.",
+            )
+        return self.edits
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Every tensor by the name it has in the file."""
-        return {**self.codebook.tensors(), **self.canary, **self.extras}
+        return {**self.edits.tensors(), **self.canary, **self.extras}
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the bundle whole or not at all; equal bundles give equal bytes.
@@ -87,10 +89,10 @@ class Bundle:
         InvalidBundle for content that a reader would refuse, OkeditError for what the disk refuses.
         """
         from okedit_cli.bundle.tensors import dtype_name, write_tensors
-        from okedit_cli.edits.codebook import Codebook
 
         shown = os.fspath(path)
-        Codebook.from_tensors(self.codebook.tensors())
+        type(self.edits).from_tensors(self.edits.tensors())
+        self.manifest.kind = self.edits.kind
         tensors = {**self.tensors(), **self._text(shown)}
         table = plan_table(
             {name: (dtype_name(name, tensor, shown), tuple(tensor.shape)) for name, tensor in tensors.items()}
@@ -144,7 +146,7 @@ class Bundle:
         for facts in (manifest.facts, manifest.dropped) if verify else ():
             list(facts)
         for name, tensor in tensors.items():
-            if verify or name not in UNREAD:
+            if verify or not (name in UNREAD or name.startswith(UNREAD_PREFIX)):
                 check_finite(name, blocks(tensor), shown)
             if verify and digest(tensor) != manifest.tensors[name]["sha256"]:
                 raise InvalidBundle(
@@ -154,17 +156,16 @@ class Bundle:
 
     @classmethod
     def _assemble(cls, manifest: Manifest, tensors: dict[str, torch.Tensor], shown: str) -> Bundle:
-        from okedit_cli.edits.codebook import Codebook
-
+        kind = kind_named(manifest.kind, shown)
         try:
-            own = [name for name in (*CODEBOOK, *THUMBNAILS) if name in tensors]
-            codebook = Codebook.from_tensors({name: tensors.pop(name) for name in own})
+            own = [name for name in tensors if kind.owns(name)]
+            edits = kind.of().from_tensors({name: tensors.pop(name) for name in own})
         except InvalidBundle as error:
             raise InvalidBundle(f"{shown}: {error.message}", hint=REMAKE) from None
         for name in [name for name in tensors if name.startswith(LEGACY)]:
             del tensors[name]
         canary = {name: tensors.pop(name) for name in CANARY if name in tensors}
-        bundle = cls(manifest, codebook, canary, tensors, os.path.basename(shown))
+        bundle = cls(manifest, edits, canary, tensors, os.path.basename(shown))
         bundle._check_counts(shown)
         return bundle
 
@@ -174,10 +175,10 @@ class Bundle:
             "canary": self.canary,
             "dropped": _pick(self.extras, "dropped_picture_radius", "dropped_question_radius"),
         }
-        if len(self.codebook) != len(self.manifest.facts):
+        if len(self.edits) != len(self.manifest.facts):
             raise InvalidBundle(
-                f"{shown}: the manifest lists {len(self.manifest.facts)} facts, but the codebook has "
-                f"{len(self.codebook)} edits.",
+                f"{shown}: the manifest lists {len(self.manifest.facts)} facts, but the {self.edits.kind} has "
+                f"{len(self.edits)} edits.",
                 hint=REMAKE,
             )
         for listed, tensors in rows.items():
@@ -189,7 +190,8 @@ class Bundle:
                         f"{list(tensor.shape)}.",
                         hint=REMAKE,
                     )
-        check_records(self, shown)
+        if self.edits.kind == "codebook":
+            check_records(self, shown)
 
 
 def read_manifest(path: str | os.PathLike) -> Manifest:
@@ -202,7 +204,8 @@ def read_manifest(path: str | os.PathLike) -> Manifest:
 def _manifest(handle: BinaryIO, header: Header, shown: str) -> Manifest:
     """The manifest, checked against the table of tensors."""
     manifest = parse_manifest(header.text, shown, _lines(handle, header))
-    missing = [name for name in CODEBOOK if name not in header.tensors]
+    kind = kind_named(manifest.kind, shown)
+    missing = [name for name in kind.required if name not in header.tensors]
     if missing:
         raise InvalidBundle(f"{shown}: the bundle lacks the tensor {missing[0]!r}.", hint=REMAKE)
     for name in sorted({*header.tensors, *manifest.tensors}):
@@ -212,15 +215,19 @@ def _manifest(handle: BinaryIO, header: Header, shown: str) -> Manifest:
             raise InvalidBundle(
                 f"{shown}: tensor {name[:80]!r} is not the one that the manifest lists.", hint=REMAKE
             )
-        if name in (*CODEBOOK, *THUMBNAILS):
+        if kind is KINDS["codebook"] and kind.owns(name):
             wanted = "I64" if name in WHOLE else "U8" if name in BYTES else "a floating point one"
             if info.dtype != wanted and (wanted in ("I64", "U8") or info.dtype not in FLOATS):
                 raise InvalidBundle(
                     f"{shown}: tensor {name!r} has dtype {info.dtype}, expected {wanted}.", hint=REMAKE
                 )
-    known = {*CODEBOOK, *CANARY, *OPTIONAL}
+    known = {*CANARY, *OPTIONAL}
     # those of older files (LEGACY) are left aside when tensors are read
-    unknown = sorted(name for name in header.tensors if name not in known and not name.startswith(LEGACY))
+    unknown = sorted(
+        name
+        for name in header.tensors
+        if name not in known and not kind.owns(name) and not name.startswith(LEGACY)
+    )
     manifest.unknown += [f"tensor {name[:80]}" for name in unknown]
     if manifest.unknown:
         warnings.warn(
@@ -229,8 +236,8 @@ def _manifest(handle: BinaryIO, header: Header, shown: str) -> Manifest:
             BundleWarning,
             stacklevel=4,
         )
-    edits = header.tensors["picture_radius"].shape
-    if edits != (len(manifest.facts),):
+    edits = header.tensors["picture_radius"].shape if kind is KINDS["codebook"] else None
+    if edits is not None and edits != (len(manifest.facts),):
         raise InvalidBundle(
             f"{shown}: the manifest lists {len(manifest.facts)} facts, but the codebook has radii of shape "
             f"{list(edits)}.",

@@ -76,6 +76,8 @@ def measure_drift(loaded: LoadedModel, bundle: Bundle) -> tuple[Drift, ...]:
 def _drifts(loaded: LoadedModel, bundle: Bundle) -> Iterator[Drift]:
     import torch
 
+    if bundle.edits.kind != "codebook":  # weights are compared by content (edits/delta.py)
+        return
     for channel, found in (("question", _questions), ("picture", _pictures)):
         radii = getattr(bundle.codebook, f"{channel}_radius").float()
         radii = radii[torch.isfinite(radii) & (radii > 0)]

@@ -26,8 +26,8 @@ def bundles_of(given: Given | Iterable[Given]) -> list[Bundle]:
 def _bundle(one: Given) -> Bundle:
     if isinstance(one, (str, os.PathLike)):
         return Bundle.load(fetch_bundle(os.fspath(one)) if is_hub(one) else one)
-    # duck-typed, as all else: what is attached needs a manifest and a codebook
-    if hasattr(one, "manifest") and hasattr(one, "codebook"):
+    # duck-typed, as all else: what is attached needs a manifest and edits
+    if hasattr(one, "manifest") and hasattr(one, "edits"):
         return one
     raise _no_bundle(one)
 

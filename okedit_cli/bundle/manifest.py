@@ -27,12 +27,13 @@ from okedit_cli.errors import InvalidBundle
 
 __all__ = ["BundleWarning", "Manifest", "parse_manifest", "render_manifest"]
 
-FORMAT = "1.1"
+FORMAT = "2.0"
 BLANK = "0" * 64
 _SLOT = f'"checksum":"{BLANK}"'
 
 _SHAPES = {
     "format": str,
+    "kind": str,
     "base": dict,
     "site": dict,
     "method": str,
@@ -54,7 +55,7 @@ _PATH = re.compile(r"""(?:^|[\s'"=(\[,])(?:~|/[\w.@+-]+|file:/|[A-Za-z]:\\|\\\\)
 class Manifest:
     """What a bundle says about itself; the README in bundles/ explains every field.
 
-    `base` is the fingerprint of the base model; `facts[i]` belongs to row i of the codebook; `dropped` and
+    `base` is the fingerprint of the base model; `facts[i]` belongs to row i of a codebook or memory; `dropped` and
     `sources` describe optional tensors; `tensors` (dtype, shape, sha256 by name) is filled in when a file is
     written or read; `facts` and `dropped` of a large file are read when they are asked for; `extra` keeps
     the fields that this version does not know, `unknown` names them.
@@ -64,6 +65,7 @@ class Manifest:
     site: dict[str, Any]
     method: str
     facts: list[dict[str, Any]] | Lines
+    kind: str = "codebook"  # of the edit set (bundle/kinds.py); files before format 2.0 do not say it
     settings: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, Any] = field(default_factory=dict)
     bank: str = ""

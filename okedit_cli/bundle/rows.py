@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 import torch
 
-from okedit_cli.bundle.bundle import THUMBNAILS, Bundle
+from okedit_cli.bundle.bundle import Bundle
 from okedit_cli.bundle.checks import DROPPED_SMALL
+from okedit_cli.bundle.kinds import THUMBNAILS
 from okedit_cli.bundle.manifest import Manifest
 from okedit_cli.bundle.overlap import Side
 from okedit_cli.bundle.tensors import Pieces

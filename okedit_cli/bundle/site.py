@@ -30,9 +30,12 @@ def encoders_of(site: Mapping[str, Any]) -> dict[str, str]:
 
 
 def check_site(loaded: LoadedModel, bundle: Bundle) -> None:
-    """InvalidBundle unless the bundle's layers and widths are the model's; ModelMismatch for an old picture
-    space.
+    """InvalidBundle unless the bundle's layers, sites and widths are the model's; ModelMismatch for an old
+    picture space.
     """
+    if bundle.edits.kind != "codebook":
+        bundle.edits.check(loaded, bundle.manifest.site, bundle.name or "The bundle")
+        return
     from okedit_cli.encoders import image
     from okedit_cli.encoders.text import DEFAULT, width_of
     from okedit_cli.models.features import vector_width

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 
 import torch
 
+from okedit_cli.edits.base import EditSet
 from okedit_cli.errors import InvalidBundle
 
 CHUNK = 1 << 22  # floats of one block of distances: bounds the memory of matching
@@ -20,7 +21,7 @@ VIEWS = ("thumbnails", "thumbnail_owner")  # fields that a bundle may lack
 
 
 @dataclass(eq=False)
-class Codebook:
+class Codebook(EditSet):
     """N edits. Spaces: `projection` maps a centred feature [d] to a key space [r] where Euclidean distance
     is judged; with no rows at all (d = 0) the feature is the key.
 
@@ -46,6 +47,9 @@ class Codebook:
     value_bias: torch.Tensor
     thumbnails: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.uint8))
     thumbnail_owner: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+
+    kind = "codebook"
+    gated = True
 
     def __len__(self) -> int:
         return len(self.picture_radius)

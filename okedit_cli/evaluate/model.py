@@ -64,10 +64,11 @@ class ModelAnswerer:
         return tuple(answer_ids(self.loaded, answer))
 
     def decide(self, questions: Sequence[Question]) -> list[Decision] | None:
-        """What the attached bundles decide; None where nothing is attached."""
+        """What the attached bundles decide; None where nothing is attached, or an edit acts on every question."""
         from okedit_cli.generate import decide
 
-        if self.loaded.cache.get("attachment") is None:
+        session = self.loaded.session
+        if session is None or not session.active or not session.gated:
             return None
         asked = [(question.prompt, _picture(question.picture)) for question in questions]
         return [_decision(verdict) for verdict in decide(self.loaded, asked)]
@@ -111,18 +112,18 @@ class ModelBench:
     @contextmanager
     def plain(self) -> Iterator[ModelAnswerer]:
         """The model with nothing attached."""
-        before = self.loaded.cache.get("attachment")
-        if before is not None:
-            before.detach()
-        yield self._answerer
+        from okedit_cli.session import session_of
+
+        with session_of(self.loaded).aside():
+            yield self._answerer
 
     @contextmanager
     def edited(self, cases: Sequence[Case], within: Sequence[Case]) -> Iterator[ModelAnswerer]:
         """The model with the cases' edits attached; edits that a method keeps out are just not there."""
-        from okedit_cli.attach import attach
+        from okedit_cli.session import attach
 
         bundles = self.bundles or [self._bundle(cases, within)]
-        with attach(self.loaded, bundles, strictness=self.strictness):
+        with attach(self.loaded, bundles, strictness=self.strictness, alone=True):
             yield self._answerer
 
     def describe(self) -> dict[str, Any]:

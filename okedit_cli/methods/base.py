@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from okedit_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from okedit_cli.edits.codebook import Codebook
+    from okedit_cli.edits.base import EditSet
     from okedit_cli.facts import Fact
     from okedit_cli.samples import Sample
 
@@ -89,9 +89,9 @@ class Scope:
 
 @dataclass
 class Computed:
-    """A codebook with a row for each fact of `kept`, and what is known of all facts."""
+    """An edit set with the edits of `kept`, and what is known of all facts."""
 
-    codebook: Codebook
+    edits: EditSet
     site: dict[str, Any]
     settings: dict[str, Any]
     kept: list[Fact]

@@ -16,6 +16,7 @@ import torch
 
 from okedit_cli.bounded import Bounded
 from okedit_cli.models.encode import encode_row, join_rows
+from okedit_cli.models.hooks import of_this_thread
 from okedit_cli.models.mini.pictures import has_learned_map, mapped
 from okedit_cli.models.sites import decoder, decoder_layers, hidden_size, image_token_id, picture_tower
 from okedit_cli.pictures import held_bytes
@@ -55,7 +56,7 @@ def reading(
             if index == last:
                 raise _Stop
 
-        return hook
+        return of_this_thread(hook)
 
     handles = [layers[i].register_forward_pre_hook(reader(i), with_kwargs=True) for i in {*wanted, last}]
     try:
@@ -89,7 +90,7 @@ def tower_says(loaded: LoadedModel) -> Iterator[list[torch.Tensor]]:
     other models.
     """
     found: list[torch.Tensor] = []
-    handle = hook_tower(loaded, found.append)
+    handle = hook_tower(loaded, of_this_thread(found.append))
     try:
         yield found
     finally:
@@ -201,7 +202,7 @@ def _look_at(loaded: LoadedModel, rows: Sequence[dict], pictures: Sequence[Image
     batch = join_rows(loaded, rows)
     told: list[dict] = []
     handle = decoder(loaded.model).register_forward_pre_hook(
-        lambda module, args, kwargs: told.append(kwargs), with_kwargs=True
+        of_this_thread(lambda module, args, kwargs: told.append(kwargs)), with_kwargs=True
     )
     try:
         with reading(decoder_layers(loaded.model), [0], 0) as found, tower_says(loaded) as said:

@@ -38,9 +38,9 @@ class LoadedModel:
     revision: str | None
     device: torch.device
     dtype: torch.dtype
-    cache: dict[str, Any] = field(
-        default_factory=dict, repr=False
-    )  # what encode and fingerprint found out once
+    # what encode and fingerprint found out once
+    cache: dict[str, Any] = field(default_factory=dict, repr=False)
+    session: Any = field(default=None, repr=False)  # session.EditedModel, once something was attached
 
 
 def load_model(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from okedit_cli.models.features import reading
+from okedit_cli.models.hooks import of_this_thread
 from okedit_cli.models.mini.reader import learned_reader
 from okedit_cli.models.sites import decoder, decoder_layers, hidden_size, image_token_id
 
@@ -78,7 +79,9 @@ def hook_reader(loaded: LoadedModel, starts: Callable[[], Sequence[int | None]])
 @contextmanager
 def reading_notes(loaded: LoadedModel, starts: Sequence[int | None]) -> Iterator[None]:
     """Context: rows are read as notes are, each from its column on."""
-    handles = hook_reader(loaded, lambda: starts) if any(start is not None for start in starts) else []
+    own = of_this_thread(lambda: starts)
+    noted = any(start is not None for start in starts)
+    handles = hook_reader(loaded, lambda: own() or []) if noted else []
     try:
         yield
     finally:

@@ -54,9 +54,8 @@ def fork(cache: Any, rows: Sequence[int] | torch.Tensor | slice | None = None) -
 
 
 def unedited(loaded: LoadedModel) -> AbstractContextManager[None]:
-    """Context: the model by itself, whatever is attached to it."""
-    attachment = loaded.cache.get("attachment")
-    return nullcontext() if attachment is None else attachment.aside()
+    """Context: nothing is decided, whatever is attached; weights are as they are."""
+    return nullcontext() if loaded.session is None else loaded.session.at_rest()
 
 
 def prefix_of(loaded: LoadedModel, row: dict[str, torch.Tensor], picture: Image | None) -> Prefix:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -82,21 +83,28 @@ def _filler(loaded: LoadedModel) -> int | None:
     return loaded.cache["filler"]
 
 
+class _Call(threading.local):
+    """What one thread's rows are held to, and what each has said so far."""
+
+    def __init__(self) -> None:
+        self.rows: list[Held | None] = []
+        self.said: list[list[int]] = []  # of each row from its prompt's last token on
+        self.prefilled: list[list[int]] = []  # of that what was there when the prompt was read
+        self.columns = 0  # of the batch in which it was read
+        self.passed: list[tuple[list[int], list[int]]] = []  # of a forward pass: columns and their ids
+        self.width = 0  # of that pass
+        self.calls: list[int] = []  # running generate(): columns of their prompts, 0 while unread
+
+
 class Hold:
-    """The answers that the rows of the last prompt are held to, and what each row has said so far.
+    """The answers that the rows of the last prompt are held to, each thread its own.
 
     `active` tells whether edits act at the moment. `remove()` gives the model its own generate() back.
     """
 
     def __init__(self, loaded: LoadedModel, active: Callable[[], bool]) -> None:
         self.model, self.active = loaded.model, active
-        self.rows: list[Held | None] = []
-        self._said: list[list[int]] = []  # of each row from its prompt's last token on
-        self._prefilled: list[list[int]] = []  # of that what was there when the prompt was read
-        self._columns = 0  # of the batch in which it was read
-        self._pass: list[tuple[list[int], list[int]]] = []  # of a forward pass: columns and their ids
-        self._width = 0  # of that pass
-        self._calls: list[int] = []  # running generate(): columns of their prompts, 0 while unread
+        self._call = _Call()
         self._own = self.model.__dict__.get("generate")
         self._generate = self.model.generate
         self._signature = inspect.signature(self._generate)
@@ -105,7 +113,7 @@ class Hold:
 
     def remove(self) -> None:
         """Take the constraint off generate(). May be called again."""
-        self.rows = []  # where another generate() was put on top, this one goes on being called
+        self._call = _Call()  # where another generate() was put on top, this one goes on being called
         if self.model.__dict__.get("generate") is not self._standing_in:
             return
         if self._own is None:
@@ -123,61 +131,61 @@ class Hold:
         """A prompt was routed: by ids and mask [B, L], and the columns where prompts end; without them it is
         read later, up to its last token, which comes next.
         """
-        self.rows, self._said, self._pass = list(rows), [[] for _ in rows], []
+        self._call.rows, self._call.said, self._call.passed = list(rows), [[] for _ in rows], []
         if ids is not None:
-            self._columns = ids.shape[1]
+            self._call.columns = ids.shape[1]
             self.read(ids, mask, starts)
-            self._prefilled = [new[1:] for _, new in self._pass]
+            self._call.prefilled = [new[1:] for _, new in self._call.passed]
 
     def read(
         self, ids: torch.Tensor | None, mask: torch.Tensor | None = None, starts: Sequence[int] = ()
     ) -> None:
         """A forward pass takes these ids [B, T], whose mask are the last columns of `mask`."""
-        self._pass = []
-        if not any(self.rows) or (self._calls and not starts):
+        self._call.passed = []
+        if not any(self._call.rows) or (self._call.calls and not starts):
             return
-        if ids is None or len(ids) != len(self.rows):
-            self.rows = []  # what is said cannot be followed any more
+        if ids is None or len(ids) != len(self._call.rows):
+            self._call.rows = []  # what is said cannot be followed any more
             return
-        self._width = width = ids.shape[1]
+        self._call.width = width = ids.shape[1]
         seen = mask[:, -width:].bool() if mask is not None and mask.ndim == 2 else torch.ones_like(ids).bool()
-        for row, held in enumerate(self.rows):
+        for row, held in enumerate(self._call.rows):
             columns: list[int] = []
             if held is not None:
                 start = starts[row] if starts else 0
                 columns = (seen[row, start:].nonzero()[:, 0] + start).tolist()
-            self._pass.append((columns, ids[row, columns].tolist()))
+            self._call.passed.append((columns, ids[row, columns].tolist()))
 
     def keep(self, rows: Sequence[int]) -> None:
         """Only these rows go on."""
-        if self.rows:
-            self.rows, self._said = [self.rows[i] for i in rows], [self._said[i] for i in rows]
+        if self._call.rows:
+            self._call.rows, self._call.said = [self._call.rows[i] for i in rows], [self._call.said[i] for i in rows]
 
     def prompt_columns(self, columns: int) -> int:
         """How many of a batch's columns are prompt; fewer than all where generate() reads it all again."""
-        if not self._calls:
+        if not self._call.calls:
             return columns
-        self._calls[-1] = self._calls[-1] or columns
-        return min(columns, self._calls[-1])
+        self._call.calls[-1] = self._call.calls[-1] or columns
+        return min(columns, self._call.calls[-1])
 
     def said_in(self, output: Any) -> Any:
         """A forward pass's output with held rows constrained; None where nothing changes."""
-        passed, self._pass = self._pass, []
+        passed, self._call.passed = self._call.passed, []
         if not any(columns for columns, _ in passed):
             return None
-        before = self._said
-        self._said = [old + new for old, (_, new) in zip(before, passed, strict=True)]
-        if self._calls:
+        before = self._call.said
+        self._call.said = [old + new for old, (_, new) in zip(before, passed, strict=True)]
+        if self._call.calls:
             return None  # the processor does it, and knows beams
         logits = _logits(output)
         if logits is None:
             return None
         changed = logits.clone()
-        first = self._width - logits.shape[1]  # models may give logits of the last columns alone
+        first = self._call.width - logits.shape[1]  # models may give logits of the last columns alone
         for row, (columns, _) in enumerate(passed):
             for place, column in enumerate(columns, len(before[row]) + 1):
                 if column >= first:
-                    self.rows[row].constrain(changed[row, column - first], self._said[row][1:place])
+                    self._call.rows[row].constrain(changed[row, column - first], self._call.said[row][1:place])
         if isinstance(output, tuple):
             return tuple(changed if one is logits else one for one in output)
         output.logits = changed
@@ -191,22 +199,22 @@ class Hold:
             given = self._signature.bind_partial(*args, **kwargs)
             processors = given.arguments.get("logits_processor") or []
             given.arguments["logits_processor"] = _with_processor(processors, self)
-            self._calls.append(0)
+            self._call.calls.append(0)
             try:
                 return self._generate(*given.args, **given.kwargs)
             finally:
-                self._calls.pop()
+                self._call.calls.pop()
 
         return generate
 
     def process(self, ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Scores [B, V] of the next tokens behind ids [B, L], held rows constrained."""
-        if not self.active() or not any(self.rows) or len(ids) != len(self.rows):
+        if not self.active() or not any(self._call.rows) or len(ids) != len(self._call.rows):
             return scores
         changed = scores.clone()
-        for row, held in enumerate(self.rows):
+        for row, held in enumerate(self._call.rows):
             if held is not None:
-                held.constrain(changed[row], [*self._prefilled[row], *ids[row, self._columns :].tolist()])
+                held.constrain(changed[row], [*self._call.prefilled[row], *ids[row, self._call.columns :].tolist()])
         return changed
 
 

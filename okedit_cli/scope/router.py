@@ -40,7 +40,7 @@ NO_PICTURE = "the fact is about a picture, and there is none"
 
 
 class Router:
-    """Bundles as one scope. `without` names STAGES that are left out."""
+    """Bundles as one scope, as far as their edits have keys. `without` names STAGES that are left out."""
 
     def __init__(
         self, bundles: Sequence[Bundle], strictness: Sequence[float], without: Collection[str] = ()
@@ -51,14 +51,21 @@ class Router:
                 f"There is no stage {unknown[0]!r} to leave out.", hint=f"Stages: {', '.join(STAGES)}."
             )
         self.bundles, self.without = list(bundles), frozenset(without)
-        self.retrievers = [
-            Retriever(b, n, s) for n, (b, s) in enumerate(zip(bundles, strictness, strict=True))
-        ]
+        self.retrievers = {
+            n: Retriever(b, n, s)
+            for n, (b, s) in enumerate(zip(bundles, strictness, strict=True))
+            if b.edits.kind == "codebook"  # edits of other kinds have no keys
+        }
         self.verifier = Verifier()
+
+    @property
+    def scoped(self) -> list[Bundle]:
+        """The bundles whose edits it routes to."""
+        return [self.bundles[number] for number in self.retrievers]
 
     def route(self, query: Query) -> Verdict:
         """The verdict on one query. It depends on the query and the attached edits alone."""
-        found = [one for retriever in self.retrievers for one in retriever.retrieve(query)]
+        found = [one for retriever in self.retrievers.values() for one in retriever.retrieve(query)]
         read_ahead([self._fact(one) for one in found if self._is_judged(one)], query.text)
         classified = _surer([self._classified(one, query) for one in found])
         judged = self._let_in([self._verified(one, query) for one in classified], query)

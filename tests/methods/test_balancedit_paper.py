@@ -117,7 +117,7 @@ def narrow(case, share=1e-3):
     """The bundle with radii that hold nothing but the facts' own prompts."""
     book = case.bundle.codebook
     radius = torch.full_like(book.question_radius, share * float(torch.pdist(book.question_keys)))
-    return replace(case.bundle, codebook=replace(book, question_radius=radius))
+    return replace(case.bundle, edits=replace(book, question_radius=radius))
 
 
 def test_however_they_are_read_the_same_prompts_fire(case):

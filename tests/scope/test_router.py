@@ -189,5 +189,5 @@ def test_no_edit_no_verdict():
     verdict = Router([], []).route(Query("Who?"))
     assert verdict.hit is None and verdict.nearest is None and not verdict.rejection
     empty = bundle(FACTS[0])
-    empty = replace(empty, codebook=bundle().codebook, manifest=replace(empty.manifest, facts=[]))
+    empty = replace(empty, edits=bundle().codebook, manifest=replace(empty.manifest, facts=[]))
     assert Router([empty], [0.5]).route(Query("Who?")).nearest is None
