@@ -94,10 +94,13 @@ def _hear(loaded: LoadedModel, attachment, facts: Sequence[Fact], computed: Comp
     asked = [(s.prompt, s.picture) for _, s in rows]
     answers = generate(loaded, asked, max_new_tokens=[limits[name] for name, _ in rows])
     outside = [(f.id, s) for f in facts for s in (*_negatives(f, computed), *_probes(f, computed))]
-    verdicts = decide(loaded, [(s.prompt, s.picture) for _, s in outside])
-    fired = [
-        (name, s) for (name, s), verdict in zip(outside, verdicts, strict=True) if _concerns(name, s, verdict)
-    ]
+    if attachment.session.gated:
+        verdicts = decide(loaded, [(s.prompt, s.picture) for _, s in outside])
+        pairs = zip(outside, verdicts, strict=True)
+        fired = [(name, s) for (name, s), verdict in pairs if _concerns(name, s, verdict)]
+    else:  # whatever is asked may have changed: a few are asked before and after
+        outside = [(f.id, s) for f in facts for s in _spread(_negatives(f, computed), FEW)]
+        fired = outside
     questions = [(s.prompt, s.picture) for _, s in fired]
     after = generate(loaded, questions, max_new_tokens=TOKENS)
     with attachment.aside():
@@ -121,6 +124,11 @@ def _hear(loaded: LoadedModel, attachment, facts: Sequence[Fact], computed: Comp
     for found in out.values():
         found.seconds = (time.perf_counter() - began) / len(facts)
     return out
+
+
+def _spread(samples: Sequence[Sample], count: int) -> Sequence[Sample]:
+    """So many of the samples, from all over."""
+    return samples[:: max(1, len(samples) // count)][:count]
 
 
 def _negatives(fact: Fact, computed: Computed) -> list[Sample]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from okedit_cli.bundle import Bundle, Manifest
 from okedit_cli.bundle.words import row_of
 from okedit_cli.checking import FactReport, check, says, unchecked
 from okedit_cli.errors import InvalidFacts, UsageError
 from okedit_cli.facts import Fact, FactFile, load_facts
-from okedit_cli.methods import Computed, Options, method_named
+from okedit_cli.methods import Computed, Options, method_named, settings_of
 from okedit_cli.methods.base import Progress
 from okedit_cli.models.control import texts_of, with_control_token, words_for
 from okedit_cli.session import session_of
@@ -45,21 +45,24 @@ def fit(
     context: str = "auto",
     text_encoder: str = "",
     image_encoder: str = "",
+    settings: Sequence[str] | Mapping[str, Any] = (),
     progress: Progress | None = None,
 ) -> FitResult:
-    """Fit facts, or those of a fact file, and check them; `without` leaves parts of the method out
-    (methods.base.PARTS).
+    """Fit facts, or those of a fact file, and check them; `settings` are the method's own ("steps=50", or by
+    name), `without` leaves parts of balancedit out (methods.base.PARTS).
 
-    UsageError: unknown method, layer or part; InvalidFacts: a broken picture, a control token in a text.
+    UsageError: unknown method, setting, layer or part; InvalidFacts: a broken picture, a control token in
+    a text.
     """
-    compute, facts = method_named(method), _facts(facts)
+    chosen, facts = method_named(method), _facts(facts)
     for fact in facts:
         for what, _, token in with_control_token(loaded, texts_of(fact)):
             raise InvalidFacts(f"fact {fact.id}: {words_for(what, token, loaded)}.")
     encoders = text_encoder, image_encoder
-    options = Options(layer, force, seed, progress, frozenset(without), context, *encoders)
+    own = settings_of(chosen, settings)
+    options = Options(layer, force, seed, progress, frozenset(without), context, *encoders, own)
     with session_of(loaded).aside():
-        computed = compute(loaded, facts, options)
+        computed = chosen.compute(loaded, facts, options)
     if options.without:
         computed.settings["without"] = sorted(options.without)
     if strictness is not None:

@@ -148,7 +148,9 @@ def decide(loaded: LoadedModel, questions: Sequence[tuple[str, Image | None]]) -
     found = session.decide([prompt.strip() for prompt, _ in questions], looks)
     if session.memories:
         recalled = _recalled(loaded, session, questions)[1]
-        found = [one if one.hit or other is None else other for one, other in zip(found, recalled, strict=True)]
+        found = [
+            one if one.hit or other is None else other for one, other in zip(found, recalled, strict=True)
+        ]
     return found
 
 

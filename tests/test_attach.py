@@ -254,7 +254,7 @@ def test_the_outer_one_may_be_detached_first(case):
 
 
 def test_threads_have_verdicts_and_answers_of_their_own(case):
-    """Each question asked alone, and all at once by threads, through okedit and the model's own generate()."""
+    """Each question asked alone, and all at once by threads, by okedit and the model's own generate()."""
     from concurrent.futures import ThreadPoolExecutor
 
     def ask(question):

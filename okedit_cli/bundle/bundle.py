@@ -73,8 +73,8 @@ class Bundle:
         if self.edits.kind != "codebook":
             raise UsageError(
                 f"{self.name or 'The bundle'} holds {KINDS[self.edits.kind].words}"
-                f" ({self.manifest.method}), whose edits have no keys and radii of their own, so they cannot be"
-                " merged, removed or added to.",
+                f" ({self.manifest.method}), whose edits have no keys and radii of their own, so they cannot"
+                " be merged, removed or added to.",
                 hint="Make its edits again from their fact file, or attach several bundles together.",
             )
         return self.edits
@@ -177,8 +177,8 @@ class Bundle:
         }
         if len(self.edits) != len(self.manifest.facts):
             raise InvalidBundle(
-                f"{shown}: the manifest lists {len(self.manifest.facts)} facts, but the {self.edits.kind} has "
-                f"{len(self.edits)} edits.",
+                f"{shown}: the manifest lists {len(self.manifest.facts)} facts, but the {self.edits.kind} "
+                f"has {len(self.edits)} edits.",
                 hint=REMAKE,
             )
         for listed, tensors in rows.items():

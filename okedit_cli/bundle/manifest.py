@@ -55,8 +55,8 @@ _PATH = re.compile(r"""(?:^|[\s'"=(\[,])(?:~|/[\w.@+-]+|file:/|[A-Za-z]:\\|\\\\)
 class Manifest:
     """What a bundle says about itself; the README in bundles/ explains every field.
 
-    `base` is the fingerprint of the base model; `facts[i]` belongs to row i of a codebook or memory; `dropped` and
-    `sources` describe optional tensors; `tensors` (dtype, shape, sha256 by name) is filled in when a file is
+    `base` is the fingerprint of the base model; `facts[i]` belongs to row i of a codebook or memory;
+    `dropped` and `sources` describe optional tensors; `tensors` (dtype, shape, sha256 by name) is filled in when a file is
     written or read; `facts` and `dropped` of a large file are read when they are asked for; `extra` keeps
     the fields that this version does not know, `unknown` names them.
     """
@@ -98,6 +98,8 @@ def render_manifest(manifest: Manifest, tensors: Mapping[str, dict[str, Any]], s
     _refuse_paths({name: value for name, value in values.items() if name not in TENSORS}, shown)
     for fact in values.get("facts", ()):
         refuse_path_in_report(fact, shown)
+    if manifest.format.startswith("1."):  # read from such a file: what that format does not know stays out
+        values.pop("kind")
     optional = ("settings", "versions", "bank", "canary", "dropped", "sources")
     document = {name: value for name, value in values.items() if value or name not in optional}
     document = {**manifest.extra, **document, "checksum": BLANK}

@@ -37,6 +37,8 @@ def in_bytes(size: int) -> str:
 
 def site_words(site: dict[str, Any]) -> str:
     """The site in words; the sentence encoder's "layer" -1 goes without saying beside its name."""
+    if "sites" in site:  # of a weight delta
+        return ", ".join(map(str, site["sites"]))
     told = {name: value for name, value in site.items() if (name, value) != ("key_layer", -1)}
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in told.items())
 

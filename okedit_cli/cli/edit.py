@@ -55,10 +55,10 @@ def edit(
             "--method",
             metavar="NAME",
             envvar="OKEDIT_METHOD",
-            help="How edits are computed: balancedit, or balancedit-paper, as published. "
-            "[default: balancedit]",
+            help="How edits are computed; `okedit methods` lists how. [default: balancedit]",
         ),
     ] = None,
+    settings: options.Settings = None,
     layer: Annotated[
         str | None,
         typer.Option(
@@ -158,7 +158,7 @@ def edit(
             encoders = earlier.encoders(**encoders)
         name = model or file.model
         target = earlier.path if earlier else _target(output, intake, name, force)
-        check_method(chosen["method"], **encoders)
+        check_method(chosen["method"], settings or (), **encoders)
         check_pictures(intake)
         open_encoders(**encoders)
 
@@ -184,6 +184,7 @@ def edit(
                 context=context,
                 **encoders,
                 seed=chosen["seed"],
+                settings=settings or (),
                 progress=progress,
             )
         reports, bundle, merged = result.reports, result.bundle, None

@@ -54,9 +54,10 @@ def evaluate(
             "--method",
             metavar="NAME",
             envvar="OKEDIT_METHOD",
-            help="balancedit, or balancedit-paper, as published; none edits nothing.",
+            help="One of those that `okedit methods` lists; none edits nothing.",
         ),
     ] = "balancedit",
+    settings: options.Settings = None,
     sequential: Annotated[
         bool, typer.Option("--sequential/--single", help="Many edits at once, or each on a clean model.")
     ] = False,
@@ -173,7 +174,7 @@ def evaluate(
         if (counts or gaps or sample) and mode != "sequential":
             raise UsageError("--edits, --gap and --sample go with --sequential.", hint="Add --sequential.")
         if method != "none":
-            check_method(method, without=frozenset(without or ()))
+            check_method(method, settings or (), without=frozenset(without or ()))
         bundles = readable(bundle or ())
         name, stem = "bundle" if bundle else method, "facts" if data == "-" else Path(data).stem
         target = target_of(output, f"{stem}-{name}-{mode}.json", force, [data, *bundles])
@@ -192,6 +193,7 @@ def evaluate(
             "supporting": one_hop,
             "strictness": strictness,
             "without": tuple(without or ()),
+            "settings": tuple(settings or ()),
         }
         asked |= {"max_tokens": max_tokens, "batch": batch}
         if output and not force:

@@ -31,12 +31,12 @@ def open_encoders(*, text_encoder: str = "", image_encoder: str = "") -> None:
             hub.load_encoder(encoder, kind)
 
 
-def check_method(name: str, **options: Any) -> None:
-    """UsageError: there is no such method, or it cannot have such Options; needs no model."""
-    from okedit_cli.methods import Options, method_named
+def check_method(name: str, settings: Sequence[str] = (), **options: Any) -> None:
+    """UsageError: there is no such method, or it cannot have such settings or Options; needs no model."""
+    from okedit_cli.methods import Options, method_named, settings_of
 
     Options(**options)
-    method_named(name)
+    settings_of(method_named(name), settings)
 
 
 def open_model(name: str, out: Output, *, device: str, dtype: str, revision: str | None = None) -> Any:

@@ -96,3 +96,12 @@ Without = Annotated[
         help="Leave out a stage of the router: classifier, verifier or context; repeatable.",
     ),
 ]
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="A setting of the method, which `okedit methods NAME` lists; repeatable.",
+    ),
+]

@@ -41,3 +41,4 @@ class EditSet(ABC):
 
     def check(self, loaded: LoadedModel, site: Mapping[str, Any], shown: str) -> None:
         """InvalidBundle or ModelMismatch unless the edits can act on this model at the manifest's `site`."""
+        return None

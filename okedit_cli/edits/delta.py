@@ -98,8 +98,8 @@ class Delta(EditSet):
             pair = "down" in found and "up" in found and len(found["down"]) == len(found["up"])
             if set(found) not in ({"full"}, {"down", "up"}) or not ("full" in found or pair):
                 raise InvalidBundle(
-                    f"the tensors of {site!r} are {', '.join(sorted(found))}, expected full, or down and up of"
-                    " one rank",
+                    f"the tensors of {site!r} are {', '.join(sorted(found))}, expected full, or down and up"
+                    " of one rank",
                     hint=REMAKE,
                 )
         return cls({site: Change(**found) for site, found in parts.items()}, int(count))
@@ -123,7 +123,8 @@ class Delta(EditSet):
                 )
             if weight.shape != change.shape:
                 raise InvalidBundle(
-                    f"{shown}: the change of {name} is {list(change.shape)}, the weight {list(weight.shape)}.",
+                    f"{shown}: the change of {name} is {list(change.shape)}, the weight is"
+                    f" {list(weight.shape)}.",
                     hint=REMAKE,
                 )
             if name in known and known[name] != (found := content(weight.tensor)):

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 REMAKE = "Make the bundle again with `okedit edit`."
 NO_FACT = ("no relevant fact", "no relevant information", "false")  # SCR: what the model says of no fact
 CONFIRM = (
-    "Facts:\n{facts}\n\nQuestion: {question}\n\nWhich of the facts tells what the question asks for? Repeat that"
-    " fact. If none does, say: no relevant fact."
+    "Facts:\n{facts}\n\nQuestion: {question}\n\nWhich of the facts tells what the question asks for?"
+    " Repeat that fact. If none does, say: no relevant fact."
 )
 CONTEXT = "{examples}New Fact: {fact}\nPrompt: {question}"  # EasyEdit's form of IKE
 BARE = "{fact} {question}"

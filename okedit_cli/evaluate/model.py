@@ -64,7 +64,7 @@ class ModelAnswerer:
         return tuple(answer_ids(self.loaded, answer))
 
     def decide(self, questions: Sequence[Question]) -> list[Decision] | None:
-        """What the attached bundles decide; None where nothing is attached, or an edit acts on every question."""
+        """What the attached bundles decide; None where nothing is attached, or nothing gated."""
         from okedit_cli.generate import decide
 
         session = self.loaded.session
@@ -94,6 +94,7 @@ class ModelBench:
         bundles: Sequence[Bundle] = (),
         strictness: float | None = None,
         without: Sequence[str] = (),
+        settings: Sequence[str] = (),
         supporting: bool = False,
         max_tokens: int = MAX_TOKENS,
         batch: int = BATCH,
@@ -106,6 +107,8 @@ class ModelBench:
         self.fitting = {"method": method, "layer": layer, "seed": seed, "force": force}
         if without:
             self.fitting["without"] = sorted(without)
+        if settings:
+            self.fitting["settings"] = sorted(settings)
         self._answerer = ModelAnswerer(loaded, max_tokens, batch, answers)
         self._whole: tuple[str, Bundle] | None = None  # the bundle of the last `within`
 
@@ -161,6 +164,11 @@ class ModelBench:
         later = [fact["id"] for fact in bundle.manifest.facts if fact["id"] not in wanted]
         if not later:
             return bundle
+        if bundle.edits.kind != "codebook":  # one change for all: that of fewer facts is another
+            facts = [fact for fact in facts if fact.id in wanted]
+            return self._fitted(
+                facts, hashlib.sha256(repr((self.describe(), facts)).encode()).hexdigest()[:16]
+            )
         from okedit_cli.bundle.remove import remove
 
         return remove(bundle, later)[0]

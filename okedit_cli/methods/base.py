@@ -1,10 +1,10 @@
-"""What every method takes and gives, and the table of methods by name."""
+"""What every method takes and gives. Which methods there are is for registry.py."""
 
 from __future__ import annotations
 
-import importlib
+import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +16,6 @@ if TYPE_CHECKING:
     from okedit_cli.samples import Sample
 
 Progress = Callable[[str, int, int], None]
-
-# name -> module with `compute`
-METHODS = {
-    "balancedit": "okedit_cli.methods.balancedit",
-    "balancedit-paper": "okedit_cli.methods.balancedit_paper",
-}
-
 
 # parts that can be left out, to measure what each is worth (an ablation)
 PARTS = {
@@ -50,6 +43,7 @@ class Options:
     context: str = "auto"
     text_encoder: str = ""
     image_encoder: str = ""
+    settings: Any = None  # the method's own, an instance of its dataclass
 
     def __post_init__(self) -> None:
         unknown = sorted(self.without - PARTS.keys())
@@ -86,6 +80,11 @@ class Scope:
         """Whether a radius separates both sides."""
         return not self.why
 
+    @classmethod
+    def none(cls) -> Scope:
+        """Of an edit without keys and radii: it acts on every question, or something else decides."""
+        return cls("none", math.nan, math.nan, math.nan)
+
 
 @dataclass
 class Computed:
@@ -104,10 +103,3 @@ class Computed:
     reaches: dict[str, str] = field(default_factory=dict)  # of facts with a picture: "kind" or "picture"
     verbatim: bool = True  # whether answers may be held word for word
     extras: dict[str, Any] = field(default_factory=dict)  # more tensors of the bundle
-
-
-def method_named(name: str) -> Callable[[Any, Sequence[Fact], Options], Computed]:
-    """The method's compute function; UsageError lists what there is."""
-    if name not in METHODS:
-        raise UsageError(f"There is no method {name!r}.", hint=f"Methods: {', '.join(METHODS)}.")
-    return importlib.import_module(METHODS[name]).compute

@@ -1,4 +1,4 @@
-"""Hooks of one thread: what okedit reads or writes in a forward pass of its own, no other thread's pass meets.
+"""Hooks of one thread: what okedit reads or writes in its own forward pass, no other thread's pass meets.
 
 Modules are shared by all threads that run a model, and so are their hooks.
 """

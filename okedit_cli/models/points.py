@@ -119,7 +119,12 @@ def connector_maps(model: nn.Module) -> list[Weight]:
 
 def _is_map(module: nn.Module) -> bool:
     weight = getattr(module, "weight", None)
-    return weight is not None and weight.dim() == 2 and hasattr(module, "forward") and "Norm" not in _kind(module)
+    return (
+        weight is not None
+        and weight.dim() == 2
+        and hasattr(module, "forward")
+        and "Norm" not in _kind(module)
+    )
 
 
 def _is_turned(module: nn.Module) -> bool:

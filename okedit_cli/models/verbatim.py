@@ -159,7 +159,8 @@ class Hold:
     def keep(self, rows: Sequence[int]) -> None:
         """Only these rows go on."""
         if self._call.rows:
-            self._call.rows, self._call.said = [self._call.rows[i] for i in rows], [self._call.said[i] for i in rows]
+            call = self._call
+            call.rows, call.said = [call.rows[i] for i in rows], [call.said[i] for i in rows]
 
     def prompt_columns(self, columns: int) -> int:
         """How many of a batch's columns are prompt; fewer than all where generate() reads it all again."""
@@ -185,7 +186,9 @@ class Hold:
         for row, (columns, _) in enumerate(passed):
             for place, column in enumerate(columns, len(before[row]) + 1):
                 if column >= first:
-                    self._call.rows[row].constrain(changed[row, column - first], self._call.said[row][1:place])
+                    self._call.rows[row].constrain(
+                        changed[row, column - first], self._call.said[row][1:place]
+                    )
         if isinstance(output, tuple):
             return tuple(changed if one is logits else one for one in output)
         output.logits = changed
@@ -214,7 +217,9 @@ class Hold:
         changed = scores.clone()
         for row, held in enumerate(self._call.rows):
             if held is not None:
-                held.constrain(changed[row], [*self._call.prefilled[row], *ids[row, self._call.columns :].tolist()])
+                held.constrain(
+                    changed[row], [*self._call.prefilled[row], *ids[row, self._call.columns :].tolist()]
+                )
         return changed
 
 

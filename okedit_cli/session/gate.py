@@ -1,4 +1,4 @@
-"""Gated edits in a model's forward passes: hooks that route prompts and change the answers of rows that are hit.
+"""Gated edits in a model's forward passes: hooks that route prompts and change the answers of rows hit.
 
 A prompt is routed when it is read (a forward pass with an empty cache), for every row from its own question
 and picture (scope/router.py); the verdict holds until the next. From the prompt's last token on the values of
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from okedit_cli.bundle import Bundle
 from okedit_cli.errors import UsageError
 from okedit_cli.methods.whole_prompt import Questions
 from okedit_cli.models.features import Look, hidden_of, hook_tower
@@ -155,7 +154,10 @@ class Gate:
         ids, mask = given.get("input_ids"), given.get("attention_mask")
         if ids is not None:
             # other masks than [B, L] tell nothing about pads
-            self.call.prompts = ids, mask if getattr(mask, "shape", None) == ids.shape else torch.ones_like(ids)
+            self.call.prompts = (
+                ids,
+                mask if getattr(mask, "shape", None) == ids.shape else torch.ones_like(ids),
+            )
             self._questions().begin(given)
 
     def _end(self, module: Any, args: tuple, output: Any) -> Any:
@@ -204,7 +206,9 @@ class Gate:
             self._questions().place = row, prompt
             picture = None
             if placeholder is not None and bool((words == placeholder).any()):
-                picture = pictures.of(row, states[row, prompt], words, self.call.pictures and self.call.pictures[row])
+                picture = pictures.of(
+                    row, states[row, prompt], words, self.call.pictures and self.call.pictures[row]
+                )
             self.call.verdicts.append(self._route(question_text(self.loaded, asked), picture))
             starts.append(int(prompt[-1]) if len(prompt) else ids.shape[1])
         self._hold.begin(self._held(), ids, mask, starts)
@@ -234,8 +238,8 @@ class Gate:
             whole = output[0] if isinstance(output, tuple) else output
             if len(whole) != len(self.call.verdicts):
                 raise UsageError(
-                    f"{len(self.call.verdicts)} prompts were read and the answer has {len(whole)} rows, so edits"
-                    " cannot be told apart.",
+                    f"{len(self.call.verdicts)} prompts were read and the answer has {len(whole)} rows, so"
+                    " edits cannot be told apart.",
                     hint="While bundles are attached, let each prompt be its own row from the start.",
                 )
             states, changed = hidden_of(args, kwargs), whole.clone()

@@ -1,8 +1,8 @@
 """EditedModel: a base model with bundles attached, of any kind, in the order in which they were attached.
 
 Codebooks act through hooks (gate.py), weight deltas through exchanged weights (weights.py), text memories by
-putting a prompt anew before it is read, which only okedit's own generate() can do. What a call decides belongs
-to its thread. Not here: reading prompts and generating (generate.py).
+putting a prompt anew before it is read, which only okedit's own generate() can do. What a call decides is
+its thread's. Not here: reading prompts and generating (generate.py).
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ from okedit_cli.session.gate import Call, Gate
 from okedit_cli.session.weights import Weights
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from okedit_cli.models.load import LoadedModel
 
 
@@ -36,8 +34,8 @@ class Attachment:
     """Bundles attached together: a context manager, undone by `detach()`.
 
     `verdicts` holds one Verdict a row of this thread's last prompt batch, over all that is attached.
-    `prompt_lengths`, attended tokens a row, says where prompts end that are read with an answer; None finds it
-    by the chat template.
+    `prompt_lengths`, attended tokens a row, says where prompts end that are read with an answer; None finds
+    it by the chat template.
     """
 
     def __init__(
@@ -250,8 +248,8 @@ def attach(
     without: Collection[str] = (),
     alone: bool = False,
 ) -> Attachment:
-    """Attach bundles, or one, opened or by path, beside those attached before; the end of a `with` takes these
-    off and leaves the others. `alone`: those attached before rest meanwhile.
+    """Attach bundles, or one, opened or by path, beside those attached before; the end of a `with` takes
+    these off and leaves the others. `alone`: those attached before rest meanwhile.
 
     ModelMismatch when one does not belong to the model; BundleWarning when its keys have moved a little.
     `strictness` (0 to 1) moves every border: radii are scaled by 1.5 - strictness; None leaves it to the

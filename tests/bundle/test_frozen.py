@@ -161,14 +161,14 @@ def picture(place: int) -> bytes:
 def test_of_a_later_minor_version_it_is_read_with_a_warning_and_of_a_later_major_one_refused(tmp_path):
     header, body = split_file(path_of("fitted").read_bytes())
     manifest = json.loads(header["__metadata__"]["okedit"])
-    for version in ("1.9", "2.0"):
+    for version in ("2.9", "3.0"):
         header["__metadata__"]["okedit"] = seal({**manifest, "format": version, "mood": "sunny"})
         (tmp_path / version).write_bytes(join_file(header, body))
     with pytest.warns(BundleWarning, match=r"format 1\.9.*mood"):
         later = Bundle.load(tmp_path / "1.9", verify=True)
     was = load("fitted")
     assert same(replace(later, manifest=was.manifest), was) and later.manifest.extra == {"mood": "sunny"}
-    refused(okedit("show", tmp_path / "2.0"), 3, "format 2.0", "up to 1.x (1.1)", "Upgrade")
+    refused(okedit("show", tmp_path / "3.0"), 3, "format 3.0", "up to 2.x (2.0)", "Upgrade")
 
 
 def test_a_copy_that_is_changed_leaves_the_file_alone():

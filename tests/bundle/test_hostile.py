@@ -131,7 +131,7 @@ def _forge(good: bytes, change) -> bytes:
 
 
 @pytest.mark.parametrize("change, words", [
-    (lambda m: m.update(format="2.0"), r"2\.0.*1\.x"), (lambda m: m.update(format="12.3"), r"12\.3"),
+    (lambda m: m.update(format="3.0"), r"3\.0.*2\.x"), (lambda m: m.update(format="12.3"), r"12\.3"),
     (lambda m: m.update(format="0.9"), "expected"), (lambda m: m.update(format=1), "expected"),
     (lambda m: m.pop("format"), "expected"), (lambda m: m.pop("facts"), "lacks facts"),
     (lambda m: m.pop("tensors"), "lacks tensors"), (lambda m: m["facts"].pop(), "2 facts"),

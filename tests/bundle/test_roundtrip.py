@@ -182,7 +182,7 @@ def test_every_field_of_the_manifest_is_typed():
     (lambda b: b.manifest.facts[0].update(answer=True), "answer must be of type str"),
     (lambda b: b.manifest.canary.pop(), "1 canary.*canary_picture"),
     (lambda b: b.manifest.base.pop("layers"), "layers must be of type int"),
-    (lambda b: setattr(b, "codebook", make_codebook(3, dtype=torch.float64)), "float64"),
+    (lambda b: setattr(b, "edits", make_codebook(3, dtype=torch.float64)), "float64"),
     (lambda b: b.codebook.picture_owner.fill_(9), "picture_owner"),
 ])  # fmt: skip
 def test_what_a_reader_would_refuse_is_not_written(tmp_path, spoil, words):

@@ -11,8 +11,8 @@ from bundle.factory import BASE, make_bundle
 from PIL import Image
 from typer.testing import CliRunner
 
-import okedit_cli.session  # noqa: F401
 import okedit_cli.methods.spaces  # noqa: F401  else they would be imported with Fitter's stand-ins, for good
+import okedit_cli.session  # noqa: F401
 from okedit_cli.bundle import Bundle
 from okedit_cli.bundle.words import row_of
 from okedit_cli.cli.app import build

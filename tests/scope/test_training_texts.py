@@ -35,7 +35,9 @@ def test_no_long_text_of_the_blind_sets_is_trained_on():
     assert not judging & texts(TOOLS / "scope" / "texts")
 
 
-@pytest.mark.parametrize("name", ["relation_wordings", "relation_texts", "relation_more_people", "relation_more_things"])
+@pytest.mark.parametrize(
+    "name", ["relation_wordings", "relation_texts", "relation_more_people", "relation_more_things"]
+)
 def test_each_wording_of_a_relation_names_its_subject_once(name):
     found = yaml.safe_load((TOOLS / "scope" / "texts" / f"{name}.yaml").read_text("utf-8"))
     for part in found.values():
