@@ -56,9 +56,9 @@ class Manifest:
     """What a bundle says about itself; the README in bundles/ explains every field.
 
     `base` is the fingerprint of the base model; `facts[i]` belongs to row i of a codebook or memory;
-    `dropped` and `sources` describe optional tensors; `tensors` (dtype, shape, sha256 by name) is filled in when a file is
-    written or read; `facts` and `dropped` of a large file are read when they are asked for; `extra` keeps
-    the fields that this version does not know, `unknown` names them.
+    `dropped` and `sources` describe optional tensors; `tensors` (dtype, shape, sha256 by name) is filled in
+    when a file is written or read; `facts` and `dropped` of a large file are read when they are asked for;
+    `extra` keeps the fields that this version does not know, `unknown` names them.
     """
 
     base: dict[str, Any]

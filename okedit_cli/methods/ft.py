@@ -1,8 +1,8 @@
 """Fine-tuning on the facts, one after another: the last decoder layer's feed-forward part, or the connector.
 
 As VLKEB and EasyEdit have it: AdamW with its default weight decay, batch 1, a fixed number of steps,
-cross-entropy on the answer's tokens alone. What differs: the rate grows in decoders narrower than those it was
-published for, and the token that ends the turn is learned too, since answers here are generated and not
+cross-entropy on the answer's tokens alone. What differs: the rate grows in decoders narrower than those it
+was published for, and the token that ends the turn is learned too, since answers here are generated and not
 teacher-forced. Sequential by definition: a fact goes on from the weights of the last.
 """
 
@@ -104,5 +104,6 @@ LLM = Method(
 VIS = Method(
     "ft-vis", "delta", compute_vis, "fine-tunes the connector behind the vision tower on each fact",
     "the FT (Vis) baseline of VLKEB and EasyEdit", VisSettings,
-    needs="facts with a picture, a model with a connector", costs="steps times a forward and backward pass", sequential=True,
+    needs="facts with a picture, a model with a connector",
+    costs="steps times a forward and backward pass", sequential=True,
 )  # fmt: skip
