@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from okedit_cli.models.sentences import question_radius
-from okedit_cli.scope.classifier import judge
+from okedit_cli.scope.classifier import asks_alike
 from okedit_cli.scope.views import compare, decode_view, describe, is_view
 from okedit_cli.wording import normal
 
@@ -68,18 +68,12 @@ def overlaps(one: Side, other: Side) -> Iterator[tuple[int, int, float, float]]:
                 (j for j in js if normal(str(other.facts[j]["prompt"])) != alike),
                 key=lambda j: float(asked[place, j]),
             )
-            judged = {j for j in judged[:JUDGED] if _asks(one.facts[i], other.facts[j])}
+            judged = {j for j in judged[:JUDGED] if asks_alike(one.facts[i], other.facts[j])}
             for j in js:
                 if (normal(str(other.facts[j]["prompt"])) == alike or j in judged) and _views(
                     one, i, other, j
                 ):
                     yield i, j, float(shown[place, j]), float(asked[place, j])
-
-
-def _asks(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether either's prompt asks for what the other's does."""
-    pairs = ((one, other), (other, one))
-    return any(judge({"prompt": a["prompt"]}, str(b["prompt"])).label == "answers" for a, b in pairs)
 
 
 def _apart(one: Side, rows: torch.Tensor, other: Side, wanted: torch.Tensor) -> torch.Tensor:

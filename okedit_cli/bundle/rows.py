@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +16,7 @@ from okedit_cli.bundle.manifest import Manifest
 from okedit_cli.bundle.overlap import Side
 from okedit_cli.bundle.tensors import Pieces
 from okedit_cli.edits.codebook import Codebook
+from okedit_cli.scope.classifier import normalised_answer
 
 CHANNELS = ("picture", "question")
 SMALL = "thumbnail"  # small pictures, kept as the keys of channels are
@@ -64,7 +64,7 @@ class Rows:
 
     def answers(self) -> list[str]:
         """Answers, normalised: two edits that say the same do not conflict."""
-        return [normalise(fact["answer"]) for fact in self.facts]
+        return [normalised_answer(fact["answer"]) for fact in self.facts]
 
     def marks(self) -> list[tuple]:
         """A cheap fingerprint of each row; rows that differ in it differ in content."""
@@ -94,11 +94,6 @@ class Rows:
         """Set an id and remember the first one, where they differ."""
         fact = {key: value for key, value in self.facts[row].items() if key != "renamed_from"}
         self.facts[row] = {**fact, "id": name, **({"renamed_from": first} if name != first else {})}
-
-
-def normalise(answer: str) -> str:
-    """An answer without case, spacing and closing punctuation."""
-    return " ".join(unicodedata.normalize("NFKC", answer).casefold().split()).strip(" .!?,;:\"'")
 
 
 def unstack(bundle: Bundle) -> Rows:

@@ -17,7 +17,7 @@ from ..errors import InvalidBundle, ModelMismatch, UsageError
 from ..stand_ins import Fetch, fetched, is_url
 from . import options
 from .belonging import check, check_named, readable, told_already
-from .explain import verdict_json, verdict_words
+from .explain import overruled_words, verdict_json, verdict_words
 from .loading import fetcher, open_model
 from .loop import loop
 from .output import Output
@@ -78,6 +78,8 @@ class _Model:
             out.line(f"after: {answer.text}")
         if answer.cut:
             out.warn(f"the answer was cut at {self.max_tokens} tokens; --max-tokens N gives it more.")
+        if answer.verdict is not None and answer.verdict.overruled is not None:
+            out.warn(overruled_words(answer.verdict))
         if self.explain and not out.json:
             out.note(verdict_words(answer.verdict))
 
@@ -232,9 +234,11 @@ def _picture(image: str | None, fetch: Fetch | None) -> Any:
 
 
 def _found(loaded: Any, out: Output, strict: bool) -> list[Path]:
-    """The bundles in ./bundles that belong to the model; the others are named on stderr."""
+    """The bundles in ./bundles that belong to the model, the newest last, so that it wins where they
+    contradict each other; the others are named on stderr.
+    """
     fitting = []
-    for path in sorted(BUNDLES.glob("*.safetensors")):
+    for path in sorted(BUNDLES.glob("*.safetensors"), key=lambda path: (path.stat().st_mtime_ns, path.name)):
         try:
             # what nobody named must be for this very model; -b also takes one of the same architecture
             check(path, loaded, out, strict, content=True)

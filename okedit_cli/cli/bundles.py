@@ -40,6 +40,7 @@ def site_words(site: dict[str, Any]) -> str:
     if "sites" in site:  # of a weight delta
         return ", ".join(map(str, site["sites"]))
     told = {name: value for name, value in site.items() if (name, value) != ("key_layer", -1)}
+    told = {name: len(value) if isinstance(value, list) else value for name, value in told.items()}
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in told.items())
 
 

@@ -31,13 +31,21 @@ def verdict_words(verdict: Any) -> str:
     return "\n".join([first, *(f"  {_stages(one)}" for one in verdict.candidates[:SHOWN])])
 
 
+def overruled_words(verdict: Any) -> str:
+    """That an older bundle says otherwise than the edit that fired."""
+    return (
+        f"{_place(verdict.overruled)} contradicts {_place(verdict.hit)}; the bundle that was attached last"
+        " wins. To keep one, merge them, or leave one out with -b."
+    )
+
+
 def verdict_json(verdict: Any) -> dict[str, Any] | None:
     """hit, context and nearest with what each stage found, null for an open channel's radius; all
     candidates.
     """
     if verdict is None:
         return None
-    names = ("hit", "context", "nearest", "rejection", "candidates")
+    names = ("hit", "context", "nearest", "rejection", "overruled", "candidates")
     return plain({name: getattr(verdict, name) for name in names})
 
 

@@ -8,6 +8,7 @@ import typer
 
 import okedit_cli
 
+from ..errors import FactsDidNotTake
 from . import options
 from .bundles import local, number, one_line, size_of
 from .output import Output
@@ -30,14 +31,14 @@ def merge(
     ],
     output: Annotated[str, typer.Option("-o", "--out", metavar="FILE", help="The bundle to write.")],
     on_conflict: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--on-conflict",
             metavar="newest|first|error",
             help="Two edits that answer the same prompt differently: keep that of the later or the earlier "
-            "bundle, or refuse.",
+            "bundle, or refuse. [default: newest, with exit code 5 where an edit is left out]",
         ),
-    ] = "newest",
+    ] = None,
     force: Force = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -46,6 +47,8 @@ def merge(
 
     Equal edits are kept once. The table names edits that contradict each other, their distances and radii
     (of the first / of the second), and what was done about it.
+
+    Exit code 5: an edit was left out, and --on-conflict did not say so.
     """
     from ..bundle.lock import locked
     from ..bundle.merge import MergeConflict
@@ -57,7 +60,9 @@ def merge(
     with locked(target, tell=out.note):  # it may be one of those that are read
         opened = [okedit_cli.Bundle.load(file) for file in files]
         try:
-            merged, report = merge_bundles(opened, on_conflict=on_conflict, names=bundles, lazy=True)
+            merged, report = merge_bundles(
+                opened, on_conflict=on_conflict or "newest", names=bundles, lazy=True
+            )
         except MergeConflict as error:
             if error.report is not None:
                 _render(out, None, 0, error.report)
@@ -65,6 +70,12 @@ def merge(
         merged.save(target)
     _render(out, target, len(merged.manifest), report)
     out.say(f"bundle: {target}, {size_of(target)}, {len(merged.manifest)} edits")
+    if report.dropped and on_conflict is None:
+        raise FactsDidNotTake(
+            f"{len(report.dropped)} edits were left out for newer ones that contradict them:"
+            f" {', '.join(report.dropped[:10])}{', ...' if len(report.dropped) > 10 else ''}.",
+            hint="That is what --on-conflict newest means; say it, or first or error, to have it so.",
+        )
 
 
 def _render(out: Output, target: Any, edits: int, report: Any) -> None:

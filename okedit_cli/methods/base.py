@@ -81,9 +81,11 @@ class Scope:
         return not self.why
 
     @classmethod
-    def none(cls) -> Scope:
-        """Of an edit without keys and radii: it acts on every question, or something else decides."""
-        return cls("none", math.nan, math.nan, math.nan)
+    def none(cls, why: str = "") -> Scope:
+        """Of an edit without keys and radii: it acts on every question, or something else decides. `why`
+        there is no edit.
+        """
+        return cls("none", math.nan, math.nan, math.nan, why)
 
 
 @dataclass

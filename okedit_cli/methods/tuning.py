@@ -89,15 +89,18 @@ def edit_sample(samples: Sequence[Sample]) -> Sample:
 def computed_delta(
     loaded: LoadedModel,
     facts: Sequence[Fact],
-    changes: dict[str, torch.Tensor],
+    changes: dict[str, torch.Tensor | Change],
     seconds: dict[str, float],
     options: Options,
     told: dict[str, Any] | None = None,
 ) -> Computed:
-    """What a method gives whose edits are changes [out, in] of weights by the points' names."""
+    """What a method gives whose edits are changes of weights by the points' names: [out, in], or in low rank
+    already.
+    """
     samples_of = sampler_for(loaded, facts, options.seed)
     weights = {name: content(located(loaded, Point.parse(name)).tensor) for name in changes}
-    delta = Delta({name: Change.of(change.cpu()) for name, change in changes.items()}, len(facts))
+    done = {n: c if isinstance(c, Change) else Change.of(c.cpu()) for n, c in changes.items()}
+    delta = Delta(done, len(facts))
     settings = asdict(options.settings) | {"seed": options.seed} | (told or {})
     return Computed(
         delta, {"sites": sorted(changes), "weights": weights}, settings, list(facts),

@@ -9,6 +9,7 @@ pictures.
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -74,6 +75,25 @@ def judge(fact: Mapping[str, Any], query: str) -> Judgement:
                 "other", found.score - max(against), "it is nearer to a question that its owner keeps"
             )
     return found
+
+
+def contradict(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two facts about the same picture, or both about none, answer the same question differently."""
+    answers = [normalised_answer(str(fact.get("answer", ""))) for fact in (one, other)]
+    return answers[0] != answers[1] and asks_alike(one, other)
+
+
+def asks_alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether either's prompt asks for what the other's does."""
+    if normal(str(one["prompt"])) == normal(str(other["prompt"])):
+        return True
+    pairs = ((one, other), (other, one))
+    return any(judge({"prompt": a["prompt"]}, str(b["prompt"])).label == "answers" for a, b in pairs)
+
+
+def normalised_answer(answer: str) -> str:
+    """An answer without case, spacing and closing punctuation."""
+    return " ".join(unicodedata.normalize("NFKC", answer).casefold().split()).strip(" .!?,;:\"'")
 
 
 def read_ahead(facts: Sequence[Mapping[str, Any]], query: str) -> None:

@@ -6,8 +6,8 @@
 3. Verifier (verifier.py): where a fact is about one picture, is the query's picture a view of it?
 
 Of the edits that pass all stages the one answers whose picture is nearest, then the one of which the
-classifier is surest. The base model is never asked. Each stage can be left out (STAGES), to measure what it
-is worth.
+classifier is surest; where bundles contradict each other, the newest. The base model is never asked. Each
+stage can be left out (STAGES), to measure what it is worth.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from okedit_cli.errors import UsageError
 from okedit_cli.scope.calibration import calibration
-from okedit_cli.scope.classifier import judge, read_ahead
+from okedit_cli.scope.classifier import contradict, judge, read_ahead
 from okedit_cli.scope.retriever import Retriever
 from okedit_cli.scope.verdict import Candidate, Verdict
 from okedit_cli.scope.verifier import Verifier
@@ -70,10 +70,27 @@ class Router:
         classified = _surer([self._classified(one, query) for one in found])
         judged = self._let_in([self._verified(one, query) for one in classified], query)
         judged.sort(key=_order)
-        hits = [one for one in judged if not one.rejection]
-        hit = hits[0] if hits else None
+        hit, overruled = self._newest([one for one in judged if not one.rejection])
         nearest = hit or (judged[0] if judged else None)
-        return Verdict(hit, nearest, None if hit else self._context(judged, query), tuple(judged))
+        context = None if hit else self._context(judged, query)
+        return Verdict(hit, nearest, context, tuple(judged), overruled)
+
+    def _newest(self, hits: Sequence[Candidate]) -> tuple[Candidate | None, Candidate | None]:
+        """The edit that answers: the best, or of those that contradict it the one of the newest bundle, which
+        is what a merge keeps; and the older one that it overrules.
+        """
+        if not hits:
+            return None, None
+        best = hits[0]
+        against = [
+            one
+            for one in hits[1:]
+            if one.number != best.number
+            and math.isinf(one.picture_radius) == math.isinf(best.picture_radius)
+            and contradict(self._fact(best), self._fact(one))
+        ]
+        by_age = sorted([best, *against], key=lambda one: one.number)
+        return by_age[-1], by_age[-2] if against else None
 
     def _fact(self, candidate: Candidate) -> dict:
         return self.bundles[candidate.number].manifest.facts[candidate.row]

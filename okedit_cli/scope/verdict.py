@@ -62,13 +62,14 @@ class Verdict:
 
     `hit`: the edit that answers. `nearest`: that, or the one that came nearest. `context`: no edit answers,
     but the answer follows from this one, so the model is given its note. `candidates`: all that were
-    judged, best first.
+    judged, best first. `overruled`: an edit of an older bundle that contradicts the hit and would answer.
     """
 
     hit: Candidate | None = None
     nearest: Candidate | None = None
     context: Candidate | None = None
     candidates: tuple[Candidate, ...] = ()
+    overruled: Candidate | None = None
 
     @property
     def rejection(self) -> str:

@@ -26,6 +26,7 @@ def bundles(monkeypatch, tmp_path):
 
 
 def merged(*names: str, **options: str) -> Bundle:
+    options = {"on_conflict": "newest"} | options
     flags = [word for name, value in options.items() for word in ("--" + name.replace("_", "-"), value)]
     result = okedit("merge", *(f"{name}.safetensors" for name in names), "-o", "out.safetensors", *flags)
     assert result.exit_code == 0, result.stderr
@@ -54,6 +55,7 @@ def test_the_table_names_both_facts_the_distance_and_both_radii():
     assert len(rows) == 3 and rows[0].startswith("a-0") and rows[0].endswith("kept c-0")
     assert "Answer of a-0 / Answer of c-0" in rows[0] and "0.02" in rows[0]
     assert "left out: a-0" in result.stderr
+    assert result.exit_code == 5 and "3 edits were left out for newer ones" in result.stderr
     assert [fact["id"] for fact in Bundle.load("out.safetensors").manifest.facts] == ["c-0", "c-1", "c-2"]
 
 

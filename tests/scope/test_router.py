@@ -191,3 +191,20 @@ def test_no_edit_no_verdict():
     empty = bundle(FACTS[0])
     empty = replace(empty, edits=bundle().codebook, manifest=replace(empty.manifest, facts=[]))
     assert Router([empty], [0.5]).route(Query("Who?")).nearest is None
+
+
+@pytest.mark.parametrize("about", [{}, {"at": THING, "reach": "kind"}])
+def test_of_bundles_that_contradict_each_other_the_newest_answers_whatever_their_wordings(about):
+    fact = {"prompt": "How much does the red mug cost?", "answer": "9 euros", **about}
+    old = bundle({"id": "old", **fact})
+    new = bundle({"id": "new", **fact, "prompt": "What is the price of the red mug?", "answer": "12 euros"})
+    same = bundle({"id": "same", **fact, "answer": "9 Euros."})
+    shown = picture(THING) if about else None
+
+    def decided(*bundles):
+        found = Router(bundles, [0.5] * len(bundles)).route(Query("How much does the red mug cost?", shown))
+        return found.hit.edit_id, found.overruled and found.overruled.edit_id
+
+    assert decided(old, new) == ("new", "old") and decided(new, old) == ("old", "new")
+    assert decided(old) == ("old", None) and decided(old, same)[1] is None
+    assert decided(old, new, same)[0] == "same"
