@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
 
+NO_PICTURE = "the fact has no picture, and what is tuned lies behind the vision tower"
+
+
 @dataclass(frozen=True)
 class FtSettings:
     """LLaVA-1.5's in VLKEB: 10 steps of AdamW at 1e-4."""
@@ -64,10 +67,17 @@ def compute_vis(loaded: LoadedModel, facts: Sequence[Fact], options: Options) ->
             f"{loaded.name} has no connector that okedit knows, so ft-vis cannot edit it.",
             hint="Use ft-llm, or a codebook method.",
         )
-    return _tuned(loaded, facts, options, points)
+    blind = {fact.id: NO_PICTURE for fact in facts if fact.image is None}
+    return _tuned(loaded, facts, options, points, blind)
 
 
-def _tuned(loaded: LoadedModel, facts: Sequence[Fact], options: Options, points: Sequence[Point]) -> Computed:
+def _tuned(
+    loaded: LoadedModel,
+    facts: Sequence[Fact],
+    options: Options,
+    points: Sequence[Point],
+    left_out: dict[str, str] | None = None,
+) -> Computed:
     settings, samples_of = options.settings, sampler_for(loaded, facts, options.seed)
     rate = scaled_rate(loaded, settings.rate)
     with trainable(loaded, points) as weights:
@@ -81,9 +91,12 @@ def _tuned(loaded: LoadedModel, facts: Sequence[Fact], options: Options, points:
                 answer_loss(loaded, [(edit.prompt, edit.picture, edit.target)], settings.end).backward()
                 optimiser.step()
 
-        seconds = timed(facts, options, fit)
+        tuned = [fact for fact in facts if fact.id not in (left_out or {})]
+        seconds = timed(tuned, options, fit)
         changes = {name: (weight.detach() - before[name]).float() for name, weight in weights.items()}
-    return computed_delta(loaded, facts, turned(loaded, changes), seconds, options, {"scaled_rate": rate})
+    return computed_delta(
+        loaded, facts, turned(loaded, changes), seconds, options, {"scaled_rate": rate}, left_out
+    )
 
 
 def turned(loaded: LoadedModel, changes: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -93,18 +93,23 @@ def computed_delta(
     seconds: dict[str, float],
     options: Options,
     told: dict[str, Any] | None = None,
+    left_out: dict[str, str] | None = None,
 ) -> Computed:
     """What a method gives whose edits are changes of weights by the points' names: [out, in], or in low rank
-    already.
+    already. `left_out`: why, of facts that it cannot edit, by their ids.
     """
+    left_out = left_out or {}
+    kept = [fact for fact in facts if fact.id not in left_out]
     samples_of = sampler_for(loaded, facts, options.seed)
     weights = {name: content(located(loaded, Point.parse(name)).tensor) for name in changes}
     done = {n: c if isinstance(c, Change) else Change.of(c.cpu()) for n, c in changes.items()}
-    delta = Delta(done, len(facts))
+    delta = Delta(done, len(kept))
     settings = asdict(options.settings) | {"seed": options.seed} | (told or {})
     return Computed(
-        delta, {"sites": sorted(changes), "weights": weights}, settings, list(facts),
-        {fact.id: samples_of(fact) for fact in facts}, {fact.id: Scope.none() for fact in facts}, seconds,
+        delta, {"sites": sorted(changes), "weights": weights}, settings, kept,
+        {fact.id: samples_of(fact) for fact in facts},
+        {fact.id: Scope.none(left_out.get(fact.id, "")) for fact in facts},
+        dict.fromkeys(left_out, 0.0) | seconds,
         verbatim=False,
     )  # fmt: skip
 
