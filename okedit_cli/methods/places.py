@@ -3,8 +3,8 @@
 One change has to say every token of an answer in turn, so it must know which comes next. From random
 directions it learns that from the wordings that it is shown, and in another wording it may skip ahead: "mail"
 for a mailbox, or nothing at all. So the change begins with the directions in which the places of the fact's
-own answer lie apart while its wordings and views do not: Fisher's linear discriminants, with a within-class
-scatter that is pooled over the facts at hand and shrunk (Friedman 1989, "Regularized discriminant analysis").
+own answer lie apart while its wordings and views do not: Fisher's linear discriminants, with the within-class
+scatter of its own samples, shrunk (Friedman 1989, "Regularized discriminant analysis").
 
 On 40 facts of the fit split, in 999 wordings that no value was shown, 37 answers were wrong with random
 directions, and none of the 30 of the facts that failed most with these.
@@ -41,10 +41,11 @@ def parting(places: dict[tuple[int, int], torch.Tensor], first: torch.Tensor, co
     if not places:
         return first.repeat(count, 1, 1)
     means = {key: rows.mean(0) for key, rows in places.items()}
-    within = _Within(torch.cat([rows - means[key] for key, rows in places.items()]), len(places))
     out = first.repeat(count, 1, 1)
     for fact in range(count):
-        own = torch.stack([mean for (number, _), mean in sorted(means.items()) if number == fact])
+        keys = sorted(key for key in places if key[0] == fact)
+        own = torch.stack([means[key] for key in keys])
+        within = _Within(torch.cat([places[key] - means[key] for key in keys]), len(keys))
         apart = own - own.mean(0)
         known = min(len(first), len(own) - 1)
         directions = within.whitened(torch.linalg.svd(within.whitened(apart), full_matrices=False)[2][:known])

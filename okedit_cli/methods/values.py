@@ -1,9 +1,10 @@
 """What happens inside a scope: low-rank affine changes of one feed-forward output, of many facts at once.
 
 They begin with the directions that tell the places of an answer apart (places.py). Loss: cross-entropy on
-the answer for the edit and its positives. Negatives are the scope's business: a KL term on them made hardly a
-misfire milder, and cost other wordings inside the scope the answer. Only the answer's tokens run, only
-through the layers from the site upwards (models/suffix.py).
+the answer for the edit and its positives, among tokens of the fact's own, so that no fact depends on those
+that are fitted beside it. Negatives are the scope's business: a KL term on them made hardly a misfire milder,
+and cost other wordings inside the scope the answer. Only the answer's tokens run, only through the layers
+from the site upwards (models/suffix.py).
 """
 
 from __future__ import annotations
@@ -145,28 +146,32 @@ def _optimise(
     first = torch.randn(rank, width, generator=noise).to(device) / width**0.5
     told = _places_of_answers(loaded, groups, layer) if places else {}
     # The change is learned in units of the residual stream, so that one rate serves every layer and model.
-    unit = torch.cat([suffix.states.float().flatten(0, 1) for suffix, _ in groups]).pow(2).mean().sqrt()
+    unit = _units(groups, count)
     down = parting(told, first, count).requires_grad_()
     up = torch.zeros(count, rank, width, device=device, requires_grad=True)
     bias = torch.zeros(count, width, device=device, requires_grad=True)
     optimiser = torch.optim.Adam([{"params": [up, bias], "lr": RATE}, {"params": [down], "lr": RATE / 10}])
     best = torch.full((count,), torch.inf, device=device)
     saved = [tensor.detach().clone() for tensor in (down, up, bias)]
-    vocabulary = _vocabulary([suffix for suffix, _ in groups], noise).to(device)
+    strangers = torch.randint(groups[0][0].logits.shape[-1], (STRANGERS,), generator=noise).to(device)
+    own = _own_tokens(groups, count)
+    vocabulary, known = _vocabulary(own, strangers)
     targets = [_places(suffix.targets, vocabulary) for suffix, _ in groups]
     samples = sum(torch.bincount(owner, minlength=count) for _, owner in groups)
     running = torch.ones(count, dtype=torch.bool, device=device)  # facts that need more steps
     for step in range(STEPS + 1):
         if step in CHECKS:  # what nobody weighed the answer against may have come to the top
-            changes = [_change(owner, down, up * unit, bias * unit) for _, owner in groups]
-            vocabulary = _with_risen(loaded, vocabulary, groups, changes, layer)
+            changes = [_change(owner, down, up * unit[:, None], bias * unit) for _, owner in groups]
+            _add_risen(loaded, own, groups, changes, layer)
+            vocabulary, known = _vocabulary(own, strangers)
             targets = [_places(suffix.targets, vocabulary) for suffix, _ in groups]
             best[running] = torch.inf
         optimiser.zero_grad()
         said, total = torch.zeros(count, device=device), torch.zeros((), device=device)
         for (suffix, owner), target in zip(groups, targets, strict=True):
-            change = _change(owner, down, up * unit, bias * unit)
+            change = _change(owner, down, up * unit[:, None], bias * unit)
             logits = run_suffix(loaded, suffix, layer, change, vocabulary).float()
+            logits = logits.masked_fill(~known[owner][:, None], -torch.inf)  # other facts' tokens
             loss = F.cross_entropy(logits.transpose(1, 2), target, ignore_index=-100, reduction="none")
             row = loss.sum(1) / (target != -100).sum(1) / samples[owner]
             total = total + row.sum()
@@ -186,7 +191,20 @@ def _optimise(
         for group in optimiser.param_groups:
             group["lr"] *= 0.97
     down, up, bias = saved
-    return Values(down.cpu(), (up * unit).cpu(), (bias * unit).cpu())
+    return Values(down.cpu(), (up * unit[:, None]).cpu(), (bias * unit).cpu())
+
+
+def _units(groups, count: int) -> torch.Tensor:
+    """The root mean square [count, 1] of what the site's layer receives, of each fact's samples at the places
+    of their answers; nothing of a fact depends on those beside it.
+    """
+    device = groups[0][1].device
+    squares, places = torch.zeros(count, device=device), torch.zeros(count, device=device)
+    for suffix, owner in groups:
+        told = suffix.targets != -100
+        squares.index_add_(0, owner, (suffix.states.float().pow(2).mean(-1) * told).sum(1))
+        places.index_add_(0, owner, told.sum(1).float())
+    return (squares / places.clamp_min(1)).sqrt()[:, None]
 
 
 @torch.no_grad()
@@ -204,14 +222,12 @@ def _places_of_answers(loaded: LoadedModel, groups, layer: int) -> dict[tuple[in
 
 
 @torch.no_grad()
-def _with_risen(loaded: LoadedModel, vocabulary: torch.Tensor, groups, changes, layer: int) -> torch.Tensor:
-    """The vocabulary, and the tokens that the changes, as they are, make likeliest of all."""
-    parts = [vocabulary]
-    for (suffix, _), change in zip(groups, changes, strict=True):
-        logits = run_suffix(loaded, suffix, layer, change)
-        there = logits[suffix.targets >= 0]
-        parts.append(there.topk(min(RISEN, there.shape[-1]), dim=-1).indices.flatten())
-    return torch.cat(parts).unique()
+def _add_risen(loaded: LoadedModel, own: list[torch.Tensor], groups, changes, layer: int) -> None:
+    """To each fact's tokens those that the changes, as they are, make likeliest of all."""
+    for (suffix, owner), change in zip(groups, changes, strict=True):
+        risen = run_suffix(loaded, suffix, layer, change).topk(RISEN, dim=-1).indices
+        for row, fact in enumerate(owner.tolist()):
+            own[fact] = torch.cat([own[fact], risen[row][suffix.targets[row] >= 0].flatten()])
 
 
 def _of_those(running: torch.Tensor, groups, targets):
@@ -228,16 +244,26 @@ def _change(owner: torch.Tensor, down: torch.Tensor, up: torch.Tensor, bias: tor
     return lambda x: change_rows(x, down[owner], up[owner], bias[owner])
 
 
-def _vocabulary(suffixes: Sequence[Suffix], noise: torch.Generator) -> torch.Tensor:
-    """The tokens that matter, sorted: every target, the likely ones of the unedited model, and a random
-    sample.
+def _own_tokens(groups, count: int) -> list[torch.Tensor]:
+    """The tokens that matter to each fact: every target, and the likely ones of the unedited model."""
+    own = [torch.zeros(0, dtype=torch.long, device=groups[0][1].device) for _ in range(count)]
+    for suffix, owner in groups:
+        likely = suffix.logits.topk(min(RIVALS, suffix.logits.shape[-1]), dim=-1).indices
+        for row, fact in enumerate(owner.tolist()):
+            there = suffix.targets[row] >= 0
+            own[fact] = torch.cat([own[fact], suffix.targets[row][there], likely[row][there].flatten()])
+    return own
+
+
+def _vocabulary(own: Sequence[torch.Tensor], strangers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """All facts' tokens with a random sample, sorted [V], and which of them each fact is weighed against
+    [facts, V].
     """
-    size = suffixes[0].logits.shape[-1]
-    parts = [torch.randint(size, (STRANGERS,), generator=noise)]
-    for suffix in suffixes:
-        parts.append(suffix.targets[suffix.targets >= 0].cpu())
-        parts.append(suffix.logits.topk(min(RIVALS, size), dim=-1).indices.flatten().cpu())
-    return torch.cat(parts).unique()
+    vocabulary = torch.cat([strangers, *own]).unique()
+    known = torch.isin(vocabulary, strangers).repeat(len(own), 1)
+    for fact, tokens in enumerate(own):
+        known[fact] |= torch.isin(vocabulary, tokens)
+    return vocabulary, known
 
 
 def _places(targets: torch.Tensor, vocabulary: torch.Tensor) -> torch.Tensor:
