@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from okedit_cli.models.question import question_text
 from okedit_cli.models.reading import Prompts, read, shares
 from okedit_cli.models.sites import text_config
 from okedit_cli.scope.verdict import Verdict
+from okedit_cli.session.recalling import Put, in_turn, put_questions
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -110,10 +110,14 @@ def _in_batches(rows: Sequence[tuple], batch: int, part: Callable[[Sequence], li
 
 def _follow(loaded: LoadedModel, questions, answers: Sequence[Sequence[int]]) -> list[list[int]]:
     session = _at_work(loaded)
-    if session and session.memories:
-        questions, _ = _recalled(loaded, session, questions)
-    with session.prompting if session else nullcontext():
+    if session is None or not session.memories:
         return _followed(loaded, session, questions, answers)
+    recalled = _recalled(loaded, session, questions)
+
+    def part(numbers, by):
+        return _followed(loaded, by, [recalled[i].question for i in numbers], [answers[i] for i in numbers])
+
+    return in_turn(session, recalled, part)
 
 
 def _followed(loaded: LoadedModel, session, questions, answers) -> list[list[int]]:
@@ -143,30 +147,24 @@ def decide(loaded: LoadedModel, questions: Sequence[tuple[str, Image | None]]) -
     session = _at_work(loaded)
     if session is None:
         raise UsageError("Nothing is attached that could decide.", hint="Attach a bundle first.")
-    with session.at_rest():
-        looks = [None if picture is None else look_of(loaded, picture) for _, picture in questions]
-    found = session.decide([prompt.strip() for prompt, _ in questions], looks)
     if session.memories:
-        recalled = _recalled(loaded, session, questions)[1]
-        found = [
-            one if one.hit or other is None else other for one, other in zip(found, recalled, strict=True)
-        ]
-    return found
+        return [one.verdict for one in _recalled(loaded, session, questions)]
+    return _routed(loaded, session, questions)
 
 
 def _generate(loaded: LoadedModel, questions, max_new_tokens: int, on_text) -> list[Answer]:
-    session, recalled = _at_work(loaded), None
+    session = _at_work(loaded)
     if session and session.memories:
-        questions, recalled = _recalled(loaded, session, questions)
-    with session.prompting if session else nullcontext():
-        if len(questions) > 1 and shares(loaded):
-            out, verdicts = _together(loaded, session, questions, max_new_tokens)
-        else:
-            streamer = _streamer(loaded, on_text) if on_text and len(questions) == 1 else None
-            out, verdicts = _whole(loaded, session, questions, max_new_tokens, streamer)
-    if recalled is not None:
-        pairs = zip(verdicts, recalled, strict=True)
-        verdicts = [one if other is None or (one and one.hit) else other for one, other in pairs]
+        recalled = _recalled(loaded, session, questions)
+
+        def part(numbers, by):
+            asked = [recalled[i].question for i in numbers]
+            return _answered(loaded, by, asked, max_new_tokens, on_text)[0]
+
+        out, verdicts = in_turn(session, recalled, part), [one.verdict for one in recalled]
+        session.call.verdicts = verdicts
+    else:
+        out, verdicts = _answered(loaded, session, questions, max_new_tokens, on_text)
     texts = loaded.tokenizer.batch_decode(out, skip_special_tokens=True)
     ends, answers = end_ids(loaded), []
     for text, verdict, row in zip(texts, verdicts, out, strict=True):
@@ -175,26 +173,34 @@ def _generate(loaded: LoadedModel, questions, max_new_tokens: int, on_text) -> l
     return answers
 
 
+def _answered(loaded: LoadedModel, session, questions, max_new_tokens: int, on_text):
+    """Ids and verdicts of questions as they are."""
+    if len(questions) > 1 and shares(loaded):
+        return _together(loaded, session, questions, max_new_tokens)
+    streamer = _streamer(loaded, on_text) if on_text and len(questions) == 1 else None
+    return _whole(loaded, session, questions, max_new_tokens, streamer)
+
+
+def _routed(loaded: LoadedModel, session, questions) -> list[Verdict]:
+    """The router's verdicts."""
+    with session.at_rest():
+        looks = [None if picture is None else look_of(loaded, picture) for _, picture in questions]
+    return session.decide([prompt.strip() for prompt, _ in questions], looks)
+
+
 def _at_work(loaded: LoadedModel):
     """The session whose edits act now; None where nothing is attached, or it stands aside."""
     return loaded.session if loaded.session is not None and loaded.session.active else None
 
 
-def _recalled(loaded: LoadedModel, session, questions) -> tuple[list, list]:
-    """Questions as text memories put them, and the memories' verdicts."""
-    asked, verdicts = [], []
-    for prompt, picture in questions:
-        with session.aside():
-            seen = None if picture is None else look_of(loaded, picture)
+def _recalled(loaded: LoadedModel, session, questions) -> list[Put]:
+    """Questions as text memories put them; the base model confirms, where one asks it."""
 
-        def ask(words: str, shown: Image | None = picture) -> str:
-            with session.aside():
-                return _generate(loaded, [(words, shown)], CONFIRMING, None)[0].text
+    def say(prompts: Sequence[str]) -> list[str]:
+        asked = [(prompt, None) for prompt in prompts]
+        return [one.text for one in generate(loaded, asked, max_new_tokens=CONFIRMING)]
 
-        words, verdict = session.recalled(prompt.strip(), seen, ask)
-        asked.append((words, picture))
-        verdicts.append(verdict)
-    return asked, verdicts
+    return put_questions(loaded, session, questions, _routed(loaded, session, questions), say)
 
 
 def _read(loaded: LoadedModel, session, questions) -> Prompts:

@@ -34,7 +34,12 @@ def check_site(loaded: LoadedModel, bundle: Bundle) -> None:
     picture space.
     """
     if bundle.edits.kind != "codebook":
-        bundle.edits.check(loaded, bundle.manifest.site, bundle.name or "The bundle")
+        shown, site = bundle.name or "The bundle", bundle.manifest.site
+        bundle.edits.check(loaded, site, shown)
+        if bundle.edits.kind == "memory":
+            from okedit_cli.edits.memory import check_texts
+
+            check_texts(loaded, bundle.manifest.facts, site, shown)
         return
     from okedit_cli.encoders import image
     from okedit_cli.encoders.text import DEFAULT, width_of

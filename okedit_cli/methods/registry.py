@@ -27,6 +27,9 @@ BUILT_IN = {
     "balancedit-paper": "okedit_cli.methods.balancedit_paper:METHOD",
     "ft-llm": "okedit_cli.methods.ft:LLM",
     "ft-vis": "okedit_cli.methods.ft:VIS",
+    "lora": "okedit_cli.methods.lora:METHOD",
+    "ike": "okedit_cli.methods.ike:METHOD",
+    "scr": "okedit_cli.methods.scr:METHOD",
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from okedit_cli.bundle import Bundle, FitWarning, bundles_of, check_fit
 from okedit_cli.bundle.canary import check_canary
 from okedit_cli.bundle.site import check_site
-from okedit_cli.edits.memory import Recalled, recall
+from okedit_cli.edits.memory import Base, Recalled, recall
 from okedit_cli.errors import UsageError
 from okedit_cli.models.features import Look
 from okedit_cli.models.fingerprint import fingerprint
@@ -28,6 +28,10 @@ from okedit_cli.session.weights import Weights
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
+
+
+UNCONFIRMED = "the model does not confirm that the fact bears on the question"
+FURTHER = "another fact bears on the question"
 
 
 class Attachment:
@@ -180,17 +184,21 @@ class EditedModel:
         return list(self.call.verdicts)
 
     def recalled(
-        self, question: str, look: Look | None, ask: Callable[[str], str]
-    ) -> tuple[str, Verdict | None]:
-        """A question as the newest memory that has something to say puts it, and the verdict of that one."""
-        verdict = None
+        self, questions: Sequence[str], looks: Sequence[Look | None], base: Base
+    ) -> list[tuple[str, Verdict]]:
+        """Each question as the newest memory that has something to say of it puts it, and a verdict over all
+        memories; `base` is asked by those that confirm.
+        """
+        out = [(question, Verdict()) for question in questions]
+        open_ = list(range(len(out)))
         for number, bundle in self.memories:
-            facts, picture = bundle.manifest.facts, None if look is None else look.vector
-            found = recall(bundle.edits, facts, bundle.manifest.site, question, picture, ask)
-            verdict = verdict or _verdict(bundle, number, found)
-            if found.row is not None:
-                return found.prompt, _verdict(bundle, number, found)
-        return question, verdict
+            facts, site = bundle.manifest.facts, bundle.manifest.site
+            asked = [(questions[i], None if looks[i] is None else looks[i].vector) for i in open_]
+            found = recall(bundle.edits, facts, site, asked, base)
+            for i, one in zip(open_, found, strict=True):
+                out[i] = one.prompt, joined(_verdict(bundle, number, one), out[i][1])
+            open_ = [i for i in open_ if out[i][1].hit is None]
+        return out
 
 
 class _Prompting(threading.local):
@@ -221,16 +229,28 @@ def _router(attachments: Sequence[Attachment]) -> Router:
     )
 
 
+def joined(memory: Verdict, other: Verdict) -> Verdict:
+    """One verdict where a memory and what came before it have judged the same question: a hit is the
+    other's, else the memory's.
+    """
+    hit = other.hit or memory.hit
+    nearest = hit or other.nearest or memory.nearest
+    context = None if hit else other.context
+    return Verdict(hit, nearest, context, (*other.candidates, *memory.candidates))
+
+
 def _verdict(bundle: Bundle, number: int, found: Recalled) -> Verdict:
-    rows = [found.row] if found.row is not None else list(found.retrieved[:1])
+    """What a memory says of a question. A fact's distance is what its likeness lacks; no radius bounds it."""
     near = [
         Candidate.of(
-            bundle, number, row, picture_distance=0.0, picture_radius=float("inf"), question_distance=0.0,
-            question_radius=float("inf"), rejection="" if row == found.row else "the model confirms no fact",
+            bundle, number, row, picture_distance=0.0, picture_radius=float("inf"),
+            question_distance=round(1 - likeness, 6), question_radius=float("inf"),
+            rejection="" if row == found.row else UNCONFIRMED if found.row is None else FURTHER,
         )
-        for row in rows
+        for row, likeness in found.retrieved
     ]  # fmt: skip
-    return Verdict(near[0] if found.row is not None else None, near[0] if near else None, None, tuple(near))
+    hit = next((one for one in near if one.row == found.row), None)
+    return Verdict(hit, hit or (near[0] if near else None), None, tuple(near))
 
 
 def session_of(loaded: LoadedModel) -> EditedModel:
