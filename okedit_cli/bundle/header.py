@@ -20,7 +20,7 @@ from okedit_cli.errors import InvalidBundle
 from okedit_cli.stand_ins import PULL, is_lfs_pointer
 
 MAX_HEADER = 100_000_000  # bytes; the safetensors libraries refuse more as well
-MAX_TENSORS = 64
+MAX_TENSORS = 4096  # a weight delta has two a weight that it changes
 MAX_DIMENSIONS = 8
 ALIGNMENT = 8
 ITEM_SIZES = {"F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I8": 1, "U8": 1, "BOOL": 1}
