@@ -20,6 +20,9 @@ MEASURED = "spaces"  # where methods.spaces keeps what it has measured of a mode
 @contextmanager
 def lent_spaces(loaded: LoadedModel, bundle: Bundle) -> Iterator[None]:
     """While it lasts, edits are fitted in the bundle's spaces; they must be for this model."""
+    if bundle.edits.kind == "memory":  # which has no space of its own
+        yield
+        return
     from okedit_cli.methods.base import Options
     from okedit_cli.methods.spaces import of_tensors, spaces_of
 

@@ -93,7 +93,7 @@ def merge(
     teller = next((bundle for bundle in bundles if bundle.canary), bundles[0])
     manifest = _manifest([bundle.manifest for bundle in bundles])
     manifest.canary = list(teller.manifest.canary)
-    merged = stack(manifest, bundles[0].codebook, rows, dict(teller.canary), lazy)
+    merged = stack(manifest, bundles[0].edits, rows, dict(teller.canary), lazy)
     put_sources(merged, [picture for bundle in bundles for picture in get_sources(bundle).values()])
     unknown = dict.fromkeys(name for bundle in bundles for name in bundle.manifest.unknown)
     if unknown:
@@ -118,6 +118,14 @@ def _check_mates(one: Bundle, other: Bundle, name: str, other_name: str) -> None
         if ours.get(what) != theirs.get(what):
             values = f"{str(ours.get(what))[:80]} in one and {str(theirs.get(what))[:80]} in the other"
             raise ModelMismatch(f"{where}: the {what[:80]} is {values}.", hint=hint)
+    if one.edits.kind == other.edits.kind == "memory":
+        for tensor in ("keys", "picture_keys"):
+            a, b = (getattr(bundle.edits, tensor).shape[1] for bundle in (one, other))
+            if a != b:
+                raise ModelMismatch(
+                    f"{where}: {tensor} have size {a} in one and {b} in the other.", hint=hint
+                )
+        return
     for tensor in SPACE:
         a, b = getattr(one.codebook, tensor), getattr(other.codebook, tensor)
         if a.shape != b.shape or not torch.equal(a.float(), b.float()):

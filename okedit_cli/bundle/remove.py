@@ -75,7 +75,7 @@ def remove(bundle: Bundle, ids: Sequence[str]) -> tuple[Bundle, RemoveReport]:
     rows.keep &= ~removed
     for row in rows.live():
         rows.rename(row, rows.facts[row]["id"], rows.facts[row]["id"])
-    left = stack(replace(bundle.manifest, extra={}, unknown=[]), bundle.codebook, [rows], dict(bundle.canary))
+    left = stack(replace(bundle.manifest, extra={}, unknown=[]), bundle.edits, [rows], dict(bundle.canary))
     used = used_sources(left.manifest.facts)
     put_sources(left, [picture for name, picture in get_sources(bundle).items() if name in used])
     if bundle.manifest.unknown:

@@ -11,16 +11,19 @@ import torch
 
 from okedit_cli.bundle.bundle import Bundle
 from okedit_cli.bundle.checks import DROPPED_SMALL
-from okedit_cli.bundle.kinds import THUMBNAILS
+from okedit_cli.bundle.kinds import LAYER, THUMBNAILS
 from okedit_cli.bundle.manifest import Manifest
 from okedit_cli.bundle.overlap import Side
 from okedit_cli.bundle.tensors import Pieces
+from okedit_cli.edits.base import EditSet
 from okedit_cli.edits.codebook import Codebook
+from okedit_cli.edits.memory import Memory
 from okedit_cli.scope.classifier import normalised_answer
 
 CHANNELS = ("picture", "question")
 SMALL = "thumbnail"  # small pictures, kept as the keys of channels are
 SPACE = tuple(f"{channel}_{part}" for channel in CHANNELS for part in ("mean", "projection"))
+SAME = 1e-3  # of a picture key's length: within it a memory's pictures are the same
 VALUES = ("value_down", "value_up", "value_bias")
 
 
@@ -98,7 +101,7 @@ class Rows:
 
 def unstack(bundle: Bundle) -> Rows:
     """The rows of a bundle; its tensors are not copied where nothing was dropped before."""
-    book, extras, gone = bundle.codebook, bundle.extras, len(bundle.manifest.dropped)
+    book, extras, gone = _as_codebook(bundle), bundle.extras, len(bundle.manifest.dropped)
     keys, owner, radius = {}, {}, {}
     for c in CHANNELS:
         keys[c], owner[c] = getattr(book, f"{c}_keys"), getattr(book, f"{c}_owner")
@@ -111,11 +114,29 @@ def unstack(bundle: Bundle) -> Rows:
     if gone and (small := extras.get(DROPPED_SMALL[0])) is not None:
         keys[SMALL] = _stack_small([keys[SMALL], small])
         owner[SMALL] = torch.cat([owner[SMALL], extras[DROPPED_SMALL[1]] + len(book)])
-    rows = len(book) + gone
+    rows, layers = len(book) + gone, book.value_layer
     return Rows(
         facts=[*bundle.manifest.facts, *bundle.manifest.dropped], keys=keys, owner=owner, radius=radius,
-        values={name: getattr(book, name) for name in VALUES},
+        values={name: getattr(book, name) for name in VALUES} | ({LAYER: layers} if len(layers) else {}),
         dropped=torch.arange(rows) >= len(book), keep=torch.ones(rows, dtype=torch.bool),
+    )  # fmt: skip
+
+
+def _as_codebook(bundle: Bundle) -> Codebook:
+    """The edits as rows; of a text memory with radii that hold a fact's own pictures, and no values."""
+    if bundle.edits.kind != "memory":
+        return bundle.codebook
+    memory: Memory = bundle.edits
+    count, pictures = len(memory), memory.picture_keys
+    none, radius = pictures.new_zeros(count, 0), torch.full((count,), torch.inf)
+    size = SAME * torch.linalg.vector_norm(pictures.float(), dim=1)
+    reach = torch.zeros(count).scatter_reduce_(0, memory.picture_owner, size, "amax")
+    return Codebook(
+        torch.zeros(0), torch.zeros(0, pictures.shape[1]), torch.zeros(0),
+        torch.zeros(0, memory.keys.shape[1]), pictures, memory.picture_owner, memory.keys,
+        torch.arange(count),
+        torch.where(torch.bincount(memory.picture_owner, minlength=count) > 0, reach, radius),
+        radius, none[:, None], none[:, None], none,
     )  # fmt: skip
 
 
@@ -133,6 +154,8 @@ def content(rows: Rows, row: int) -> str:
     used = ((down != 0) | (up != 0)).any(1)  # another bundle may have padded the rank with zeros
     for part in (down[used], up[used], rows.values["value_bias"][row]):
         found.update(b"|" + _bytes(part))
+    if LAYER in rows.values:
+        found.update(f"|{int(rows.values[LAYER][row])}".encode())
     return found.hexdigest()
 
 
@@ -140,15 +163,29 @@ def _bytes(tensor: torch.Tensor) -> bytes:
     return tensor.float().contiguous().numpy().tobytes()
 
 
-def stack(manifest: Manifest, space: Codebook, rows: Sequence[Rows], canary: dict, lazy=False) -> Bundle:
-    """One bundle of the rows that are kept, in order; `manifest` supplies all but facts and dropped.
+def stack(manifest: Manifest, space: EditSet, rows: Sequence[Rows], canary: dict, lazy=False) -> Bundle:
+    """One bundle of the rows that are kept, in order; `manifest` supplies all but facts and dropped, and
+    `space` is an edit set of the same kind and key spaces.
 
     `lazy` leaves the values where they are: the bundle is good for saving, and for nothing else.
     """
     live = [(part.keep & ~part.dropped) for part in rows]
     gone = [(part.keep & part.dropped) for part in rows]
-    tensors = {name: getattr(space, name) for name in SPACE}
     extras: dict[str, torch.Tensor] = {}
+    if isinstance(space, Memory):
+        keys, owner = _keys(rows, live, "picture")
+        edits = Memory(_keys(rows, live, "question")[0], keys, owner, space.confirm)
+    else:
+        edits = _stacked(space, rows, live, lazy)
+    manifest = copy.copy(manifest)
+    manifest.facts = [part.facts[row] for part in rows for row in part.live()]
+    manifest.dropped, records = _records(rows, gone)
+    extras.update(records)
+    return Bundle(manifest, edits, canary, extras)
+
+
+def _stacked(space: Codebook, rows: Sequence[Rows], live: Sequence[torch.Tensor], lazy: bool) -> Codebook:
+    tensors = {name: getattr(space, name) for name in SPACE}
     for c in CHANNELS:
         tensors[f"{c}_keys"], tensors[f"{c}_owner"] = _keys(rows, live, c)
         tensors[f"{c}_radius"] = _stack([part.radius[c][mask] for part, mask in zip(rows, live, strict=True)])
@@ -157,11 +194,9 @@ def stack(manifest: Manifest, space: Codebook, rows: Sequence[Rows], canary: dic
     for name in VALUES:
         pieces = Pieces([(part.values[name], picked) for part, picked in zip(rows, chosen, strict=True)])
         tensors[name] = pieces if lazy else pieces.tensor()
-    manifest = copy.copy(manifest)
-    manifest.facts = [part.facts[row] for part in rows for row in part.live()]
-    manifest.dropped, records = _records(rows, gone)
-    extras.update(records)
-    return Bundle(manifest, Codebook.from_tensors(tensors), canary, extras)
+    if all(LAYER in part.values for part in rows):
+        tensors[LAYER] = torch.cat([part.values[LAYER][row] for part, row in zip(rows, chosen, strict=True)])
+    return Codebook.from_tensors(tensors)
 
 
 def _records(rows: Sequence[Rows], masks: Sequence[torch.Tensor]) -> tuple[list[dict], dict]:

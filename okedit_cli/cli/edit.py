@@ -158,7 +158,8 @@ def edit(
             encoders = earlier.encoders(**encoders)
         name = model or file.model
         target = earlier.path if earlier else _target(output, intake, name, force)
-        check_method(chosen["method"], settings or (), **encoders)
+        settings = settings or (earlier.own_settings() if earlier else ())
+        check_method(chosen["method"], settings, **encoders)
         check_pictures(intake)
         open_encoders(**encoders)
 
@@ -184,7 +185,7 @@ def edit(
                 context=context,
                 **encoders,
                 seed=chosen["seed"],
-                settings=settings or (),
+                settings=settings,
                 progress=progress,
             )
         reports, bundle, merged = result.reports, result.bundle, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -102,6 +103,15 @@ class Earlier:
                     hint=f"Leave out --{name}, or make a bundle of its own.",
                 )
         return needed
+
+    def own_settings(self) -> dict[str, Any]:
+        """The method's own settings of the edits that are there, for new ones to be like them."""
+        from ..methods import method_named
+
+        known = {
+            field.name for field in dataclasses.fields(method_named(self.bundle.manifest.method).settings)
+        }
+        return {name: value for name, value in self.bundle.manifest.settings.items() if name in known}
 
     def encoders(self, **given: str | None) -> dict[str, str]:
         """text_encoder and image_encoder of the edits that are there, "" for okedit's own; UsageError when

@@ -164,7 +164,7 @@ class ModelBench:
         later = [fact["id"] for fact in bundle.manifest.facts if fact["id"] not in wanted]
         if not later:
             return bundle
-        if bundle.edits.kind != "codebook":  # one change for all: that of fewer facts is another
+        if bundle.edits.kind == "delta":  # one change for all: that of fewer facts is another
             facts = [fact for fact in facts if fact.id in wanted]
             return self._fitted(
                 facts, hashlib.sha256(repr((self.describe(), facts)).encode()).hexdigest()[:16]

@@ -12,7 +12,8 @@ from okedit_cli.errors import UsageError
 from okedit_cli.pictures import load_picture
 
 FAMILIES = ("llava", "qwen2_vl", "gpt2")
-NARROW = ["steps=100", "rate=0.05"]  # random models of width 32 take more than the published steps
+NARROW = {"llava": ["steps=100", "rate=0.05"], "gpt2": []}  # random models of width 32 take more steps
+NARROW["qwen2_vl"] = NARROW["llava"]
 
 
 def hashes(loaded) -> dict[str, str]:
@@ -25,7 +26,7 @@ def test_adapters_take_and_every_bit_comes_back(family, tmp_path):
     facts = facts_for(loaded)[:1]
     picture = load_picture(facts[0].image) if facts[0].image else None
     before, [bare] = hashes(loaded), okedit_cli.generate(loaded, [(PICTURED, picture)])
-    result = fit(loaded, facts, method="lora", settings=NARROW)
+    result = fit(loaded, facts, method="lora", settings=NARROW[family])
     assert hashes(loaded) == before  # computing leaves no trace either
     points = {name.partition(".")[2] for name in result.bundle.edits.changes}
     assert points == ({"qkv"} if family == "gpt2" else {"q", "v"})
