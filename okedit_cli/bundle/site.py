@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from okedit_cli.bundle.header import REMAKE
 from okedit_cli.errors import InvalidBundle, ModelMismatch
+from okedit_cli.models.points import LAST_TOKEN, Point, weight_at
 
 if TYPE_CHECKING:
     from okedit_cli.bundle.bundle import Bundle
@@ -54,14 +55,20 @@ def check_site(loaded: LoadedModel, bundle: Bundle) -> None:
                 f"the bundle's {name} is {layer!r}, expected {first} to {count - 1}.",
                 hint=REMAKE,
             )
+    if site.get("change", "add") not in ("add", "replace"):
+        raise InvalidBundle(
+            f"the bundle's change is {str(site['change'])[:40]!r}, expected add or replace.", hint=REMAKE
+        )
     points = site.get("question_point", QUESTIONS), site.get("picture_point")
-    if points[0] not in (QUESTIONS, WHOLE) or (points[1] == OLD_POINT and len(book.picture_keys)):
+    if points[0] not in (QUESTIONS, WHOLE, LAST_TOKEN) or (points[1] == OLD_POINT and len(book.picture_keys)):
         raise ModelMismatch(
             f"{bundle.name or 'The bundle'} knows pictures as an older okedit did, and this one does not.",
             hint=f"Fit its facts again: okedit edit --from {bundle.name or 'BUNDLE'}, or with their file.",
         )
     encoder = str(site.get("text_encoder", DEFAULT))
     asked = width_of(encoder) if site["key_layer"] == ENCODER else hidden_size(loaded.model)
+    if points[0] == LAST_TOKEN:
+        asked = last_token_width(loaded, site["key_layer"], bundle.name or "The bundle")
     widths = {
         "question_keys": (len(book.question_mean) or book.question_keys.shape[1], asked),
         "value_bias": (book.value_bias.shape[1], hidden_size(loaded.model)),
@@ -73,3 +80,14 @@ def check_site(loaded: LoadedModel, bundle: Bundle) -> None:
     for name, (found, width) in widths.items():
         if found != width:
             raise InvalidBundle(f"tensor {name!r} is {found} wide, expected {width}.", hint=REMAKE)
+
+
+def last_token_width(loaded: LoadedModel, layer: int, shown: str) -> int:
+    """Numbers of a key at LAST_TOKEN; ModelMismatch where the layer has no such map."""
+    found = weight_at(loaded.model, Point(layer, "mlp_out")) if layer >= 0 else None
+    if found is None:
+        raise ModelMismatch(
+            f"{shown}: the model has no feed-forward output map in layer {layer}, where keys are read.",
+            hint="Use the model that the bundle names.",
+        )
+    return found.shape[1]

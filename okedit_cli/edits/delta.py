@@ -2,7 +2,8 @@
 
 W' = W + up^T down, or W + full. A site is a decoder layer's index and a point inside it, or a place in the
 connector (models/points.py), never a module's path, which libraries rename. Installed and taken off by the
-session, which keeps the original tensors: what is detached is the very same weight, bit by bit.
+session, which keeps the original tensors: what is detached is the very same weight, bit by bit. A delta of
+one matrix may have a gate: it then acts for those queries alone whose activation passes it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 REMAKE = "Make the bundle again with `okedit edit`."
 PREFIX = "delta."
+GATE = (f"{PREFIX}gate.keys", f"{PREFIX}gate.ratio")
 KEPT = 1e-7  # of the largest singular value: what `low_rank` leaves out
 
 
@@ -54,22 +56,44 @@ class Change:
         return cls(down=right[:rank].contiguous(), up=(left[:, :rank] * size[:rank]).T.contiguous())
 
 
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """WISE's routing of queries to a changed map: by how far the change moves the map's output at a prompt's
+    last token, |x dW^T|, against the smallest such activation of the edits.
+
+    keys [N, in]: what the map received at the last prompt token of each edit; `ratio`: the share of the
+    smallest activation from which on a query is routed to the change.
+    """
+
+    keys: torch.Tensor
+    ratio: float
+
+
 @dataclass(eq=False)
 class Delta(EditSet):
-    """`changes` by the site's name ("7.mlp_out"); `count` edits share them."""
+    """`changes` by the site's name ("7.mlp_out"); `count` edits share them. `gate`: of one change alone."""
 
     changes: dict[str, Change] = field(default_factory=dict)
     count: int = 0
+    gate: Gate | None = None
 
     kind = "delta"
-    gated = False
+
+    @property
+    def gated(self) -> bool:
+        """Whether it acts for some queries only."""
+        return self.gate is not None
 
     def __len__(self) -> int:
         return self.count
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """`delta.SITE.down`, `.up` or `.full` of each site, and `delta.count` [1]."""
+        """`delta.SITE.down`, `.up` or `.full` of each site, `delta.count` [1], and of a gate
+        `delta.gate.keys` [N, in] and `delta.gate.ratio` [1].
+        """
         out = {f"{PREFIX}count": torch.tensor([self.count])}
+        if self.gate is not None:
+            out |= dict(zip(GATE, (self.gate.keys, torch.tensor([self.gate.ratio])), strict=True))
         for site, change in self.changes.items():
             for part in ("down", "up", "full"):
                 if (tensor := getattr(change, part)) is not None:
@@ -84,7 +108,7 @@ class Delta(EditSet):
         if count is None or count.numel() != 1 or count.is_floating_point() or int(count) < 0:
             raise InvalidBundle("the delta lacks the tensor 'delta.count'", hint=REMAKE)
         for name, tensor in tensors.items():
-            if name == f"{PREFIX}count":
+            if name in (f"{PREFIX}count", *GATE):
                 continue
             found = re.fullmatch(rf"{re.escape(PREFIX)}([\w.]+)\.(down|up|full)", name)
             if found is None or Point.parse(found[1]) is None:
@@ -102,7 +126,8 @@ class Delta(EditSet):
                     " of one rank",
                     hint=REMAKE,
                 )
-        return cls({site: Change(**found) for site, found in parts.items()}, int(count))
+        changes = {site: Change(**found) for site, found in parts.items()}
+        return cls(changes, int(count), _gate(tensors, changes, int(count)))
 
     def check(self, loaded: LoadedModel, site: Mapping[str, Any], shown: str) -> None:
         """Every site must be there, of the change's shape and in floating point; the weights those that were
@@ -133,6 +158,26 @@ class Delta(EditSet):
                     f" {str(known[name])[:12]}.",
                     hint="Use the very checkpoint and dtype that the bundle names, or make the edits again.",
                 )
+
+
+def _gate(tensors: Mapping[str, torch.Tensor], changes: Mapping[str, Change], count: int) -> Gate | None:
+    """The gate among a delta's tensors, if it has one; InvalidBundle for one that cannot be."""
+    if not any(name in tensors for name in GATE):
+        return None
+    keys, ratio = (tensors.get(name) for name in GATE)
+    point = Point.parse(next(iter(changes), ""))
+    if len(changes) != 1 or point.layer is None or point.name != "mlp_out":
+        raise InvalidBundle(
+            "a gated delta changes one feed-forward output map, and this one has"
+            f" {', '.join(changes) or 'no change'}",
+            hint=REMAKE,
+        )
+    width = next(iter(changes.values())).shape[1]
+    if keys is None or keys.shape != (count, width) or not keys.is_floating_point():
+        raise InvalidBundle(f"tensor {GATE[0]!r} is not [{count}, {width}] numbers", hint=REMAKE)
+    if ratio is None or ratio.shape != (1,) or not 0 < float(ratio) < float("inf"):
+        raise InvalidBundle(f"tensor {GATE[1]!r} is not one positive number", hint=REMAKE)
+    return Gate(keys, float(ratio))
 
 
 def content(weight: torch.Tensor) -> str:

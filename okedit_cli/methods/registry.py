@@ -25,6 +25,8 @@ GROUP = "okedit.methods"
 BUILT_IN = {
     "balancedit": "okedit_cli.methods.balancedit:METHOD",
     "balancedit-paper": "okedit_cli.methods.balancedit_paper:METHOD",
+    "grace": "okedit_cli.methods.grace:METHOD",
+    "wise": "okedit_cli.methods.wise:METHOD",
     "ft-llm": "okedit_cli.methods.ft:LLM",
     "ft-vis": "okedit_cli.methods.ft:VIS",
     "lora": "okedit_cli.methods.lora:METHOD",

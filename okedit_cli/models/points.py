@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 CONNECTOR = "connector"
+# where a key is read, as a bundle says it: what a layer's feed-forward output map receives there
+LAST_TOKEN = "feed-forward output map's input at the last prompt token"
 _INSIDE = {  # of a decoder layer: the names that families give to it
     "mlp_out": ("down_proj", "fc2", "w2", "c_proj", "dense_4h_to_h", "fc_out"),
     "mlp_in": ("up_proj", "fc1", "w1", "c_fc", "dense_h_to_4h", "fc_in", "gate_up_proj"),

@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from okedit_cli.errors import UsageError
+from okedit_cli.scope.activation import Activation
 from okedit_cli.scope.calibration import calibration
 from okedit_cli.scope.classifier import contradict, judge, read_ahead
 from okedit_cli.scope.retriever import Retriever
@@ -51,17 +52,18 @@ class Router:
                 f"There is no stage {unknown[0]!r} to leave out.", hint=f"Stages: {', '.join(STAGES)}."
             )
         self.bundles, self.without = list(bundles), frozenset(without)
+        kinds = {"codebook": Retriever, "delta": Activation}  # a memory's facts are put into prompts
         self.retrievers = {
-            n: Retriever(b, n, s)
+            n: kinds[b.edits.kind](b, n, s)
             for n, (b, s) in enumerate(zip(bundles, strictness, strict=True))
-            if b.edits.kind == "codebook"  # edits of other kinds have no keys
+            if b.edits.kind in kinds and b.edits.gated
         }
         self.verifier = Verifier()
 
     @property
     def scoped(self) -> list[Bundle]:
-        """The bundles whose edits it routes to."""
-        return [self.bundles[number] for number in self.retrievers]
+        """The codebooks among the bundles: their edits are values of their own."""
+        return [one for n, one in enumerate(self.bundles) if isinstance(self.retrievers.get(n), Retriever)]
 
     def route(self, query: Query) -> Verdict:
         """The verdict on one query. It depends on the query and the attached edits alone."""

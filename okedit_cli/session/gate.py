@@ -29,6 +29,7 @@ from okedit_cli.scope.pictures import Shown, seen
 from okedit_cli.scope.query import Picture, Query
 from okedit_cli.scope.router import Router
 from okedit_cli.scope.verdict import Candidate, Verdict
+from okedit_cli.session.side import check_rows, hook_sides
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -52,6 +53,7 @@ class Call(threading.local):
         self.said: torch.Tensor | None = None  # of these pictures by the tower
         # first changed column of each row; None outside the model's forward
         self.starts: list[int] | None = None
+        self.last_read = True  # whether the prompts' last tokens have been read
         self.notes_from: list[int | None] = []  # first column of each row read as a note is
         self.questions: Questions | None = None
 
@@ -84,6 +86,8 @@ class Gate:
                 mlp_of(layers[layer]).register_forward_hook(self._change(layer), with_kwargs=True)
             )
 
+        self._handles += hook_sides(loaded, router.bundles, call)
+
     def remove(self) -> None:
         """Take every hook away; the model is what it was. May be called again."""
         for handle in self._handles:
@@ -100,6 +104,7 @@ class Gate:
         with self.resting():
             self.call.verdicts = [self._route(*one) for one in zip(questions, pictures, strict=True)]
         self.call.starts = self.call.prompts = None
+        self.call.last_read = False
         self._hold.begin(self._held())
 
     @contextmanager
@@ -150,6 +155,7 @@ class Gate:
             self._hold.read(given.get("input_ids"), given.get("attention_mask"))
             return
         self.call.verdicts, self.call.starts, self.call.prompts = [], None, None
+        self.call.last_read = False
         self._hold.begin([])
         ids, mask = given.get("input_ids"), given.get("attention_mask")
         if ids is not None:
@@ -164,6 +170,7 @@ class Gate:
         if self.call.deep:
             return None
         self.call.starts = self.call.prompts = None
+        self.call.last_read = True
         self.call.notes_from = []
         return self._hold.said_in(output)
 
@@ -231,21 +238,20 @@ class Gate:
             rows = [
                 i
                 for i, d in enumerate(self.call.verdicts)
-                if d.hit and self.bundles[d.hit.number].manifest.site["value_layer"] == layer
+                if d.hit and self.bundles[d.hit.number].manifest.site.get("value_layer") == layer
             ]
             if not rows:
                 return None
             whole = output[0] if isinstance(output, tuple) else output
-            if len(whole) != len(self.call.verdicts):
-                raise UsageError(
-                    f"{len(self.call.verdicts)} prompts were read and the answer has {len(whole)} rows, so"
-                    " edits cannot be told apart.",
-                    hint="While bundles are attached, let each prompt be its own row from the start.",
-                )
+            check_rows(self.call.verdicts, whole)
             states, changed = hidden_of(args, kwargs), whole.clone()
             for i in rows:
-                start = self.call.starts[i]
-                down, up, bias = self._value(self.call.verdicts[i].hit, whole)
+                hit, start = self.call.verdicts[i].hit, self.call.starts[i]
+                down, up, bias = self._value(hit, whole)
+                if self.bundles[hit.number].manifest.site.get("change") == "replace":
+                    if not self.call.last_read:  # GRACE's replace_last: the prompt's last token alone
+                        changed[i, start : start + 1] = bias.to(whole.dtype)
+                    continue
                 x = states[i, start:].to(down.dtype)
                 changed[i, start:] += ((x @ down.T) @ up + bias).to(whole.dtype)
             return (changed, *output[1:]) if isinstance(output, tuple) else changed

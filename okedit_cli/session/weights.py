@@ -35,10 +35,12 @@ class Weights:
 
     @torch.no_grad()
     def put(self, deltas: Sequence[Delta]) -> None:
-        """Exchange weights for those that all deltas together give, in place of what was there before."""
+        """Exchange weights for those that all deltas together give, in place of what was there before. Gated
+        ones stand beside the weights (side.py).
+        """
         self.take_off()
         changes: dict[str, list] = {}
-        for delta in deltas:
+        for delta in (one for one in deltas if not one.gated):
             for site, change in delta.changes.items():
                 changes.setdefault(site, []).append(change)
         if not changes:
