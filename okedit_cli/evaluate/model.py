@@ -164,7 +164,10 @@ class ModelBench:
         later = [fact["id"] for fact in bundle.manifest.facts if fact["id"] not in wanted]
         if not later:
             return bundle
-        if bundle.edits.kind == "delta":  # one change for all: that of fewer facts is another
+        from okedit_cli.methods import method_named
+
+        if bundle.edits.kind == "delta" or method_named(self.fitting["method"]).sequential:
+            # one change for all, or keys and values that later facts have touched: of fewer they are others
             facts = [fact for fact in facts if fact.id in wanted]
             return self._fitted(
                 facts, hashlib.sha256(repr((self.describe(), facts)).encode()).hexdigest()[:16]
