@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from okedit_cli.bundle.atomic import atomic_write
 from okedit_cli.bundle.checks import DROPPED, DROPPED_SMALL, check_records
 from okedit_cli.bundle.header import REMAKE, Header, open_regular, plan_table, read_header, render_header
-from okedit_cli.bundle.kinds import KINDS, THUMBNAILS, kind_named
+from okedit_cli.bundle.kinds import KINDS, LAYER, THUMBNAILS, kind_named
 from okedit_cli.bundle.lines import MOST, TENSORS, lines_of
 from okedit_cli.bundle.manifest import (
     FORMAT,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 CANARY = ("canary_picture", "canary_question")
 TEXT = tuple(TENSORS.values())  # facts of a large bundle as lines of JSON
-OPTIONAL = (*THUMBNAILS, *DROPPED, *DROPPED_SMALL, *TEXT, "reference_pictures", "sources")
+OPTIONAL = (*THUMBNAILS, LAYER, *DROPPED, *DROPPED_SMALL, *TEXT, "reference_pictures", "sources")
 LEGACY = (
     "picture_cover_",
     "question_cover_",
@@ -40,7 +40,7 @@ LEGACY = (
     "picture_reach",
     "question_reach",
 )
-WHOLE = ("picture_owner", "question_owner", "thumbnail_owner")  # int64
+WHOLE = ("picture_owner", "question_owner", "thumbnail_owner", LAYER)  # int64
 FLOATS = ("F32", "F16", "BF16")
 BYTES = ("thumbnails",)  # uint8; every other tensor of the codebook is of floating point
 UNREAD = (  # large: read when they are used, or by verify

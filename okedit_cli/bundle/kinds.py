@@ -28,6 +28,7 @@ CODEBOOK = (
     "value_bias",
 )
 THUMBNAILS = ("thumbnails", "thumbnail_owner")  # of the codebook, of edits about pictures
+LAYER = "value_layer"  # of the codebook, of edits that act at layers of their own
 MEMORY = ("memory.keys", "memory.picture_keys", "memory.picture_owner", "memory.confirm")
 
 
@@ -56,7 +57,7 @@ class Kind:
 
 
 KINDS = {
-    "codebook": Kind("a codebook", "okedit_cli.edits.codebook:Codebook", CODEBOOK, THUMBNAILS),
+    "codebook": Kind("a codebook", "okedit_cli.edits.codebook:Codebook", CODEBOOK, (*THUMBNAILS, LAYER)),
     "delta": Kind("a weight delta", "okedit_cli.edits.delta:Delta", ("delta.count",), prefix="delta."),
     "memory": Kind("a text memory", "okedit_cli.edits.memory:Memory", MEMORY),
 }

@@ -48,8 +48,11 @@ def check_site(loaded: LoadedModel, bundle: Bundle) -> None:
     from okedit_cli.models.sites import decoder_layers, hidden_size
 
     count, site, book = len(decoder_layers(loaded.model)), bundle.manifest.site, bundle.codebook
+    found = {"key_layer": site.get("key_layer"), "value_layer": site.get("value_layer")}
+    if "value_layer" not in site and len(book.value_layer) == len(book):  # each edit has its own
+        found["value_layer"] = max(book.value_layer.tolist(), default=0)
     for name, first in (("key_layer", ENCODER), ("value_layer", 0)):
-        layer = site.get(name)
+        layer = found[name]
         if type(layer) is not int or not first <= layer < count:
             raise InvalidBundle(
                 f"the bundle's {name} is {layer!r}, expected {first} to {count - 1}.",

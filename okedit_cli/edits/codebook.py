@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import torch
 
@@ -18,6 +19,7 @@ from okedit_cli.errors import InvalidBundle
 CHUNK = 1 << 22  # floats of one block of distances: bounds the memory of matching
 NEAR = 64  # keys whose distances are computed again one by one, free of the rounding of a product
 VIEWS = ("thumbnails", "thumbnail_owner")  # fields that a bundle may lack
+LAYER = "value_layer"  # the same
 
 
 @dataclass(eq=False)
@@ -29,7 +31,8 @@ class Codebook(EditSet):
     picture_keys [Kp, rp] with picture_owner [Kp] (an edit may have several keys, or none when its picture
     channel is open), question_keys [Kq, rq] with question_owner [Kq]; picture_radius, question_radius [N]
     (inf: channel open); value_down, value_up [N, rank, d], value_bias [N, d]; thumbnails [T, t] uint8 with
-    thumbnail_owner [T]: an edit's pictures, small, as JPEG files filled up with zeros (scope/views.py).
+    thumbnail_owner [T]: an edit's pictures, small, as JPEG files filled up with zeros (scope/views.py);
+    value_layer [N] int64: the decoder layer of each value, where they are not all at the site's.
     """
 
     picture_mean: torch.Tensor
@@ -47,6 +50,7 @@ class Codebook(EditSet):
     value_bias: torch.Tensor
     thumbnails: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.uint8))
     thumbnail_owner: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    value_layer: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
 
     kind = "codebook"
     gated = True
@@ -55,9 +59,9 @@ class Codebook(EditSet):
         return len(self.picture_radius)
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Every field by name, as it is written to a bundle; thumbnails where there are any."""
-        names = [one.name for one in fields(self) if len(self.thumbnails) or one.name not in VIEWS]
-        return {name: getattr(self, name) for name in names}
+        """Every field by name, as it is written to a bundle; thumbnails and layers where there are any."""
+        absent = {*(() if len(self.thumbnails) else VIEWS), *(() if len(self.value_layer) else (LAYER,))}
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name not in absent}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> Codebook:
@@ -65,7 +69,7 @@ class Codebook(EditSet):
         shape.
         """
         names = [one.name for one in fields(cls)]
-        optional = () if any(name in tensors for name in VIEWS) else VIEWS
+        optional = (LAYER,) if any(name in tensors for name in VIEWS) else (*VIEWS, LAYER)
         missing = [name for name in names if name not in tensors and name not in optional]
         if missing:
             raise InvalidBundle(f"the codebook lacks the tensor {missing[0]!r}", hint="make the bundle again")
@@ -91,6 +95,7 @@ class Codebook(EditSet):
             "value_bias": ("N", "d"),
             "thumbnails": ("T", "t"),
             "thumbnail_owner": ("T",),
+            **({LAYER: ("N",)} if self.value_layer.numel() else {}),
         }
         for name, letters in shapes.items():
             shape = tuple(getattr(self, name).shape)
@@ -119,6 +124,21 @@ class Codebook(EditSet):
                     f"tensor {name!r} must hold int64 rows of the {len(self)} edits",
                     hint="make the bundle again",
                 )
+
+        if self.value_layer.dtype != torch.int64 or bool((self.value_layer < 0).any()):
+            raise InvalidBundle(
+                f"tensor {LAYER!r} must hold int64 numbers of decoder layers", hint="make the bundle again"
+            )
+
+    def layer_of(self, row: int, site: Mapping[str, Any]) -> int:
+        """The decoder layer where an edit's value acts: its own, or that of the manifest's site."""
+        return int(self.value_layer[row]) if len(self.value_layer) else site["value_layer"]
+
+    def layers(self, site: Mapping[str, Any]) -> set[int]:
+        """Every layer where a value acts."""
+        if "value_layer" in site and not len(self.value_layer):
+            return {site["value_layer"]}
+        return set(self.value_layer.tolist())
 
     def project_picture(self, feature: torch.Tensor) -> torch.Tensor:
         """Picture feature [..., dp] -> key space [..., rp]."""

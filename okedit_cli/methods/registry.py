@@ -30,6 +30,7 @@ BUILT_IN = {
     "ft-llm": "okedit_cli.methods.ft:LLM",
     "ft-vis": "okedit_cli.methods.ft:VIS",
     "lora": "okedit_cli.methods.lora:METHOD",
+    "ldke": "okedit_cli.methods.ldke:METHOD",
     "ike": "okedit_cli.methods.ike:METHOD",
     "scr": "okedit_cli.methods.scr:METHOD",
 }

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from okedit_cli.bundle import Bundle
     from okedit_cli.scope.query import Query
 
+FUSED = "fused distance"  # a site's classifier: one border for text and picture together, and no other stage
 QUESTIONS = "question encoder"  # where a bundle's questions are read, unless whole prompts are
 
 
@@ -33,10 +34,12 @@ class Retriever:
         self.encoder = str(site.get("text_encoder", DEFAULT))
         self.point = str(site.get("picture_point", NONE))
         self.reads_prompt = site.get("question_point", QUESTIONS) != QUESTIONS
+        self.is_fused = site.get("classifier") == FUSED
         # whether the classifier judges what this retriever finds: it knows the default encoder's language
-        self.judged = not self.reads_prompt and self.encoder == DEFAULT
+        self.judged = not self.reads_prompt and self.encoder == DEFAULT and not self.is_fused
         scale = 1.5 - strictness
-        self.picture_radius = book.picture_radius.float() * scale * held_scale(bundle)
+        held = 1.0 if self.is_fused else held_scale(bundle)
+        self.picture_radius = book.picture_radius.float() * scale * held
         self.question_radius = book.question_radius.float() * (scale if not self.judged else 1.0)
         self.open = torch.isinf(book.picture_radius.float())
 
@@ -52,6 +55,8 @@ class Retriever:
         vector = None if query.picture is None else query.picture.vector_of(self.point)
         if vector is not None and len(book.picture_keys):
             shown = book.picture_distances(vector)
+        if self.is_fused:
+            return [self._nearest_fused(asked, shown)]
         bound = torch.full_like(asked, borders.text_radius if self.judged else torch.inf)
         reach = torch.where(torch.isinf(self.question_radius), torch.inf, bound)
         out = []
@@ -78,6 +83,18 @@ class Retriever:
             )
             for row in out
         ]  # fmt: skip
+
+    def _nearest_fused(self, asked: torch.Tensor, shown: torch.Tensor) -> Candidate:
+        """The edit of the smallest fused distance, text and picture together: the squared distances in both
+        channels, each in its radius, added; 1 is the border.
+        """
+        pictures = torch.where(self.open, 0.0, shown / self.picture_radius.clamp_min(1e-9))
+        fused = (pictures**2 + (asked / self.question_radius.clamp_min(1e-9)) ** 2).sqrt()
+        row = int(fused.argmin())
+        return Candidate.of(
+            self.bundle, self.number, row, picture_distance=0.0, picture_radius=float("inf"),
+            question_distance=float(fused[row]), question_radius=1.0,
+        )  # fmt: skip
 
     def _asked(self, query: Query) -> torch.Tensor:
         """Each edit's smallest distance [N] from its question keys to the query."""

@@ -81,11 +81,11 @@ class Gate:
         if tower is not None:
             self._handles.append(tower.register_forward_pre_hook(self._look, with_kwargs=True))
             self._handles += filter(None, [hook_tower(loaded, self._hear)])
-        for layer in sorted({bundle.manifest.site["value_layer"] for bundle in router.scoped}):
+        books = [(bundle.codebook, bundle.manifest.site) for bundle in router.scoped]
+        for layer in sorted({layer for book, site in books for layer in book.layers(site)}):
             self._handles.append(
                 mlp_of(layers[layer]).register_forward_hook(self._change(layer), with_kwargs=True)
             )
-
         self._handles += hook_sides(loaded, router.bundles, call)
 
     def remove(self) -> None:
@@ -235,11 +235,7 @@ class Gate:
         def hook(module: Any, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:
             if self.call.deep or self.call.starts is None:
                 return None
-            rows = [
-                i
-                for i, d in enumerate(self.call.verdicts)
-                if d.hit and self.bundles[d.hit.number].manifest.site.get("value_layer") == layer
-            ]
+            rows = [i for i, d in enumerate(self.call.verdicts) if d.hit and self._layer(d.hit) == layer]
             if not rows:
                 return None
             whole = output[0] if isinstance(output, tuple) else output
@@ -257,6 +253,11 @@ class Gate:
             return (changed, *output[1:]) if isinstance(output, tuple) else changed
 
         return hook
+
+    def _layer(self, hit: Candidate) -> int | None:
+        """Where the value of the edit that fired acts; None where it has none of its own."""
+        edits, site = self.bundles[hit.number].edits, self.bundles[hit.number].manifest.site
+        return edits.layer_of(hit.row, site) if edits.kind == "codebook" else None
 
     def _value(self, hit: Candidate, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """One edit's value, read from the bundle when it first fires."""
