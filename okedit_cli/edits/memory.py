@@ -33,7 +33,10 @@ CONFIRM = (
 )
 JUDGE = "Fact: {fact}\nQuestion: {question}\nDoes the fact tell what the question asks for? Say yes or no."
 YES, NO = "Yes.", "No."
-NOTHING = "N/A"  # the question that says nothing: what a model thinks of it is its leaning
+ORDINARY = (  # questions that no fact is about: the most that a model thinks of one is its leaning
+    "How many things are there in the picture?", "What colour is it?", "Where was this made?",
+    "Which day of the week is it?",
+)  # fmt: skip
 FORMS = {
     "new fact": "{examples}New Fact: {fact}\nPrompt: {question}",  # EasyEdit's form of IKE
     "context": "{examples}It is a fact: {fact}\nBy this fact, answer: {question}",
@@ -230,7 +233,8 @@ def confirmed_by_likelihood(
     rows: Sequence[Sequence[int]], facts: Sequence[Mapping[str, Any]], questions: Sequence[str], base: Base
 ) -> list[int | None]:
     """Of the facts retrieved for each question the one of which the model is likeliest to say that it bears
-    on it, if likelier than of a question that says nothing (contextual calibration, Zhao et al. 2021).
+    on it, if likelier than of every question in ORDINARY (after contextual calibration, Zhao et al. 2021;
+    than of a prompt without content any question is likelier).
     """
     pairs = [(number, row) for number, some in enumerate(rows) for row in some]
     known = sorted({row for _, row in pairs})
@@ -239,7 +243,9 @@ def confirmed_by_likelihood(
         prompts = [JUDGE.format(fact=sentence(facts[row]), question=question) for row, question in asked]
         return base.odds(prompts, YES, NO)
 
-    leaning = dict(zip(known, odds((row, NOTHING) for row in known), strict=True))
+    ordinary = odds((row, question) for row in known for question in ORDINARY)
+    step = len(ORDINARY)
+    leaning = {row: max(ordinary[step * n : step * (n + 1)]) for n, row in enumerate(known)}
     best: dict[int, tuple[float, int]] = {}
     for (number, row), found in zip(pairs, odds((row, questions[n]) for n, row in pairs), strict=True):
         gained = found - leaning[row]

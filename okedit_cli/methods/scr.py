@@ -5,8 +5,8 @@ that tells what is asked, or says that none does (greedy, 50 tokens; "no relevan
 information" and "false" mean none); then the question is asked with that fact, or as it is. What differs:
 okedit's text encoder retrieves in place of Contriever, and pictures by the model's own tower; the prompts are
 in okedit's words. `gate=likelihood` is a variant and no part of the publication, since small models repeat
-whatever they are told: a fact is confirmed where "yes" behind the question whether it bears on it is likelier
-by more than behind a question that says nothing.
+whatever they are told: a fact is confirmed where "yes" behind the question whether it bears on what is asked
+is likelier than for a few ordinary questions that no fact is about.
 """
 
 from __future__ import annotations

@@ -236,7 +236,7 @@ def joined(memory: Verdict, other: Verdict) -> Verdict:
     hit = other.hit or memory.hit
     nearest = hit or other.nearest or memory.nearest
     context = None if hit else other.context
-    return Verdict(hit, nearest, context, (*other.candidates, *memory.candidates))
+    return Verdict(hit, nearest, context, (*other.candidates, *memory.candidates), other.overruled)
 
 
 def _verdict(bundle: Bundle, number: int, found: Recalled) -> Verdict:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from okedit_cli.scope.verdict import Verdict
 
 BATCH = 16
+KEPT = 20_000  # odds that are remembered
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,18 @@ class BaseModel:
 
     @torch.no_grad()
     def odds(self, prompts: Sequence[str], answer: str, other: str) -> list[float]:
-        """log p(answer) - log p(other) behind each prompt, at the first token that they do not share."""
+        """log p(answer) - log p(other) behind each prompt, at the first token that they do not share. What
+        has been asked is kept.
+        """
+        known: dict = self.loaded.cache.setdefault("odds", {})
+        if len(known) > KEPT:
+            known.clear()
+        new = [one for one in dict.fromkeys(prompts) if (one, answer, other) not in known]
+        for prompt, found in zip(new, self._odds(new, answer, other), strict=True):
+            known[prompt, answer, other] = found
+        return [known[prompt, answer, other] for prompt in prompts]
+
+    def _odds(self, prompts: Sequence[str], answer: str, other: str) -> list[float]:
         ids = [answer_ids(self.loaded, one) for one in (answer, other)]
         pairs = enumerate(zip(*ids, strict=False))
         shared = next((n for n, (one, another) in pairs if one != another), 0)

@@ -34,7 +34,7 @@ class Said:
 
     def odds(self, prompts, answer, other):
         self.asked += prompts
-        return [next((v for k, v in self.chances.items() if k in prompt), 0.0) for prompt in prompts]
+        return [next((v for k, v in self.chances.items() if k in prompt), -9.0) for prompt in prompts]
 
 
 def test_the_nearest_by_text_and_by_picture():
@@ -67,10 +67,10 @@ def test_the_model_repeats_a_fact_or_says_that_there_is_none():
         assert len(found[0].retrieved) == 2
 
 
-def test_by_likelihood_the_surest_fact_that_gains_on_a_question_that_says_nothing():
+def test_by_likelihood_the_surest_fact_that_gains_on_ordinary_questions():
     site = SITE | {"gate": "likelihood"}
     asked = [("Whose cat is this?", RED)]
-    odds = {"answer 0\nQuestion: N/A": 0.5, "answer 2\nQuestion: N/A": -2.0}
+    odds = {"answer 0\nQuestion: What colour": 0.5, "answer 2\nQuestion: What colour": -2.0}
     for first, second, row in ((0.4, -2.1, None), (0.9, -1.9, 0), (0.9, -1.0, 2)):
         base = Said(odds=odds | {"answer 0\nQuestion: Whose": first, "answer 2\nQuestion: Whose": second})
         assert recall(memory(True), FACTS, site, asked, base)[0].row == row
