@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from .. import __version__
-from . import ask, dataset, doctor, edit, eval, export, merge, methods, remove, setup, show, verify
+from . import ask, dataset, doctor, edit, eval, export, merge, methods, remove, setup, show, train, verify
 from .failures import guarded, tell
 from .output import Output
 from .streams import hush_libraries, open_streams
@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[Callable, str]] = {
     "ask": (ask.ask, ask.EXAMPLES),
     "eval": (eval.evaluate, eval.EXAMPLES),
     "methods": (methods.methods, methods.EXAMPLES),
+    "train": (train.train, train.EXAMPLES),
     "dataset": (dataset.dataset, dataset.EXAMPLES),
     "show": (show.show, show.EXAMPLES),
     "verify": (verify.verify, verify.EXAMPLES),

@@ -33,6 +33,7 @@ BUILT_IN = {
     "ldke": "okedit_cli.methods.ldke:METHOD",
     "ike": "okedit_cli.methods.ike:METHOD",
     "scr": "okedit_cli.methods.scr:METHOD",
+    "mend": "okedit_cli.methods.trained.mend:METHOD",
 }
 
 
@@ -59,6 +60,8 @@ class Method:
     needs: str = "nothing but the facts"
     costs: str = ""
     sequential: bool = False
+    train: Callable[..., Any] | None = None  # of a method with an editor that is trained (methods/trained)
+    training: type = NoSettings  # its settings
 
 
 def methods() -> Iterator[str]:

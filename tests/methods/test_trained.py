@@ -1,0 +1,203 @@
+"""Trained editors: what MEND's network is, training with checkpoints, and what an untrained model is told."""
+
+from __future__ import annotations
+
+import json
+import os
+from unittest import mock
+
+import pytest
+import tiny
+import torch
+from fitted import PARIS, WORDS, fact, facts_for, fit, load
+
+import okedit_cli
+from okedit_cli.bundle import Bundle
+from okedit_cli.errors import InvalidBundle, ModelError, ModelMismatch, UsageError
+from okedit_cli.methods import method_named
+from okedit_cli.methods.trained.cases import read_cases, split
+from okedit_cli.methods.trained.files import file_name, read_editor
+from okedit_cli.methods.trained.making import make
+from okedit_cli.methods.trained.mend import Network
+from okedit_cli.methods.trained.upper import Upper
+
+ANSWERS = ("Lyon", "Nice", "Brest", "Lille", "Metz", "Tours")
+SMALL = {"mend": ["rank=16", "rate=0.003", "batch=4"]}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Rows in both published forms."""
+    folder = tmp_path_factory.mktemp("data")
+    words = [
+        {
+            "src": f"What is the capital of country {n}?", "alt": answer, "pred": "Rome",
+            "rephrase": f"Country {n} has which capital?", "loc": f"nq question: who wrote book {n}",
+            "loc_ans": "Homer",
+        }
+        for n, answer in enumerate(ANSWERS)
+    ]  # fmt: skip
+    (folder / "words.json").write_text(json.dumps(words))
+    tiny.pictures(folder)
+    seen = [
+        {
+            "image": f"{colour}.png", "question": "What is this cat's name?", "answers": [{"answer": "Rex"}],
+            "counterfact_answer": answer, "rephrased_questions": ["How is this cat called?"],
+            "image_rephrase": [f"{colour}.png"], "locality_image": ["blue.png"], "locality_answer": ["Tom"],
+            "same_image": [{"question": "Is it big?", "answer": ["no"]}], "loc": "Who wrote it?",
+            "loc_ans": "Homer",
+        }
+        for colour, answer in (("red", "Miso"), ("green", "Juno"), ("red", "Otto"))
+    ]  # fmt: skip
+    (folder / "seen.json").write_text(json.dumps(seen))
+    return folder
+
+
+def trained(name, loaded, data, path, steps=12, **more):
+    files = [data / "words.json"] + ([data / "seen.json"] if loaded.processor else [])
+    return make(
+        loaded, method_named(name), files, output=path, steps=steps, minutes=5, held_out=1,
+        settings=SMALL[name], **more,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def mend(data, tmp_path_factory):
+    loaded = load("llama")
+    return loaded, trained("mend", loaded, data, tmp_path_factory.mktemp("mend") / "mend.safetensors", 60)
+
+
+def test_the_change_of_a_rank_1_gradient_is_of_rank_1():
+    torch.manual_seed(0)
+    network = Network({"3.mlp_in": (32, 64), "3.mlp_out": (64, 32)}, 8, 1e-4)
+    for one in network.parameters():
+        one.data.normal_()
+    one_token = {
+        "3.mlp_in": (torch.randn(1, 32), torch.randn(1, 64)),
+        "3.mlp_out": (torch.randn(3, 64), torch.randn(3, 32)),
+    }
+    found = network(one_token)
+    ranks = [int(torch.linalg.matrix_rank(up.T @ down)) for down, up in found.values()]
+    assert ranks == [1, 3]  # of three tokens of rank 3
+
+
+def test_the_network_begins_as_the_identity_on_normalised_factors():
+    network = Network({"3.mlp_in": (32, 64)}, 8, 1e-4)
+    factors = {"3.mlp_in": (torch.randn(5, 32) + 1, torch.randn(5, 64) * 1e-5)}
+    network.measure([factors])
+    down, up = network(factors)["3.mlp_in"]
+    whole = torch.cat(factors["3.mlp_in"], -1)
+    wanted = (whole - whole.mean(0)) / whole.std(0)
+    torch.testing.assert_close(torch.cat([down, up / -1e-4], -1), wanted, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "qwen2_vl", "llava"])
+def test_factors_are_those_of_the_models_own_gradient(family):
+    """Stored states run through the upper layers alone give the gradient of the whole model."""
+    from okedit_cli.methods.tuning import answer_loss, trainable
+
+    loaded = load(family)
+    picture = tiny.picture() if loaded.processor else None
+    upper = Upper(loaded, 2)
+    asked = [("What is this cat's name?", picture, "Miso"), ("What is it?", picture, "A very long one")]
+    found = upper.factors(upper.read(asked))
+    for row, factors in zip(asked, found, strict=True):
+        with trainable(loaded, upper.points) as weights:
+            answer_loss(loaded, [row]).backward()
+            for name, (u, delta) in factors.items():
+                grad = weights[name].grad
+                grad = grad.T if upper.weights[name].turned else grad
+                torch.testing.assert_close(delta.T @ u, grad, atol=2e-5, rtol=2e-2)
+
+
+def test_training_lowers_the_loss_and_the_edit_makes_its_answer_likelier(mend):
+    from okedit_cli.methods.tuning import answer_loss
+
+    loaded, made = mend
+    one = fact("capital", "What is the capital of country 2?", "Brest")
+    bundle = fit(loaded, [one], method="mend", settings={"editor": str(made.path)}, checked=False).bundle
+    assert bundle.edits.kind == "delta" and str(made.path) not in json.dumps(bundle.manifest.settings)
+    row = [(one.prompt, None, one.answer)]
+    with torch.no_grad():
+        before = answer_loss(loaded, row)
+        with okedit_cli.attach(loaded, bundle):
+            with loaded.session.at_rest():
+                after = answer_loss(loaded, row)
+        assert torch.equal(answer_loss(loaded, row), before)
+    assert after < before - 0.5
+
+
+def test_facts_are_edited_alone_and_added_up_and_the_bundle_on_disk_is_the_bundle(mend, tmp_path):
+    loaded, made = mend
+    facts = [fact("a", "What is the capital of country 2?", "Brest"), fact("b", WORDS, PARIS)]
+    both, *each = (
+        fit(loaded, some, method="mend", settings={"editor": str(made.path)}, checked=False).bundle
+        for some in (facts, facts[:1], facts[1:])
+    )
+    for name, change in both.edits.changes.items():
+        total = sum(one.edits.changes[name].whole() for one in each)
+        torch.testing.assert_close(change.whole(), total, atol=1e-5, rtol=1e-3)
+    both.save(tmp_path / "x.safetensors")
+    again = Bundle.load(tmp_path / "x.safetensors", verify=True)
+    said = []
+    for one in (both, again):
+        with okedit_cli.attach(loaded, one):
+            said.append([a.ids for a in okedit_cli.generate(loaded, [(WORDS, None)], max_new_tokens=4)])
+    assert said[0] == said[1]
+
+
+def test_pictures_are_trained_on_too(data, tmp_path):
+    loaded = load("llava")
+    made = trained("mend", loaded, data, tmp_path / "mend.safetensors", 3)
+    assert set(made.card["losses"]["held out"]) == {"text", "image", "keep"}
+    with mock.patch.dict(os.environ, {"OKEDIT_HOME": str(tmp_path)}):
+        place = tmp_path / "editors" / file_name("mend", loaded)
+        place.parent.mkdir()
+        made.path.rename(place)
+        assert method_named("mend") and read_editor(place).card["base"]["name"] == loaded.name
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(name, data, tmp_path):
+    loaded = load("llama")
+    whole = trained(name, loaded, data, tmp_path / "whole.safetensors", 6)
+    count = [0]
+
+    def interrupt(stage, done, total):
+        count[0] += stage == "training"
+        if count[0] == 3:
+            raise KeyboardInterrupt
+
+    part = tmp_path / "part.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        trained(name, loaded, data, part, 6, tell=interrupt)
+    assert not part.exists() and (tmp_path / "part.safetensors.part").exists()
+    with pytest.raises(UsageError, match="other data or settings"):
+        trained(name, loaded, data, part, 6, seed=1)
+    gone_on = trained(name, loaded, data, part, 6)
+    assert gone_on.card["steps"] == 6 and not (tmp_path / "part.safetensors.part").exists()
+    one, other = read_editor(whole.path).tensors, read_editor(gone_on.path).tensors
+    for key in one:
+        torch.testing.assert_close(one[key], other[key], atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_on_another_model_a_method_says_that_it_is_not_trained(name, mend, tmp_path):
+    other = load("gpt2")
+    with pytest.raises(ModelError, match=f"{name} is not trained for gpt2.") as error:
+        fit(other, facts_for(other), method=name)
+    assert f"okedit train {name}" in error.value.hint
+    with pytest.raises(ModelMismatch, match="was trained for"):
+        fit(other, facts_for(other), method=name, settings={"editor": str(mend[1].path)})
+    (tmp_path / "odd.safetensors").write_bytes(b"nothing")
+    with pytest.raises(InvalidBundle, match="no trained editor"):
+        fit(other, facts_for(other), method=name, settings={"editor": str(tmp_path / "odd.safetensors")})
+
+
+def test_rows_that_are_none_are_told(tmp_path):
+    (tmp_path / "odd.json").write_text('[{"a": 1}]')
+    for path in (tmp_path / "odd.json", tmp_path / "none.json"):
+        with pytest.raises(UsageError) as error:
+            read_cases(path)
+        assert error.value.hint
+    assert [len(part) for part in split(list(range(10)), 3)] == [7, 3]
