@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -196,3 +197,17 @@ def test_a_fact_of_a_strangers_bundle_with_a_control_token_is_not_attached(llava
     bundle.manifest.facts[1] = bundle.manifest.facts[1] | {"answer": "see <image>"}
     with pytest.raises(InvalidBundle, match="fact 'capital' has <image>"):
         okedit_cli.attach(llava, bundle)
+
+
+def test_threads_get_their_own_answers(llava):
+    bundle = fit(llava, facts_for(llava), method="ike", checked=False).bundle
+    questions = asked_of(llava)
+    with okedit_cli.attach(llava, bundle) as attachment, ThreadPoolExecutor(2) as pool:
+
+        def ask(question):
+            [answer] = okedit_cli.generate(llava, [question], max_new_tokens=6)
+            assert attachment.verdicts == [answer.verdict]
+            return answer.ids, answer.verdict.hit.edit_id
+
+        alone = [ask(question) for question in questions]
+        assert list(pool.map(ask, questions * 4)) == alone * 4
