@@ -30,6 +30,7 @@ ORDER = [
     {"bundle"},
     {"attach"},
     {"generate"},
+    {"decodings"},
     {"checking"},
     {"fitting"},
     {"evaluate"},
