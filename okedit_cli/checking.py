@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from okedit_cli.bundle import Bundle
-from okedit_cli.generate import decide, generate
+from okedit_cli.bundle.words import is_verbatim
+from okedit_cli.decodings import WAYS, lost_in
+from okedit_cli.generate import Answer, decide, generate
 from okedit_cli.methods import Computed, Options
 from okedit_cli.models.encode import answer_ids
 from okedit_cli.models.prefixes import forget_prefixes
-from okedit_cli.probes import probes_of
+from okedit_cli.probes import is_miss, probes_of, yes_no_of
 from okedit_cli.samples import checked
+from okedit_cli.scope.verdict import Verdict
 from okedit_cli.session import attach
 from okedit_cli.wording import normal
 
@@ -21,11 +25,12 @@ if TYPE_CHECKING:
     from okedit_cli.facts import Fact
     from okedit_cli.models.load import LoadedModel
     from okedit_cli.samples import Sample
-    from okedit_cli.scope.verdict import Verdict
 
 TOGETHER = 8  # facts whose samples are asked in one go
 TOKENS = 16  # of an answer that a negative gives
-SHOWN, FEW = 120, 8  # signs of a wrong answer that are shown; tokens up to which an answer is short
+SHOWN, FEW = 120, 8  # signs of a wrong answer that are shown; tokens of a short answer
+WAYS_OF = 2  # questions of a fact that other decodings are looked at of
+YES_NO = "yes or no"  # origin of probes that ask for that
 LEAST, MORE = 32, 8  # tokens that are generated at least, and behind the longest answer that is right
 
 
@@ -46,6 +51,7 @@ class FactReport:
     why: str
     reach: str = ""  # "kind" or "picture"; "" of a fact in words alone
     lost: tuple[str, ...] = ()  # near questions that the edit answers too
+    fragile: tuple[str, ...] = ()  # decodings other than greedy (decodings.WAYS) that do not give the answer
 
 
 @dataclass
@@ -60,6 +66,7 @@ class _Heard:
     spoilt: int
     seconds: float
     lost: list[str] = field(default_factory=list)
+    fragile: tuple[str, ...] = ()
 
 
 def check(
@@ -73,8 +80,13 @@ def check(
     heard: dict[str, _Heard] = {}
     with attach(loaded, [bundle], alone=True) as attachment:
         for start in range(0, len(asked), TOGETHER):
-            options.tell("checking facts", start, len(asked))
-            heard |= _hear(loaded, attachment, asked[start : start + TOGETHER], computed)
+            some = asked[start : start + TOGETHER]
+
+            def told(done: int, start: int = start) -> None:
+                options.tell("checking facts", start + done, len(asked))
+
+            told(0)
+            heard |= _hear(loaded, attachment, some, computed, told)
             forget_prefixes(loaded)  # of other pictures than the next facts ask about
     options.tell("checking facts", len(asked), len(asked))
     return [_report(fact, computed, heard.get(fact.id)) for fact in facts]
@@ -85,30 +97,61 @@ def unchecked(facts: Sequence[Fact], computed: Computed) -> list[FactReport]:
     return [_report(fact, computed, None) for fact in facts]
 
 
-def _hear(loaded: LoadedModel, attachment, facts: Sequence[Fact], computed: Computed) -> dict[str, _Heard]:
+def _hear(
+    loaded: LoadedModel, attachment, facts: Sequence[Fact], computed: Computed, told: Callable[[int], None]
+) -> dict[str, _Heard]:
+    """What the model says to several facts' samples; `told` how many of the facts are done, as it goes on."""
     began, out = time.perf_counter(), {}
-    rows: list[tuple[str, Sample]] = []
+    halves, gated = 0, attachment.session.gated  # each fact is decided, and answered
+
+    def step() -> None:
+        nonlocal halves
+        halves += 1
+        told(halves // 2)
+
+    outside: list[tuple[Fact, Sample]] = []
+    verdicts: list[Verdict] = []
+    rows: list[tuple[Fact, Sample]] = []
     for fact in facts:
-        rows += [(fact.id, s) for s in checked(computed.samples[fact.id]) if s.role in ("edit", "positive")]
+        near = [*_negatives(fact, computed), *_probes(fact, computed)]
+        if not gated:  # whatever is asked may have changed: a few are asked before and after
+            near = _spread(near, FEW)
+        outside += [(fact, s) for s in near]
+        verdicts += (
+            decide(loaded, [(s.prompt, s.picture) for s in near]) if gated else [Verdict()] * len(near)
+        )
+        step()
+        rows += [(fact, s) for s in checked(computed.samples[fact.id]) if s.role in ("edit", "positive")]
+    waiting = Counter(fact.id for fact, _ in rows)
+
+    def answered(number: int) -> None:
+        name = rows[number][0].id
+        waiting[name] -= 1
+        if not waiting[name]:
+            step()
+
     limits = {fact.id: limit_for(loaded, (fact.answer, *fact.accepted)) for fact in facts}
     asked = [(s.prompt, s.picture) for _, s in rows]
-    answers = generate(loaded, asked, max_new_tokens=[limits[name] for name, _ in rows])
-    outside = [(f.id, s) for f in facts for s in (*_negatives(f, computed), *_probes(f, computed))]
-    if attachment.session.gated:
-        verdicts = decide(loaded, [(s.prompt, s.picture) for _, s in outside])
-        pairs = zip(outside, verdicts, strict=True)
-        fired = [(name, s) for (name, s), verdict in pairs if _concerns(name, s, verdict)]
-    else:  # whatever is asked may have changed: a few are asked before and after
-        outside = [(f.id, s) for f in facts for s in _spread(_negatives(f, computed), FEW)]
-        fired = outside
+    answers = generate(
+        loaded, asked, max_new_tokens=[limits[fact.id] for fact, _ in rows], on_answer=answered
+    )
+    # a memory's prompts are put anew, which other decodings do not know of
+    fragile = {} if attachment.session.memories else _fragile(loaded, rows, answers, computed)
+    pairs = zip(outside, verdicts, strict=True)
+    fired = [(fact, s) for (fact, s), v in pairs if not gated or _concerns(fact.id, s, v)]
     questions = [(s.prompt, s.picture) for _, s in fired]
-    after = generate(loaded, questions, max_new_tokens=TOKENS)
+    most = [FEW if s.origin == YES_NO else TOKENS for _, s in fired]
+    after = generate(loaded, questions, max_new_tokens=most)
     with attachment.aside():
-        before = generate(loaded, questions, max_new_tokens=TOKENS)
-    spoilt = [(n, s) for (n, s), a, b in zip(fired, before, after, strict=True) if a.text != b.text]
+        before = generate(loaded, questions, max_new_tokens=most)
+    spoilt = [
+        (fact.id, s)
+        for (fact, s), a, b in zip(fired, before, after, strict=True)
+        if (is_miss(a.text, b.text, fact.answer) if s.origin == YES_NO else a.text != b.text)
+    ]
     changed = [name for name, _ in spoilt]
     for fact in facts:
-        mine = [(s, a) for (name, s), a in zip(rows, answers, strict=True) if name == fact.id]
+        mine = [(s, a) for (one, s), a in zip(rows, answers, strict=True) if one is fact]
         own = next(a for s, a in mine if s.role == "edit")
         wanted = answer_ids(loaded, fact.answer)
         out[fact.id] = _Heard(
@@ -116,10 +159,11 @@ def _hear(loaded: LoadedModel, attachment, facts: Sequence[Fact], computed: Comp
             [is_right(a.text, fact) for s, a in mine if s.role == "positive"],
             own.text,
             (_shared(own.ids, wanted), len(wanted)),
-            sum(name == fact.id for name, _ in outside),
+            sum(one is fact for one, _ in outside),
             changed.count(fact.id),
             0.0,
             list(dict.fromkeys(s.prompt for name, s in spoilt if name == fact.id)),
+            fragile.get(fact.id, ()),
         )
     for found in out.values():
         found.seconds = (time.perf_counter() - began) / len(facts)
@@ -129,6 +173,31 @@ def _hear(loaded: LoadedModel, attachment, facts: Sequence[Fact], computed: Comp
 def _spread(samples: Sequence[Sample], count: int) -> Sequence[Sample]:
     """So many of the samples, from all over."""
     return samples[:: max(1, len(samples) // count)][:count]
+
+
+def _fragile(
+    loaded: LoadedModel,
+    rows: Sequence[tuple[Fact, Sample]],
+    answers: Sequence[Answer],
+    computed: Computed,
+) -> dict[str, tuple[str, ...]]:
+    """Fact id -> decodings that lose its answer, where nothing holds it: of the fact's own question and its
+    first rewordings or views, WAYS_OF in all, that greedy decoding answers right.
+    """
+    chosen: list[tuple[Fact, Sample, Answer]] = []
+    count: Counter[str] = Counter()
+    for (fact, sample), answer in zip(rows, answers, strict=True):
+        held = computed.verbatim and is_verbatim(fact)
+        if held or count[fact.id] == WAYS_OF or answer.cut or not is_right(answer.text, fact):
+            continue
+        count[fact.id] += 1
+        chosen.append((fact, sample, answer))
+    questions = [(sample.prompt, sample.picture) for _, sample, _ in chosen]
+    lost: dict[str, set[str]] = {}
+    ways = lost_in(loaded, questions, [answer for *_, answer in chosen])
+    for (fact, *_), some in zip(chosen, ways, strict=True):
+        lost.setdefault(fact.id, set()).update(some)
+    return {name: tuple(way for way in WAYS if way in some) for name, some in lost.items()}
 
 
 def _negatives(fact: Fact, computed: Computed) -> list[Sample]:
@@ -142,16 +211,21 @@ def _probes(fact: Fact, computed: Computed) -> list[Sample]:
     asked = [text for text in probes_of(fact.prompt) if normal(text) not in own]
     cell = f"{edit.cell.split('/')[0]}/other"
     near = replace(edit, role="negative", target=None, cell=cell, origin="probe")
-    return [replace(near, prompt=text) for text in asked]
+    asked_for = [text for text in yes_no_of(fact.prompt, fact.answer, edit.picture is not None)
+                 if normal(text) not in own]  # fmt: skip
+    return [
+        *(replace(near, prompt=text) for text in asked),
+        *(replace(near, prompt=text, origin=YES_NO) for text in asked_for),
+    ]
 
 
 def _concerns(name: str, sample: Sample, verdict: Verdict) -> bool:
     """Whether an edit has a part in the answer to a negative of its own. That a question about its picture
-    follows from it, which nobody wants kept, is as it should be.
+    follows from it, which nobody wants kept, is as it should be; what is said for yes or no is looked at.
     """
     if verdict.hit is not None:
         return verdict.hit.edit_id == name
-    own = sample.cell.startswith(("edit/", "view/")) and sample.origin != "user"
+    own = sample.cell.startswith(("edit/", "view/")) and sample.origin not in ("user", YES_NO)
     return verdict.context is not None and verdict.context.edit_id == name and not own
 
 
@@ -182,6 +256,7 @@ def _report(fact: Fact, computed: Computed, heard: _Heard | None) -> FactReport:
         why,
         computed.reaches.get(fact.id, ""),
         tuple(heard.lost) if heard else (),
+        heard.fragile if heard else (),
     )
 
 
@@ -198,8 +273,13 @@ def _shared(one: Sequence[int], other: Sequence[int]) -> int:
 
 
 def is_right(text: str, fact: Fact) -> bool:
-    """Whether a generated text is the fact's answer, or one of the others that it accepts."""
-    return any(says(text, answer) for answer in (fact.answer, *fact.accepted))
+    """Whether a generated text is the fact's answer, or one of the others that it accepts: sign by sign where
+    the answer is to be said word for word.
+    """
+    answers = (fact.answer, *fact.accepted)
+    if is_verbatim(fact):
+        return text.strip() in {answer.strip() for answer in answers}
+    return any(says(text, answer) for answer in answers)
 
 
 def says(text: str, answer: str) -> bool:

@@ -50,9 +50,11 @@ def generate(
     max_new_tokens: int | Sequence[int] = 48,
     batch: int = BATCH,
     on_text: Callable[[str], None] | None = None,
+    on_answer: Callable[[int], None] | None = None,
 ) -> list[Answer]:
     """Greedy answers in the order asked; `max_new_tokens` may differ from question to question. `on_text`
-    receives the text of a single question as it is made.
+    receives the text of a single question as it is made, `on_answer` each question's number once it is
+    answered.
 
     UsageError: a question that cannot be written as UTF-8, which no tokenizer reads.
     """
@@ -73,7 +75,11 @@ def generate(
         def part(asked: Sequence, limit: int = limit) -> list[Answer]:
             return _generate(loaded, asked, limit, on_text)
 
-        out |= zip(numbers, _in_batches([questions[i] for i in numbers], batch, part), strict=True)
+        def done(some: Sequence[int], numbers: Sequence[int] = numbers) -> None:
+            for i in some if on_answer else ():
+                on_answer(numbers[i])
+
+        out |= zip(numbers, _in_batches([questions[i] for i in numbers], batch, part, done), strict=True)
     return [out[i] for i in range(len(limits))]
 
 
@@ -89,14 +95,35 @@ def follow(
 
     def part(rows: Sequence) -> list[list[int]]:
         asked, ids = [row[:2] for row in rows], [row[2] for row in rows]
-        return _follow(loaded, asked, ids)
+        return [scores.argmax(-1).tolist() for scores in _follow(loaded, asked, ids)]
 
     return _in_batches([(*one, ids) for one, ids in zip(questions, answers, strict=True)], batch, part)
 
 
-def _in_batches(rows: Sequence[tuple], batch: int, part: Callable[[Sequence], list]) -> list:
+@torch.inference_mode()
+def scores(
+    loaded: LoadedModel,
+    questions: Sequence[tuple[str, Image | None]],
+    answers: Sequence[Sequence[int]],
+    *,
+    batch: int = BATCH,
+) -> list[torch.Tensor]:
+    """Teacher forcing: the logits [T, V] before each id of the answers, in the order asked."""
+
+    def part(rows: Sequence) -> list[torch.Tensor]:
+        return _follow(loaded, [row[:2] for row in rows], [row[2] for row in rows])
+
+    return _in_batches([(*one, ids) for one, ids in zip(questions, answers, strict=True)], batch, part)
+
+
+def _in_batches(
+    rows: Sequence[tuple],
+    batch: int,
+    part: Callable[[Sequence], list],
+    done: Callable[[Sequence[int]], None] = lambda numbers: None,
+) -> list:
     """What `part` gives for the rows, in their order; those with and without a picture are read apart, since
-    not every family takes both at once.
+    not every family takes both at once. `done` is told which rows have gone through it.
     """
     out: list = [None] * len(rows)
     for pictured in (True, False):
@@ -105,10 +132,12 @@ def _in_batches(rows: Sequence[tuple], batch: int, part: Callable[[Sequence], li
             some = numbers[start : start + batch]
             for i, found in zip(some, part([rows[i] for i in some]), strict=True):
                 out[i] = found
+            done(some)
     return out
 
 
-def _follow(loaded: LoadedModel, questions, answers: Sequence[Sequence[int]]) -> list[list[int]]:
+def _follow(loaded: LoadedModel, questions, answers: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+    """Logits [T, V] before each id of the answers."""
     session = _at_work(loaded)
     if session is None or not session.memories:
         return _followed(loaded, session, questions, answers)
@@ -120,13 +149,12 @@ def _follow(loaded: LoadedModel, questions, answers: Sequence[Sequence[int]]) ->
     return in_turn(session, recalled, part)
 
 
-def _followed(loaded: LoadedModel, session, questions, answers) -> list[list[int]]:
+def _followed(loaded: LoadedModel, session, questions, answers) -> list[torch.Tensor]:
     if shares(loaded):
         prompts = _read(loaded, session, questions)
         inputs, _ = prompts.inputs(answers)
         logits = loaded.model(**inputs, **taking(loaded.model, prompts.cache)).logits
-        tops = logits.argmax(-1)
-        return [row[: len(one)].tolist() for row, one in zip(tops, answers, strict=True)]
+        return [row[: len(one)] for row, one in zip(logits, answers, strict=True)]
     inputs = encode(loaded, questions, answers=answers)
     if session:  # where a prompt ends is known here, so nobody needs to find it by the template
         seen = inputs["attention_mask"].sum(1).tolist()
@@ -137,7 +165,7 @@ def _followed(loaded: LoadedModel, session, questions, answers) -> list[list[int
         if session:
             session.call.prompt_lengths = None
     # rows are padded on the left: the answer stands at the end, each token told by the one before
-    return [logits[row, -len(one) - 1 : -1].argmax(-1).tolist() for row, one in enumerate(answers)]
+    return [logits[row, -len(one) - 1 : -1] for row, one in enumerate(answers)]
 
 
 def decide(loaded: LoadedModel, questions: Sequence[tuple[str, Image | None]]) -> list[Verdict]:

@@ -30,6 +30,7 @@ ORDER = [
     {"bundle"},
     {"session"},
     {"generate"},
+    {"decodings"},
     {"checking"},
     {"fitting"},
     {"evaluate"},

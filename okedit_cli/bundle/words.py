@@ -21,6 +21,11 @@ _KINDS = (
 )  # fmt: skip
 
 
+def is_verbatim(fact: Fact) -> bool:
+    """Whether a fact's answer is to be said word for word: as the fact has it, else by the answer."""
+    return is_exact(fact.answer) if fact.verbatim is None else fact.verbatim
+
+
 def row_of(fact: Fact) -> dict[str, Any]:
     """A fact as the manifest lists it; reads its pictures' files. InvalidFacts: one cannot be read."""
     row: dict[str, Any] = {"id": fact.id, "prompt": fact.prompt, "answer": fact.answer}
@@ -28,9 +33,8 @@ def row_of(fact: Fact) -> dict[str, Any]:
         row["accepted"] = list(fact.accepted)
     if fact.image is not None:
         row["picture_sha256"] = picture_sha256(fact.image)
-    exact = is_exact(fact.answer)
-    if exact or fact.verbatim:
-        row["verbatim"] = exact if fact.verbatim is None else fact.verbatim
+    if (held := is_verbatim(fact)) or is_exact(fact.answer):
+        row["verbatim"] = held
     row["rephrases"] = list(fact.rephrases)
     if fact.images:
         row["images"] = [picture_sha256(image) for image in fact.images]

@@ -16,18 +16,25 @@ SPARE = ("seconds", "picture radius")  # left out first where there is no room
 
 
 def row(report: Any) -> list[str]:
-    took = "kept out" if report.kept_out else "yes" if report.took else "no"
+    said = "greedy only" if report.fragile else "yes"
+    took = "kept out" if report.kept_out else said if report.took else "no"
     pairs = ("{}/{}".format(*report.positives), "{}/{}".format(*report.negatives))
     radius = number(report.radius) if report.reach else "-"
     return [report.id, took, report.reach or "words", *pairs, radius, f"{report.seconds:.1f}"]
 
 
 def lost_lines(report: Any) -> list[str]:
-    """For each near question that an edit answers too, what to write into its `keep`."""
-    return [
+    """For each near question that an edit answers too, what to write into its `keep`; and how an answer is
+    held that decodings other than greedy lose.
+    """
+    lines = [
         f"also answers {prompt!r}; to keep it, add to keep: - {{prompt: {json.dumps(prompt)}}}"
         for prompt in report.lost
     ]
+    if report.took and report.fragile:
+        ways = " or ".join(report.fragile)
+        lines.append(f"the answer may come out otherwise with {ways}; `verbatim: true` in its fact holds it")
+    return lines
 
 
 def next_command(facts: Sequence[Any], reports: Sequence[Any], target: Path, model: str | None) -> str:

@@ -134,6 +134,13 @@ def read(
     return Prompts(cache, mask, last, ends + 1 + counts, asked, prefixes)
 
 
+def prompt_ids(loaded: LoadedModel, prompt: str, picture: Image | None) -> torch.Tensor:
+    """The ids [L] of a prompt, quickly where its picture was looked at."""
+    if shares(loaded):
+        return _begun(loaded, prompt, picture)[0]
+    return encode_row(loaded, prompt, picture)["input_ids"][0]
+
+
 def _begun(loaded: LoadedModel, prompt: str, picture: Image | None) -> tuple[torch.Tensor, Prefix]:
     """A prompt's ids [L] and its prefix; a picture that was looked at is not made into pixels again."""
     if picture is None or loaded.processor is None or not asks_behind(loaded):

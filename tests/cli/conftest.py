@@ -34,6 +34,7 @@ class Report:
     why: str = ""
     reach: str = "kind"
     lost: tuple = ()
+    fragile: tuple = ()
 
 
 NEAR = Candidate("cat", "facts", 0, 0, 0.25, 0.5, 0.5, 1.0, label="follows")

@@ -32,6 +32,20 @@ def test_near_questions_that_are_answered_too_are_named_with_what_to_keep(okedit
     ]
 
 
+def test_an_answer_that_other_decodings_lose_is_told_with_what_holds_it(okedit, world):
+    world.reports = {"boss": {"fragile": ("3 beams", "sampling at 0.7")}}
+    result = okedit("edit", "facts.yaml")
+    assert result.exit_code == 0 and [line.split()[:3] for line in result.stdout.splitlines()[2:]] == [
+        ["cat", "yes", "kind"], ["boss", "greedy", "only"],
+    ]  # fmt: skip
+    assert (
+        "boss: the answer may come out otherwise with 3 beams or sampling at 0.7; `verbatim: true`"
+        in result.stderr
+    )
+    found = json.loads(okedit("edit", "facts.yaml", "--json").stdout)["facts"]
+    assert [one["fragile"] for one in found] == [[], ["3 beams", "sampling at 0.7"]]
+
+
 def test_reach_goes_to_facts_that_do_not_say_their_own(okedit, world):
     refused = okedit("edit", "facts.yaml", "--reach", "everything")
     assert refused.exit_code == 2 and "expected one of" in refused.stderr

@@ -35,7 +35,8 @@ from okedit_cli.encoders.pair import (
 BATCH, AHEAD = 48, 12  # pairs of a step; steps whose pairs are sorted by length together
 RATE, WARM = 2e-4, 150
 NEW_RATE = 10  # times the rate, for the embeddings of segments, which nothing was pretrained for
-SHARES = (0.005, 0.01, 0.02, 0.05)
+SHARES = (0.005, 0.01, 0.02, 0.04, 0.05)
+LOW = (0.03, 0.5)  # of ANSWERS: what `plausible` and `steep` of scope/calibration.json are set by
 
 
 def ids_of(tokenizer, pairs: list[Pair]) -> list[tuple[list[int], list[int]]]:
@@ -56,6 +57,8 @@ def judge(model: PairClassifier, tokenizer, pairs: list[Pair]) -> dict[str, floa
             border,
             float((own > border).float().mean()),
         )
+    for share in LOW:
+        out[f"{share:.0%} of the same below"] = float(own.quantile(share))
     follows = found[labels == FOLLOWS]
     out["follows found"] = float((follows.argmax(1) == FOLLOWS).float().mean())
     out["others that follow"] = float((found[labels == OTHER].argmax(1) == FOLLOWS).float().mean())
