@@ -33,6 +33,9 @@ BUILT_IN = {
     "ldke": "okedit_cli.methods.ldke:METHOD",
     "ike": "okedit_cli.methods.ike:METHOD",
     "scr": "okedit_cli.methods.scr:METHOD",
+    "memit": "okedit_cli.methods.locate.methods:MEMIT",
+    "alphaedit": "okedit_cli.methods.locate.methods:ALPHAEDIT",
+    "come": "okedit_cli.methods.locate.methods:COME",
     "mend": "okedit_cli.methods.trained.mend:METHOD",
 }
 
