@@ -6,7 +6,8 @@ information" and "false" mean none); then the question is asked with that fact, 
 okedit's text encoder retrieves in place of Contriever, and pictures by the model's own tower; the prompts are
 in okedit's words. `gate=likelihood` is a variant and no part of the publication, since small models repeat
 whatever they are told: a fact is confirmed where "yes" behind the question whether it bears on what is asked
-is likelier than for a few ordinary questions that no fact is about.
+is likelier than for a few ordinary questions that no fact is about. Both gates judge words alone: a question
+that another picture is asked, too, is confirmed as well. `python -m tools.bench.gates` measures them.
 """
 
 from __future__ import annotations
