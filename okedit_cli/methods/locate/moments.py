@@ -74,19 +74,19 @@ def corpus() -> list[str]:
     return [wordings[i * STRIDE % len(wordings)] for i in range(len(wordings))]
 
 
-def _prompts(loaded: LoadedModel, tokens: int) -> list[str]:
+def prompts(loaded: LoadedModel, tokens: int) -> list[str]:
     """Prompts of several questions each, of about so many tokens together, or all there are."""
-    prompts, words, length, count = [], [], 0, 0
+    out, words, length, count = [], [], 0, 0
     for text in corpus():
         own = len(loaded.tokenizer(text, add_special_tokens=False)["input_ids"])
         if words and length + own > LENGTH:
-            prompts.append(" ".join(words))
+            out.append(" ".join(words))
             words, length = [], 0
         words.append(text)
         length, count = length + own, count + own
         if count >= tokens:
             break
-    return [*prompts, " ".join(words)]
+    return [*out, " ".join(words)]
 
 
 class _Read(Exception):
@@ -99,7 +99,7 @@ def _read(
 ) -> dict[int, Moment]:
     """Moments of layers over the corpus, up to so many tokens."""
     sums: dict[int, torch.Tensor] = {}
-    prompts, count, mask = _prompts(loaded, tokens), 0, torch.zeros(0)
+    texts, count, mask = prompts(loaded, tokens), 0, torch.zeros(0)
 
     def add(layer: int) -> Callable:
         def hook(module, args):
@@ -115,14 +115,14 @@ def _read(
         for layer in layers:
             module = located(loaded, Point(layer, "mlp_out")).module
             stack.callback(module.register_forward_pre_hook(add(layer)).remove)
-        for start in range(0, len(prompts), ROWS):
-            tell("reading the corpus", start, len(prompts))
-            batch = encode(loaded, [(text, None) for text in prompts[start : start + ROWS]])
+        for start in range(0, len(texts), ROWS):
+            tell("reading the corpus", start, len(texts))
+            batch = encode(loaded, [(text, None) for text in texts[start : start + ROWS]])
             mask = batch["attention_mask"].bool()
             count += int(mask.sum())
             with suppress(_Read):
                 loaded.model(**batch)
-    tell("reading the corpus", len(prompts), len(prompts))
+    tell("reading the corpus", len(texts), len(texts))
     # in the precision of the file, so that the first edit is made with what later ones find
     return {layer: Moment(_rounded(whole / count), count) for layer, whole in sums.items()}
 
