@@ -27,7 +27,7 @@ from okedit_cli.methods.locate.settings import AlphaEditSettings, ComeSettings, 
 from okedit_cli.methods.locate.solve import NullSpace, alphaedit_change, memit_change, null_space
 from okedit_cli.methods.locate.target import Target, offset_to, unlearned
 from okedit_cli.methods.registry import Method
-from okedit_cli.methods.tuning import computed_delta, edit_sample, located, trainable
+from okedit_cli.methods.tuning import computed_delta, edit_sample, located, scaled_rate, trainable
 from okedit_cli.models.decode import greedy
 from okedit_cli.models.encode import answer_ids, encode, end_ids
 from okedit_cli.models.points import Point
@@ -175,7 +175,10 @@ def _written(
                 seconds[one.id] += (time.perf_counter() - began) / len(some)
     options.tell("fitting facts", len(asked), len(asked))
     changes = {str(points[layer]): low_rank(total[layer], len(asked)) for layer in layers}
-    told = told | {"looked_up_at": {one.id: one.place.subject or "the last prompt token" for one in asked}}
+    told = told | {
+        "scaled_rate": scaled_rate(loaded, settings.rate),
+        "looked_up_at": {one.id: one.place.subject or "the last prompt token" for one in asked},
+    }
     return computed_delta(loaded, facts, changes, seconds, options, told)
 
 
