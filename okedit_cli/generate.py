@@ -146,7 +146,7 @@ def _follow(loaded: LoadedModel, questions, answers: Sequence[Sequence[int]]) ->
     def part(numbers, by):
         return _followed(loaded, by, [recalled[i].question for i in numbers], [answers[i] for i in numbers])
 
-    return in_turn(session, recalled, part)
+    return in_turn(session, recalled, part, lambda i, speaker: speaker.scores(answers[i]))
 
 
 def _followed(loaded: LoadedModel, session, questions, answers) -> list[torch.Tensor]:
@@ -189,7 +189,10 @@ def _generate(loaded: LoadedModel, questions, max_new_tokens: int, on_text) -> l
             asked = [recalled[i].question for i in numbers]
             return _answered(loaded, by, asked, max_new_tokens, on_text)[0]
 
-        out, verdicts = in_turn(session, recalled, part), [one.verdict for one in recalled]
+        def spoken(i, speaker):
+            return speaker.answer(max_new_tokens, on_text if len(questions) == 1 else None)
+
+        out, verdicts = in_turn(session, recalled, part, spoken), [one.verdict for one in recalled]
         session.call.verdicts = verdicts
     else:
         out, verdicts = _answered(loaded, session, questions, max_new_tokens, on_text)

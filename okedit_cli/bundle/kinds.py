@@ -30,6 +30,7 @@ CODEBOOK = (
 THUMBNAILS = ("thumbnails", "thumbnail_owner")  # of the codebook, of edits about pictures
 LAYER = "value_layer"  # of the codebook, of edits that act at layers of their own
 MEMORY = ("memory.keys", "memory.picture_keys", "memory.picture_owner", "memory.confirm")
+COUNTERFACTUAL = ("counterfactual.keys", "counterfactual.picture_keys", "counterfactual.picture_owner")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,12 @@ KINDS = {
     "codebook": Kind("a codebook", "okedit_cli.edits.codebook:Codebook", CODEBOOK, (*THUMBNAILS, LAYER)),
     "delta": Kind("a weight delta", "okedit_cli.edits.delta:Delta", ("delta.count",), prefix="delta."),
     "memory": Kind("a text memory", "okedit_cli.edits.memory:Memory", MEMORY),
+    "counterfactual": Kind(
+        "a counterfactual memory",
+        "okedit_cli.edits.counterfactual:Counterfactual",
+        COUNTERFACTUAL,
+        prefix="counterfactual.",
+    ),
 }
 
 

@@ -1,9 +1,9 @@
 """An edit set: the edits of one bundle, all of one kind, as tensors.
 
-Three kinds. A codebook (codebook.py) holds keys, radii and values, and a router decides which edit answers a
+Four kinds. A codebook (codebook.py) holds keys, radii and values, and a router decides which edit answers a
 query. A weight delta (delta.py) changes the model's weights for as long as it is attached. A text memory
-(memory.py) puts facts into the prompt. Not here: hooks and patched weights, which the session owns
-(session.py).
+(memory.py) puts facts into the prompt. A counterfactual memory (counterfactual.py) has a small model answer
+in its scope. Not here: hooks and patched weights, which the session owns (session.py).
 """
 
 from __future__ import annotations

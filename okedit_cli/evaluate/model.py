@@ -166,7 +166,8 @@ class ModelBench:
             return bundle
         from okedit_cli.methods import method_named
 
-        if bundle.edits.kind == "delta" or method_named(self.fitting["method"]).sequential:
+        shared = bundle.edits.kind in ("delta", "counterfactual")
+        if shared or method_named(self.fitting["method"]).sequential:
             # one change for all, or keys and values that later facts have touched: of fewer they are others
             facts = [fact for fact in facts if fact.id in wanted]
             return self._fitted(

@@ -37,6 +37,8 @@ BUILT_IN = {
     "alphaedit": "okedit_cli.methods.locate.methods:ALPHAEDIT",
     "come": "okedit_cli.methods.locate.methods:COME",
     "mend": "okedit_cli.methods.trained.mend:METHOD",
+    "ke": "okedit_cli.methods.trained.ke:METHOD",
+    "serac": "okedit_cli.methods.trained.serac:METHOD",
 }
 
 

@@ -16,22 +16,23 @@ from typing import TYPE_CHECKING
 
 from okedit_cli.bundle import Bundle, FitWarning, bundles_of, check_fit
 from okedit_cli.bundle.canary import check_canary
+from okedit_cli.bundle.kinds import KINDS
 from okedit_cli.bundle.site import check_site
-from okedit_cli.edits.memory import Base, Recalled, recall
+from okedit_cli.edits.memory import Base, recall
 from okedit_cli.errors import UsageError
 from okedit_cli.models.features import Look
 from okedit_cli.models.fingerprint import fingerprint
 from okedit_cli.scope.router import Router, strictness_of
-from okedit_cli.scope.verdict import Candidate, Verdict
+from okedit_cli.scope.verdict import Verdict
 from okedit_cli.session.gate import Call, Gate
+from okedit_cli.session.said import in_scope, joined, told
 from okedit_cli.session.weights import Weights
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
 
-UNCONFIRMED = "the model does not confirm that the fact bears on the question"
-FURTHER = "another fact bears on the question"
+PROMPTED = ("memory", "counterfactual")  # kinds that act before a prompt is read
 
 
 class Attachment:
@@ -117,8 +118,8 @@ class EditedModel:
 
     @property
     def memories(self) -> list[tuple[int, Bundle]]:
-        """(number, bundle) of the text memories, the newest first."""
-        found = [(n, one) for n, one in enumerate(self.bundles) if one.edits.kind == "memory"]
+        """(number, bundle) of the memories, of texts and counterfactual ones, the newest first."""
+        found = [(n, one) for n, one in enumerate(self.bundles) if one.edits.kind in PROMPTED]
         return found[::-1]
 
     def put_on(self, attachment: Attachment) -> None:
@@ -147,10 +148,11 @@ class EditedModel:
     def _check_pass(self) -> None:
         """A memory has no part in a prompt that is read by anybody else's code."""
         if self.memories and not self.prompting.on:
-            name = self.memories[0][1].name or "an attached bundle"
+            bundle = self.memories[0][1]
             raise UsageError(
-                f"{name} is a text memory, which puts facts into the prompt before it is read, so"
-                " model.generate() and the model's own forward pass cannot take part.",
+                f"{bundle.name or 'An attached bundle'} is {KINDS[bundle.edits.kind].words}, which acts"
+                " before a prompt is read, so model.generate() and the model's own forward pass cannot take"
+                " part.",
                 hint="Ask by okedit_cli.generate(loaded, questions), or detach the bundle.",
             )
 
@@ -194,9 +196,13 @@ class EditedModel:
         for number, bundle in self.memories:
             facts, site = bundle.manifest.facts, bundle.manifest.site
             asked = [(questions[i], None if looks[i] is None else looks[i].vector) for i in open_]
-            found = recall(bundle.edits, facts, site, asked, base)
-            for i, one in zip(open_, found, strict=True):
-                out[i] = one.prompt, joined(_verdict(bundle, number, one), out[i][1])
+            if bundle.edits.kind == "counterfactual":
+                found = [(prompt, in_scope(bundle, number, prompt, picture)) for prompt, picture in asked]
+            else:
+                recalled = recall(bundle.edits, facts, site, asked, base)
+                found = [(one.prompt, told(bundle, number, one)) for one in recalled]
+            for i, (prompt, verdict) in zip(open_, found, strict=True):
+                out[i] = prompt, joined(verdict, out[i][1])
             open_ = [i for i in open_ if out[i][1].hit is None]
         return out
 
@@ -227,30 +233,6 @@ def _router(attachments: Sequence[Attachment]) -> Router:
         [strictness for one in acting for strictness in one.strictness],
         frozenset().union(*(one.without for one in acting)),
     )
-
-
-def joined(memory: Verdict, other: Verdict) -> Verdict:
-    """One verdict where a memory and what came before it have judged the same question: a hit is the
-    other's, else the memory's.
-    """
-    hit = other.hit or memory.hit
-    nearest = hit or other.nearest or memory.nearest
-    context = None if hit else other.context
-    return Verdict(hit, nearest, context, (*other.candidates, *memory.candidates), other.overruled)
-
-
-def _verdict(bundle: Bundle, number: int, found: Recalled) -> Verdict:
-    """What a memory says of a question. A fact's distance is what its likeness lacks; no radius bounds it."""
-    near = [
-        Candidate.of(
-            bundle, number, row, picture_distance=0.0, picture_radius=float("inf"),
-            question_distance=round(1 - likeness, 6), question_radius=float("inf"),
-            rejection="" if row == found.row else UNCONFIRMED if found.row is None else FURTHER,
-        )
-        for row, likeness in found.retrieved
-    ]  # fmt: skip
-    hit = next((one for one in near if one.row == found.row), None)
-    return Verdict(hit, hit or (near[0] if near else None), None, tuple(near))
 
 
 def session_of(loaded: LoadedModel) -> EditedModel:

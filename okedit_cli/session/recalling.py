@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from okedit_cli.edits.counterfactual import Speaker
 from okedit_cli.models.encode import answer_ids, encode
 from okedit_cli.models.features import look_of
-from okedit_cli.session.model import EditedModel, joined
+from okedit_cli.session.model import EditedModel
+from okedit_cli.session.said import joined
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,13 +31,14 @@ KEPT = 20_000  # odds that are remembered
 
 @dataclass(frozen=True)
 class Put:
-    """A question as it is put to the model, the verdict over all that is attached, and whether a memory's
-    fact stands in it.
+    """A question as it is put to the model, the verdict over all that is attached, and whether a memory
+    answers it: with a fact in the prompt, or by a small model of its own.
     """
 
     question: tuple[str, Image | None]
     verdict: Verdict
     told: bool = False
+    speaker: Speaker | None = None  # who answers in the model's place
 
 
 def put_questions(
@@ -57,19 +60,30 @@ def put_questions(
     for i, (prompt, verdict) in zip(free, recalled, strict=True):
         told = verdict.hit is not None
         question = (prompt, questions[i][1]) if told else questions[i]
-        out[i] = Put(question, joined(verdict, routed[i]), told)
+        out[i] = Put(question, joined(verdict, routed[i]), told, _speaker(loaded, session, verdict, prompt))
     return out
 
 
+def _speaker(loaded: LoadedModel, session: EditedModel, verdict: Verdict, question: str) -> Speaker | None:
+    """Who answers a question that a counterfactual memory holds in scope."""
+    bundle = verdict.hit and session.bundles[verdict.hit.number]
+    if bundle is None or bundle.edits.kind != "counterfactual":
+        return None
+    return Speaker(loaded, bundle.edits, bundle.manifest.facts[verdict.hit.row], question)
+
+
 def in_turn(
-    session: EditedModel, recalled: Sequence[Put], part: Callable[[list[int], Any], Sequence]
+    session: EditedModel,
+    recalled: Sequence[Put],
+    part: Callable[[list[int], Any], Sequence],
+    spoken: Callable[[int, Speaker], Any],
 ) -> list:
     """What `part` gives for all questions, told the numbers of some and the session that acts on them, if
-    any.
+    any, but for those that a small model answers: what `spoken` gives, told the number and the speaker.
     """
-    out: list = [None] * len(recalled)
+    out = [one.speaker and spoken(i, one.speaker) for i, one in enumerate(recalled)]
     for told in (True, False):
-        numbers = [i for i, one in enumerate(recalled) if one.told == told]
+        numbers = [i for i, one in enumerate(recalled) if one.told == told and one.speaker is None]
         if not numbers:
             continue
         with session.at_rest() if told else session.prompting:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from okedit_cli.methods.trained.cases import Case, Question
@@ -20,6 +21,8 @@ from okedit_cli.pictures import load_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+Factors = tuple[torch.Tensor, torch.Tensor]  # u [T, in], delta [T, out]
 
 TOGETHER = 32  # questions that are read as one batch
 WORDINGS, VIEWS, KEPT = 4, 4, 3  # of a case that are drawn from: each is read once, below the edited layers
@@ -127,6 +130,19 @@ def editing_losses(
         out[kind] = nll[mine].sum() / max(1, int(mine.sum()))
     edits = int(rows.edit.max()) + 1
     return out | {"keep": kl[keep].sum() / edits}  # words and pictures of an edit are added, as published
+
+
+def added(factors: Sequence[Factors], edit: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What the changes of several edits add to a map's output; edit [B]: which of them a row has."""
+    down, up = (
+        nn.utils.rnn.pad_sequence(list(part), batch_first=True) for part in zip(*factors, strict=True)
+    )
+    down, up = down[edit], up[edit]
+
+    def add(x: torch.Tensor) -> torch.Tensor:
+        return (x.to(down.dtype) @ down.mT) @ up
+
+    return add
 
 
 def _picture(question: Question) -> Image | None:

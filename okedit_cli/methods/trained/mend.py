@@ -18,7 +18,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -27,7 +27,7 @@ from okedit_cli.methods.balancedit import sampler_for
 from okedit_cli.methods.base import Computed, Options
 from okedit_cli.methods.registry import Method
 from okedit_cli.methods.trained.cases import Case
-from okedit_cli.methods.trained.editing import Draws, Pool, Rows, editing_losses
+from okedit_cli.methods.trained.editing import Draws, Factors, Pool, added, editing_losses
 from okedit_cli.methods.trained.files import editor_for
 from okedit_cli.methods.trained.loop import Training
 from okedit_cli.methods.trained.upper import Upper
@@ -36,8 +36,6 @@ from okedit_cli.methods.tuning import computed_delta, edit_sample, timed
 if TYPE_CHECKING:
     from okedit_cli.facts import Fact
     from okedit_cli.models.load import LoadedModel
-
-Factors = tuple[torch.Tensor, torch.Tensor]  # u [T, in], delta [T, out]
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class MendTraining:
 
     layers: int = field(default=3, metadata={"help": "last layers whose feed-forward maps are edited"})
     rank: int = field(default=128, metadata={"help": "of the network's maps; published 1920"})
-    rate: float = field(default=3e-4, metadata={"help": "of Adam; published 1e-6, for 50,000 steps"})
+    rate: float = field(default=5e-4, metadata={"help": "of Adam; published 1e-6, for 50,000 steps"})
     edit_rate: float = field(default=1e-4, metadata={"help": "that the learned rates of edits begin with"})
     batch: int = field(default=8, metadata={"help": "edits a step"})
     text: float = field(default=0.1, metadata={"help": "weight of the loss on rephrased questions"})
@@ -182,10 +180,10 @@ class MendTrainer(Training):
         )
 
     def _losses(self, draws: Draws) -> dict[str, torch.Tensor]:
-        rows: Rows = self.pool.rows(draws)
+        rows = self.pool.rows(draws)
         with self.upper.precision():
             changes = self.network.together(self.pool.factors(draws.cases))
-            add = {name: _added(several, rows.edit) for name, several in changes.items()}
+            add = {name: added(several, rows.edit) for name, several in changes.items()}
             return editing_losses(self.upper, rows, add)
 
 
@@ -193,19 +191,6 @@ SAMPLE = 64  # edits whose factors' moments are taken
 RATES = 1e-5  # of Adam for the learned rates of edits: a tenth of what they begin with
 LEAST = 1e-9  # of a deviation: gradients are small
 CLIP = 1.0
-
-
-def _added(factors: Sequence[Factors], edit: torch.Tensor) -> Any:
-    """What the changes of several edits add to a map's output; edit [B]: which of them a row has."""
-    down, up = (
-        nn.utils.rnn.pad_sequence(list(part), batch_first=True) for part in zip(*factors, strict=True)
-    )
-    down, up = down[edit], up[edit]
-
-    def add(x: torch.Tensor) -> torch.Tensor:
-        return (x.to(down.dtype) @ down.mT) @ up
-
-    return add
 
 
 def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Computed:
@@ -229,11 +214,6 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
     return computed_delta(loaded, facts, whole, seconds, options, {"editor": editor.digest[:16]})
 
 
-def trainer(loaded: LoadedModel, cases: Sequence[Case], settings: MendTraining, seed: int) -> MendTrainer:
-    """What `okedit train mend` runs."""
-    return MendTrainer(loaded, cases, settings, seed)
-
-
 def _key(shape: tuple[int, int]) -> str:
     return f"{shape[0]}x{shape[1]}"
 
@@ -242,5 +222,5 @@ METHOD = Method(
     "mend", "delta", compute, "maps each fact's gradient to a change of weights by a trained network",
     "MEND (Mitchell et al., ICLR 2022, arXiv 2110.11309), as VLKEB has it", MendSettings,
     needs="an editor trained for the model (okedit-mini's comes along; okedit train mend)",
-    costs="a forward and backward pass a fact", train=trainer, training=MendTraining,
+    costs="a forward and backward pass a fact", train=MendTrainer, training=MendTraining,
 )  # fmt: skip
