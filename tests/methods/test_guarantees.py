@@ -135,7 +135,7 @@ def test_outside_a_gated_scope_not_one_bit_changes(name, family):
         assert all(
             before == after.ids for before, after, out in zip(plain, answers, outside, strict=True) if out
         )
-        if bundle.edits.kind not in ("memory", "counterfactual"):  # which are no part of anybody else's forward pass
+        if bundle.edits.kind not in ("memory", "counterfactual"):  # no part of anybody else's pass
             assert torch.equal(logits(loaded, OUTSIDE), logits_aside(loaded, OUTSIDE)) or not all(outside)
 
 
