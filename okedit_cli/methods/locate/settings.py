@@ -60,10 +60,14 @@ class MemitSettings(Locating):
 
 @dataclass(frozen=True)
 class AlphaEditSettings(Locating):
-    """100 facts at a time, L2 10 (Fang et al. 2025, Llama3-8B); what counts as null space is ours."""
+    """100 facts at a time, L2 10 (Fang et al. 2025, Llama3-8B). What counts as null space is ours: of ten rows
+    of zsRE okedit-mini takes nine with a share of 0.02 and with 0.1, which moves preserved outputs more.
+    """
 
     l2: float = told(10.0, "against long changes; published for keys of Llama3-8B")
-    nullspace: float = told(0.1, "share of the preserved keys' squared length that may lie in the null space")
+    nullspace: float = told(
+        0.02, "share of the preserved keys' squared length that may lie in the null space"
+    )
     batch: int = told(100, "facts that are written at a time, 0 for all; later ones preserve earlier ones")
 
     def __post_init__(self) -> None:
