@@ -60,7 +60,7 @@ class MemitSettings(Locating):
 
 @dataclass(frozen=True)
 class AlphaEditSettings(Locating):
-    """100 facts at a time, L2 10 (Fang et al. 2025, Llama3-8B). What counts as null space is ours: of ten rows
+    """100 facts at a time, L2 10 (Fang et al. 2025, Llama3-8B). The null space is ours: of ten rows
     of zsRE okedit-mini takes nine with a share of 0.02 and with 0.1, which moves preserved outputs more.
     """
 
