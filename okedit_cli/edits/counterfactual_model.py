@@ -68,8 +68,8 @@ class SmallModel(nn.Module):
             return nn.Parameter(torch.randn(*shape) / shape[-1] ** 0.5)
 
         self.into, self.out_of = weights(d, sizes.embedding), weights(sizes.embedding, d)
-        self.parts = nn.Parameter(torch.randn(PARTS, d) * 0.1)
-        self.places = nn.Parameter(torch.randn(sizes.positions, d) * 0.1)
+        self.parts = nn.Parameter(torch.randn(PARTS, d))
+        self.places = nn.Parameter(torch.randn(sizes.positions, d))
         self.begin = nn.Parameter(torch.randn(d))
         self.qkv, self.joined = weights(layers, 3 * d, d), weights(layers, d, d)
         self.up, self.down = weights(layers, 4 * d, d), weights(layers, d, 4 * d)
@@ -97,7 +97,7 @@ class SmallModel(nn.Module):
     def _read(self, table, ids, parts, places, said: int) -> tuple[torch.Tensor, torch.Tensor]:
         """States [B, L + 1, d] with the beginning in its place, and which columns hold anything."""
         d, heads = self.sizes.width, self.sizes.heads
-        x = F.embedding(ids, table).float() @ self.into.T * self.sizes.embedding**0.5
+        x = F.rms_norm(F.embedding(ids, table).float() @ self.into.T, (d,))  # no louder than part and place
         x = x + self.parts[parts.clamp(min=0)] + self.places[places.clamp(max=self.sizes.positions - 1)]
         source, count = ids.shape[1] - said, ids.shape[1] + 1
         x = torch.cat([x[:, :source], self.begin.expand(len(x), 1, d), x[:, source:]], 1)

@@ -9,8 +9,8 @@ What differs: the scope sees the picture too, by the base model's own picture ve
 gate reads the text alone and fires whatever picture is shown; texts are read by okedit's text encoder,
 frozen, in place of a tuned DistilBERT; the small model is a transformer of three layers over the base
 model's frozen embeddings that may copy (edits/counterfactual_model.py), in place of OPT-125M or T5-small,
-and reads no picture. Answers are mixed among the training facts, so that it learns to take the answer from
-the edit it is given.
+and reads no picture. Answers are mixed among the training facts, some made of random tokens, so that it
+learns to take the answer from the edit it is given.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
-from okedit_cli.edits.counterfactual import HEADS, Counterfactual, reading
+from okedit_cli.edits.counterfactual import HEADS, LONGEST, Counterfactual, reading
 from okedit_cli.edits.counterfactual_model import Networks, Sizes, laid_out
 from okedit_cli.encoders.text import DEFAULT, text_vectors, width_of
 from okedit_cli.errors import UsageError
@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
 NEAR = 1e-4  # least distance that a loss takes a question to have from an edit that does not hold it
-MIXED = 0.7  # share of rows whose answer is another case's
+MIXED = 0.8  # share of rows whose answer is not the case's
+RANDOM = 0.5  # of these, the share whose answer is of random tokens: it can only be copied
 FOREIGN = 3  # questions of other cases that an edit is told apart from
 
 
@@ -154,12 +155,16 @@ class SeracTrainer(Training):
         """NLL of the answers that the small model is to say."""
         read, wanted = [], []
         for case in cases:
-            answer = case.edit.answer
-            if chance.random() < mixed:
+            answer, kind = case.edit.answer, chance.random()
+            if kind < mixed:
                 answer = _other(chance.choice(self.cases), chance)
             ids = answer_ids(self.loaded, answer)
+            if kind < mixed * RANDOM:
+                some = [chance.randrange(len(self.table)) for _ in range(chance.randint(1, 8))]
+                ids = [*some, ids[-1]]
             question = chance.choice([case.edit.prompt, *case.rephrases])
-            read.append([*reading(self.loaded, case.edit.prompt, answer, question), ids[:-1]])
+            prompt, _, asked = reading(self.loaded, case.edit.prompt, answer, question)
+            read.append([prompt, ids[-LONGEST:], asked, ids[:-1]])
             wanted.append(ids)
         said = max(map(len, wanted)) - 1
         logs = self.network.model(self.table, *laid_out(read, said), said)
