@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 import tiny
 import torch
-from fitted import PARIS, WORDS, fact, facts_for, fit, load, world
+from fitted import PARIS, WORDS, fact, facts_for, fit, folder, load, world
 
 import okedit_cli
 from okedit_cli.bundle import Bundle
@@ -297,6 +297,30 @@ def test_on_another_model_a_method_says_that_it_is_not_trained(name, mend, tmp_p
     (tmp_path / "odd.safetensors").write_bytes(b"nothing")
     with pytest.raises(InvalidBundle, match="no trained editor"):
         fit(other, facts_for(other), method=name, settings={"editor": str(tmp_path / "odd.safetensors")})
+
+
+def test_what_is_no_editor_is_not_replaced(data, tmp_path):
+    path = tmp_path / "letter.txt"
+    path.write_text("dear")
+    with pytest.raises(UsageError, match="no trained editor"):
+        trained("mend", load("llama"), data, path, 1)
+    assert path.read_text() == "dear"
+
+
+def test_the_command_trains_and_says_where_the_editor_is(data, tmp_path, capsys):
+    from okedit_cli.cli import main
+
+    out = tmp_path / "ke.safetensors"
+    words = ["train", "ke", str(data / "words.json"), "-m", str(folder("llama")), "-o", str(out)]
+    sets = [part for one in SMALL["ke"] for part in ("--set", one)]
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--steps", "2", "--held-out", "2", "--json", *sets])
+    told = json.loads(capsys.readouterr().out)
+    assert end.value.code == 0 and told["steps"] == 2 and told["bytes"] == out.stat().st_size
+    assert set(told["losses"]["held out"]) == {"text", "image", "keep", "size"}
+    with pytest.raises(SystemExit) as end:
+        main(["train", "ft-llm", str(data / "words.json")])
+    assert end.value.code == 2 and "no editor that is trained" in capsys.readouterr().err
 
 
 def test_rows_that_are_none_are_told(tmp_path):

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from okedit_cli.errors import UsageError
+from okedit_cli.errors import InvalidBundle, UsageError
 from okedit_cli.methods.registry import Method, settings_of
 from okedit_cli.methods.trained.cases import read_cases, sha256_of, split
-from okedit_cli.methods.trained.files import file_name, own_folder, write_editor
+from okedit_cli.methods.trained.files import file_name, own_folder, read_editor, write_editor
 from okedit_cli.methods.trained.loop import Progress, train
 from okedit_cli.models.fingerprint import fingerprint
 
@@ -52,6 +52,8 @@ def make(
     path = output or own_folder() / file_name(method.name, loaded)
     if path.is_dir():
         raise UsageError(f"{path} is a folder, expected a file.", hint="Name a .safetensors file with -o.")
+    if path.exists():
+        _check_target(path)
     chosen, kept, told = [], [], []
     for name in data:
         trained, left = split(read_cases(name, rows), held_out)
@@ -90,6 +92,16 @@ def make(
     size = write_editor(path, training.network.state_dict(), card)
     checkpoint.unlink(missing_ok=True)
     return Made(path, size, card)
+
+
+def _check_target(path: Path) -> None:
+    """UsageError for a file that is something else than an editor, which a new one would replace."""
+    try:
+        read_editor(path)
+    except InvalidBundle:
+        raise UsageError(
+            f"{path} is there, and it is no trained editor.", hint="Name another file with -o."
+        ) from None
 
 
 def _rounded(losses: Mapping[str, float]) -> dict[str, float]:
