@@ -7,8 +7,10 @@ by its text and its picture together.
 
 What is ours, where the paper's own form is not known:
 - Attribution of a layer: |gradient x activation| of its feed-forward output at the answer's places, for the
-  loss of the new answer, as a share of all layers'; divided by the share that the layer has where the same
-  answer is asked for by unrelated prompts about the same picture. The largest quotient locates the fact.
+  loss of the new answer, as a share of all layers'. The fact is located where this exceeds most the shares
+  that the layer has where unrelated prompts about the same picture ask for the same answer, in their standard
+  deviations. (By the quotient the first layer won for two of six facts of okedit-pictures' fit split, where a
+  change of its output did not take.)
 - One layer an edit. Its feed-forward output gets a low-rank change, fitted to the edit and its positives
   (values.py), which acts from the prompt's last token on.
 - The classifier is that of MSCKE, the paper's documented relative: text and picture features side by side,
@@ -58,7 +60,10 @@ UNRELATED = (  # what a layer gives to any answer shows behind these
     "How many legs does a spider have?",
     "Who wrote this letter?",
     "What time is it?",
+    "Is the shop open on Sundays?",
+    "How much does a ticket cost?",
 )
+LEAST = 1e-4  # of a share: what varies less does not vary
 
 
 @dataclass(frozen=True)
@@ -113,11 +118,12 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
 
 
 def located_layer(loaded: LoadedModel, samples: Sequence[Sample]) -> int:
-    """The layer whose share in the answer most exceeds the one that it has behind unrelated prompts."""
+    """The layer whose share in the answer lies most beyond those that it has behind unrelated prompts."""
     edit = edit_sample(samples)
     prompts = [edit.prompt, *(text for text in UNRELATED if normal(text) != normal(edit.prompt))]
     shares = attribution(loaded, [(prompt, edit.picture, edit.target) for prompt in prompts])
-    return int((shares[0] / shares[1:].mean(0).clamp_min(1e-9)).argmax())
+    own, others = shares[0], shares[1:]
+    return int(((own - others.mean(0)) / others.std(0).clamp_min(LEAST)).argmax())
 
 
 def attribution(loaded: LoadedModel, rows: Sequence[tuple[str, object, str]]) -> torch.Tensor:

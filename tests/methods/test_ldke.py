@@ -50,7 +50,7 @@ def test_attribution_finds_the_layer_where_a_fact_was_planted(layer):
     assert located_layer(loaded, [Sample("x", "edit", ASKED, None, MISO, "none/edit", "user")]) == layer
     rows = [(prompt, None, MISO) for prompt in (ASKED, *UNRELATED)]
     shares = attribution(loaded, rows)
-    assert shares.shape == (5, tiny.LAYERS) and shares.sum(1).allclose(torch.ones(5))
+    assert shares.shape == (7, tiny.LAYERS) and shares.sum(1).allclose(torch.ones(7))
     assert shares[0, layer] > shares[1:, layer].max()
 
 
