@@ -164,8 +164,8 @@ def test_of_a_later_minor_version_it_is_read_with_a_warning_and_of_a_later_major
     for version in ("2.9", "3.0"):
         header["__metadata__"]["okedit"] = seal({**manifest, "format": version, "mood": "sunny"})
         (tmp_path / version).write_bytes(join_file(header, body))
-    with pytest.warns(BundleWarning, match=r"format 1\.9.*mood"):
-        later = Bundle.load(tmp_path / "1.9", verify=True)
+    with pytest.warns(BundleWarning, match=r"format 2\.9.*mood"):
+        later = Bundle.load(tmp_path / "2.9", verify=True)
     was = load("fitted")
     assert same(replace(later, manifest=was.manifest), was) and later.manifest.extra == {"mood": "sunny"}
     refused(okedit("show", tmp_path / "3.0"), 3, "format 3.0", "up to 2.x (2.0)", "Upgrade")
