@@ -11,7 +11,7 @@ import typer
 from ..errors import BelowBar, UsageError
 from . import options
 from .belonging import readable
-from .evaluation import cases_of, check_same_so_far, page_of, run_one, target_of
+from .evaluation import cases_of, check_same_so_far, opened_for, page_of, run_all, run_one, target_of
 from .loading import check_method, fetcher
 from .output import Output
 from .targets import Force
@@ -20,12 +20,14 @@ EXAMPLES = """
   okedit eval facts.yaml                              each edit by itself, on the built-in model
   okedit eval vlkeb-eval.json --images VLKEB/images --limit 100 --html report.html
   okedit eval data.json --sequential --edits 1000 --sample 100
+  okedit eval data.json --method all --limit 20       every method in turn
   okedit eval data.json --sequential --edits 10 --edits 100 --gap 10,20,50
   okedit eval facts.yaml -b bundles/facts.safetensors --min-rel 90 --min-near 95
   okedit eval --from results/a.json --from results/b.json --html both.html
 """
 
 Many = list[str] | None
+ALL = "all"
 Bar = float | None
 
 
@@ -54,7 +56,7 @@ def evaluate(
             "--method",
             metavar="NAME",
             envvar="OKEDIT_METHOD",
-            help="One of those that `okedit methods` lists; none edits nothing.",
+            help="One of those that `okedit methods` lists, or all of them; none edits nothing.",
         ),
     ] = "balancedit",
     settings: options.Settings = None,
@@ -173,7 +175,13 @@ def evaluate(
         counts, gaps = _numbers("edits", edits), _numbers("gap", gap)
         if (counts or gaps or sample) and mode != "sequential":
             raise UsageError("--edits, --gap and --sample go with --sequential.", hint="Add --sequential.")
-        if method != "none":
+        several = method == ALL and not bundle
+        if several and (output or settings):
+            raise UsageError(
+                "--method all writes a result for each method, with that method's own settings.",
+                hint="Leave out -o and --set, or name one method.",
+            )
+        if method not in ("none", ALL):
             check_method(method, settings or (), without=frozenset(without or ()))
         bundles = readable(bundle or ())
         name, stem = "bundle" if bundle else method, "facts" if data == "-" else Path(data).stem
@@ -198,8 +206,15 @@ def evaluate(
         asked |= {"max_tokens": max_tokens, "batch": batch}
         if output and not force:
             check_same_so_far(target, found, plan, method, bundles, asked)
-        place = target, bool(output)
-        results = [run_one(out, found, plan, place, force, model, method, bundles, strict, opening, asked)]
+        opened = opened_for(out, model, bundles, strict, opening)
+        if several:
+            from ..methods import methods
+
+            places = {one: target.with_name(f"{stem}-{one}-{mode}.json") for one in methods()}
+            results = run_all(out, opened, found, plan, places, force, asked)
+        else:
+            place = target, bool(output)
+            results = [run_one(out, opened, found, plan, place, force, method, bundles, asked)]
     _show(out, results)
     if page:
         from ..evaluate.report.html import report

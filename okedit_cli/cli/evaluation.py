@@ -11,7 +11,7 @@ from typing import Any
 
 import okedit_cli
 
-from ..errors import InvalidFacts, UsageError
+from ..errors import InvalidFacts, ModelError, UsageError
 from . import options
 from .belonging import check_named, told_already
 from .loading import open_model
@@ -89,28 +89,61 @@ def check_same_so_far(
     check_same(target, about(data, used_cases(data, plan.seed, asked["limit"]), plan, bench.describe()))
 
 
+def opened_for(
+    out: Output, model: str | None, bundles: Sequence[Path], strict: bool, opening: dict[str, Any]
+) -> Any:
+    """The model that is evaluated, once the bundles are found to belong to it."""
+    opened = open_model(model or options.DEFAULT_MODEL, out, **opening)
+    check_named(bundles, opened, out, strict)
+    return opened
+
+
+def run_all(
+    out: Output,
+    opened: Any,
+    data: Any,
+    plan: Any,
+    places: dict[str, Path],
+    replace: bool,
+    asked: dict[str, Any],
+) -> list[Any]:
+    """An evaluation of each method, by the path of its result; one that cannot edit this model or these cases
+    is told with the reason.
+    """
+    from ..evaluate.journal import journal_of
+
+    results = []
+    for number, (method, path) in enumerate(places.items(), 1):
+        out.say(f"method {number} of {len(places)}: {method}")
+        begun: list[Path] = []
+        try:
+            results.append(run_one(out, opened, data, plan, (path, False), replace, method, (), asked, begun))
+        except (UsageError, ModelError, InvalidFacts) as error:
+            out.note(f"{method} is left out: {error.message}")
+            for target in begun:  # another run would come no further
+                journal_of(target).unlink(missing_ok=True)
+    return results
+
+
 def run_one(
     out: Output,
+    opened: Any,
     data: Any,
     plan: Any,
     place: tuple[Path, bool],
     replace: bool,
-    model: str | None,
     method: str,
     bundles: Sequence[Path],
-    strict: bool,
-    opening: dict[str, Any],
     asked: dict[str, Any],
+    begun: list[Path] | None = None,
 ) -> Any:
     """One evaluation, written to its place: (path, whether the user named it), where
-    `replace` lets it replace another's result. What a stop leaves is said.
+    `replace` lets it replace another's result. What a stop leaves is said. The path is put into `begun`.
     """
     from ..evaluate.result import place_for
 
-    opened = open_model(model or options.DEFAULT_MODEL, out, **opening)
-    check_named(bundles, opened, out, strict)
     loaded = [okedit_cli.Bundle.load(path) for path in bundles]
-    targets: list[Path] = []
+    targets = [] if begun is None else begun
 
     def placed(words: dict[str, Any]) -> Path:
         path, is_named = place

@@ -60,3 +60,25 @@ def test_from_one_model_to_the_next(models, monkeypatch, tmp_path):
         return [{k: v for k, v in fact.items() if k != "report"} for fact in manifest.facts]
 
     assert words(one) == words(other) and one.sources == other.sources
+
+
+def test_every_method_in_one_go_and_those_that_cannot_say_why(monkeypatch, tmp_path):
+    from okedit_cli.methods import methods
+
+    monkeypatch.chdir(tmp_path)
+    with world():
+        folder = tiny.build("llama", tmp_path / "llama")
+    text = "version: 1\nfacts:\n- {id: capital, prompt: What is the capital of France?, answer: Lyon}\n"
+    Path("facts.yaml").write_text(text)
+    flags = ["--no-forced", "--max-tokens", "3"]
+    result = okedit("eval", "facts.yaml", "-m", folder, "--method", "all", "--json", *flags)
+    assert result.exit_code == 0, result.stderr
+    found = {one["method"] for one in json.loads(result.stdout)["results"]}
+    left_out = {name for name in methods() if f"{name} is left out:" in result.stderr}
+    assert found | left_out == {*methods()} and not found & left_out
+    assert {"mend", "ft-vis"} <= left_out and {"balancedit", "memit", "scr", "grace", "lora"} <= found
+    assert {path.name for path in Path("results").iterdir()} == {
+        f"facts-{name}-single.json" for name in found
+    }
+    result = okedit("eval", "facts.yaml", "-m", folder, "--method", "all", "-o", "one.json")
+    assert result.exit_code == 2 and "writes a result for each method" in result.stderr
