@@ -45,20 +45,22 @@ def methods(
         ("facts", "one after another, each on top of the last" if method.sequential else "each alone"),
     ):  # fmt: skip
         out.line(f"{label:6} {words}")
-    rows = [[one["name"], one["default"], one["help"]] for one in _settings(method)]
-    if rows:
-        out.table(("setting", "default", "what it is"), rows)
+    for title, settings in (("setting", method.settings), ("of okedit train", method.training)):
+        rows = [[one["name"], one["default"], one["help"]] for one in _settings(settings)]
+        if rows:
+            out.table((title, "default", "what it is"), rows)
 
 
 def _json(method: Any) -> dict[str, Any]:
     words = ("name", "kind", "summary", "after", "needs", "costs", "sequential")
-    return {word: getattr(method, word) for word in words} | {"settings": _settings(method)}
+    found = {word: getattr(method, word) for word in words} | {"settings": _settings(method.settings)}
+    return found | ({"training": _settings(method.training)} if method.train else {})
 
 
-def _settings(method: Any) -> list[dict[str, str]]:
+def _settings(settings: type) -> list[dict[str, str]]:
     return [
         {"name": field.name, "default": _shown(field.default), "help": field.metadata.get("help", "")}
-        for field in dataclasses.fields(method.settings)
+        for field in dataclasses.fields(settings)
     ]
 
 

@@ -140,7 +140,7 @@ class Counterfactual(EditSet):
                 0, self.picture_owner, seen, "amin", include_self=False
             )
         order = far.argsort(stable=True)[:count].tolist()
-        return [(row, float(far[row])) for row in order]
+        return [(row, float(far[row])) for row in order if bool(far[row].isfinite())]
 
 
 class Speaker:
