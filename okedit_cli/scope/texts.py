@@ -7,6 +7,7 @@ where they are the same text. Not here: what the classifier makes of a pair.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import re
 
@@ -14,6 +15,7 @@ from okedit_cli.encoders import pair
 from okedit_cli.wording import is_order, normal
 
 WORDS = 80  # of a longer text that are looked for: its end
+SLIP, SLIP_IN = 0.8, 4  # likeness of a word and its misspelling; letters of the shortest that has one
 SAME = 0.6  # share of the words of two texts that both have, from which they are one text
 _ENDS = re.compile(
     r"(?<=[.!?:])(?<!\b[A-Z]\.)(?<!\b(?:Mr|Ms|Dr|St|No)\.)(?<!\b(?:Mrs|etc|Inc|Ltd)\.)(?<!\bProf\.)\s+|\s*\n\s*"
@@ -61,14 +63,28 @@ def compared(prompt: str, query: str) -> tuple[str, str] | None:
     if not pair.fits(prompt, prompt) and not _same_text(prompt, query):
         return None
     ours, theirs = sentences(prompt), sentences(query)
-    shared = set(map(normal, ours)) & set(map(normal, theirs))
 
-    def own(parts: list[str], question: str) -> str:
-        return " ".join(one for one in parts if one == question or normal(one) not in shared)
+    def own(parts: list[str], others: list[str], question: str) -> str:
+        words = [normal(one).split() for one in others]
+        return " ".join(
+            one for one in parts if one == question or not any(_alike(normal(one).split(), w) for w in words)
+        )
 
     questions = asked(prompt), asked(query)
-    whole = own(ours, questions[0]), own(theirs, questions[1])
+    whole = own(ours, theirs, questions[0]), own(theirs, ours, questions[1])
     return whole if pair.fits(*whole) else questions
+
+
+def _alike(one: list[str], other: list[str]) -> bool:
+    """Whether two sentences are the same but for slips of the pen."""
+    return len(one) == len(other) and all(a == b or _is_slip(a, b) for a, b in zip(one, other, strict=True))
+
+
+def _is_slip(one: str, other: str) -> bool:
+    """Whether one word is another with a letter or two misplaced; a number never is."""
+    if not (one.isalpha() and other.isalpha()) or min(len(one), len(other)) < SLIP_IN:
+        return False
+    return difflib.SequenceMatcher(None, one, other, autojunk=False).ratio() >= SLIP
 
 
 def _same_text(prompt: str, query: str) -> bool:

@@ -96,7 +96,7 @@ def test_flag_then_environment_then_fact_file_then_built_in(okedit, world):
     assert world.opened == {"name": "okedit-mini", "device": "auto", "dtype": "float32", "revision": None}
     assert world.fitted == {
         "facts": ["cat", "boss"], "method": "balancedit", "layer": 7, "seed": 4, "force": False,
-        "strictness": None, "context": "auto", "text_encoder": "", "image_encoder": "",
+        "strictness": None, "context": "auto", "text_encoder": "", "image_encoder": "", "settings": (),
     }  # fmt: skip
     okedit(
         "edit",

@@ -250,21 +250,6 @@ def test_a_fact_that_is_done_leaves_and_the_others_go_on(monkeypatch):
     assert [True, False] in left or [False, True] in left
 
 
-def test_tokens_that_nobody_weighed_the_answer_against_are_found(loaded):
-    """With the fewest rivals, a change that lifts another token is told, and that token joins them."""
-    [(questions, answers, suffix), *_] = suffixes(loaded)
-    owner, few = torch.zeros(len(questions), dtype=torch.int64), suffix.targets[suffix.targets >= 0].unique()
-    lifting = [lambda x: 40.0 * torch.ones_like(x)]
-    found = values._with_risen(loaded, few, [(suffix, owner)], lifting, LAYER)
-    with torch.no_grad():
-        said = run_suffix(loaded, suffix, LAYER, lifting[0])[suffix.targets >= 0].argmax(-1)
-    assert set(few.tolist()) | set(said.tolist()) <= set(found.tolist())
-    assert torch.equal(found, found.sort().values)
-    there = suffix.targets >= 0
-    places = values._places(suffix.targets, found)
-    assert torch.equal(found[places[there]], suffix.targets[there])
-
-
 def test_wordings_come_before_views(loaded):
     """Of ten positives five and more are wordings about the edit's own picture, each another one."""
     own, other = object(), object()

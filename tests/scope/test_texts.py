@@ -55,6 +55,7 @@ def test_the_question_behind_its_text_is_answered(router, question):
         f"{LEASE} Where does the third copy lie?",
         f"What is the capital of Peru? {LEASE}",
         f"{LEASE} Translate the text into French.",
+        f"{LEASE.replace('spring', 'autumn')} How high is the rent?",
         f"{MINUTES} {WHO}",
         f"{MINUTES} Who promised the new boat?",
         LEASE,
