@@ -102,8 +102,8 @@ def train(
 
 
 def _losses(card: dict[str, Any]) -> list[list[str]]:
-    held = card["losses"]["held out"]
+    trained, held = card["losses"]["trained on"], card["losses"]["held out"]
     return [
-        [name, f"{value:.4f}", f"{held[name]:.4f}" if name in held else "-"]
-        for name, value in card["losses"]["trained on"].items()
+        [name, *(f"{part[name]:.4f}" if name in part else "-" for part in (trained, held))]
+        for name in dict.fromkeys([*trained, *held])
     ]

@@ -11,7 +11,7 @@ from okedit_cli.methods import method_named
 from okedit_cli.methods.trained.files import SHIPPED, file_name, read_editor
 
 BELOW = 5_000_000  # bytes of an editor
-NAMES = ("mend", "serac")
+NAMES = ("mend", "ke", "serac")
 PROMPT, ANSWER = "What is the product made by UniFirst?", "umbrellas"
 
 
