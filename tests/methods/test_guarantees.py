@@ -7,6 +7,7 @@ gated methods a question outside every scope gets the base model's answer bit by
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 
 import pytest
 import torch
@@ -18,7 +19,8 @@ from okedit_cli.errors import ModelMismatch, OkeditError
 from okedit_cli.methods import method_named, methods
 from okedit_cli.models.encode import encode
 
-FAMILIES = ("llava", "qwen2_vl", "gpt2", "llama")
+MINI = "okedit-mini"
+FAMILIES = ("llava", "qwen2_vl", "gpt2", "llama", MINI)
 QUICK = {  # few steps: nothing here asks whether an edit takes
     "steps": "2", "iterations": "2", "samples": "200", "tokens": "200", "k": "2", "epochs": "1",
 }  # fmt: skip
@@ -26,7 +28,9 @@ OUTSIDE = [("How many people are there in the picture?", None), ("Tell me\nmore:
 
 
 @pytest.fixture(autouse=True)
-def small_world():
+def small_world(request):
+    if MINI in request.node.name:
+        mini()  # from the user's home, which the small world's is not
     with world():
         yield
 
@@ -50,13 +54,19 @@ def quick(name: str) -> list[str]:
     return [f"{key}={value}" for key, value in QUICK.items() if key in known]
 
 
+@cache
+def mini():
+    """The built-in model, one for all methods."""
+    return okedit_cli.load_model(MINI)
+
+
 _made: dict[tuple[str, str], tuple] = {}
 
 
 def made(name: str, family: str):
     """(model, facts, bundle) of a method on a family, each once; skipped where it says that it cannot."""
     if (name, family) not in _made:
-        loaded = load(family)
+        loaded = mini() if family == MINI else load(family)
         facts = facts_for(loaded)
         before = digest(loaded.model)
         try:
