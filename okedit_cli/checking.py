@@ -162,12 +162,20 @@ def _hear(
             sum(one is fact for one, _ in outside),
             changed.count(fact.id),
             0.0,
-            list(dict.fromkeys(s.prompt for name, s in spoilt if name == fact.id)),
+            _keepable(fact, [s for name, s in spoilt if name == fact.id]) if gated else [],
             fragile.get(fact.id, ()),
         )
     for found in out.values():
         found.seconds = (time.perf_counter() - began) / len(facts)
     return out
+
+
+def _keepable(fact: Fact, spoilt: Sequence[Sample]) -> list[str]:
+    """Near questions that are lost, each once, which the fact's `keep` can hold: none of its own, which are
+    lost about other pictures.
+    """
+    own = {normal(text) for text in (fact.prompt, *fact.rephrases)}
+    return [text for text in dict.fromkeys(s.prompt for s in spoilt) if normal(text) not in own]
 
 
 def _spread(samples: Sequence[Sample], count: int) -> Sequence[Sample]:

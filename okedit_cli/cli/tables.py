@@ -49,6 +49,11 @@ def next_command(facts: Sequence[Any], reports: Sequence[Any], target: Path, mod
     return shlex.join(words)
 
 
+def _by_radius(report: Any) -> bool:
+    """Whether a fact was kept out since no radius separates it; edits without radii have no channel."""
+    return report.kept_out and report.channel != "none"
+
+
 def judge(reports: Sequence[Any]) -> None:
     """FactsDidNotTake, which ends the command with exit code 5, unless all facts took."""
     failed = [report.id for report in reports if report.kept_out or not report.took]
@@ -56,5 +61,6 @@ def judge(reports: Sequence[Any]) -> None:
         names = ", ".join(failed[:10]) + (", ..." if len(failed) > 10 else "")
         raise FactsDidNotTake(
             f"{len(failed)} of {len(reports)} facts did not take or were kept out: {names}.",
-            hint="Give more rephrases, images and keep questions; --over-reach keeps what was kept out.",
+            hint="Give more rephrases, images and keep questions"
+            + ("; --over-reach keeps what was kept out." if any(map(_by_radius, reports)) else "."),
         )

@@ -33,7 +33,7 @@ def train(
         ),
     ] = None,
     minutes: Annotated[
-        float, typer.Option("--minutes", metavar="N", min=0, help="Time to train for, over all runs.")
+        float, typer.Option("--minutes", metavar="N", min=0.01, help="Time to train for, over all runs.")
     ] = 20.0,
     steps: Annotated[
         int | None, typer.Option("--steps", metavar="N", min=1, help="Steps to train for at most.")
@@ -72,8 +72,10 @@ def train(
             f"{method} has no editor that is trained.",
             hint="Those that have: mend, ke, serac (okedit methods).",
         )
-    from ..methods.trained.making import make
+    from ..methods.trained.making import check_data, make, training_settings
 
+    training_settings(chosen, settings or ())
+    check_data(data)
     loaded = open_model(model or options.DEFAULT_MODEL, out, device=device or "auto", dtype=dtype or "auto")
     with out.progress() as progress:
 

@@ -135,6 +135,11 @@ class Delta(EditSet):
         """
         known = site.get("weights") if isinstance(site.get("weights"), Mapping) else {}
         for name, change in self.changes.items():
+            parts = [part for part in (change.down, change.up, change.full) if part is not None]
+            if not all(bool(torch.isfinite(part).all()) for part in parts):
+                raise InvalidBundle(
+                    f"{shown}: the change of {name} holds values that are not finite numbers.", hint=REMAKE
+                )
             weight = weight_at(loaded.model, Point.parse(name))
             if weight is None:
                 raise ModelMismatch(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import math
 import re
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -126,7 +127,10 @@ def _parsed(value: Any, wanted: Any, where: str) -> Any:
             return {"true": True, "false": False, "1": True, "0": False}[value.lower()]
         if typing.get_origin(wanted) is tuple and isinstance(value, str):
             return numbers(value)
-        return wanted(value) if wanted in (int, float, str) else value
+        found = wanted(value) if wanted in (int, float, str) else value
+        if isinstance(found, float) and not math.isfinite(found):
+            raise ValueError(value)
+        return found
     except (ValueError, KeyError, TypeError):
         words = {int: "a whole number", float: "a number", bool: "true or false"}
         expected = words.get(wanted, "numbers such as 4,5,8 or 4-8")

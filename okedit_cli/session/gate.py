@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from okedit_cli.errors import UsageError
+from okedit_cli.errors import InvalidBundle, UsageError
 from okedit_cli.methods.whole_prompt import Questions
 from okedit_cli.models.features import Look, hidden_of, hook_tower
 from okedit_cli.models.kv import cache_in
@@ -264,8 +264,14 @@ class Gate:
         key = (hit.number, hit.row)
         if key not in self._values:
             book = self.bundles[hit.number].codebook
-            self._values[key] = tuple(
+            found = tuple(
                 t[hit.row].to(like.device, torch.float32)
                 for t in (book.value_down, book.value_up, book.value_bias)
             )
+            if not all(bool(torch.isfinite(t).all()) for t in found):
+                raise InvalidBundle(
+                    f"{hit.bundle}: the value of {hit.edit_id} holds numbers that are not finite.",
+                    hint="Make the bundle again with `okedit edit`; `okedit verify` reads every byte.",
+                )
+            self._values[key] = found
         return self._values[key]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from okedit_cli.errors import InvalidBundle, UsageError
+from okedit_cli.errors import InvalidBundle, InvalidFacts, UsageError
 from okedit_cli.methods.registry import Method, settings_of
 from okedit_cli.methods.trained.cases import read_cases, sha256_of, split
 from okedit_cli.methods.trained.files import file_name, own_folder, read_editor, write_editor
@@ -26,6 +26,23 @@ class Made:
     path: Path
     size: int
     card: dict[str, Any]
+
+
+def training_settings(method: Method, settings: Sequence[str] | Mapping[str, Any]) -> Any:
+    """The settings of a method's training. UsageError: one that is unknown, or a number too small."""
+    own = settings_of(dataclasses.replace(method, settings=method.training), settings)
+    for name, value in dataclasses.asdict(own).items():
+        least = 1 if isinstance(value, int) else 0
+        if isinstance(value, (int, float)) and value < least:
+            raise UsageError(f"{method.name}: {name} is {value}, expected {least} or more.")
+    return own
+
+
+def check_data(data: Sequence[str | Path]) -> None:
+    """InvalidFacts: a file of cases is not there."""
+    for name in data:
+        if not Path(name).is_file():
+            raise InvalidFacts(f"{name} is not there, expected a data set in JSON to train on.")
 
 
 def make(
@@ -48,7 +65,7 @@ def make(
     """
     from okedit_cli import __version__
 
-    own = settings_of(dataclasses.replace(method, settings=method.training), settings)
+    own = training_settings(method, settings)
     path = output or own_folder() / file_name(method.name, loaded)
     if path.is_dir():
         raise UsageError(f"{path} is a folder, expected a file.", hint="Name a .safetensors file with -o.")
