@@ -1,5 +1,6 @@
 """Attached bundles: whom they touch, where they begin to act, and that nothing is left of them."""
 
+import asyncio
 import hashlib
 import warnings
 from dataclasses import replace
@@ -264,11 +265,15 @@ def test_threads_have_verdicts_and_answers_of_their_own(case):
         own = case.loaded.model.generate(**batch, max_new_tokens=8, do_sample=False)
         return said.text, said.verdict.hit and said.verdict.hit.edit_id, own.tolist()
 
+    async def together(questions):
+        return await asyncio.gather(*(asyncio.to_thread(ask, question) for question in questions))
+
     with attached(case):
         alone = [ask(question) for question in case.questions]
         with ThreadPoolExecutor(4) as threads:
             at_once = list(threads.map(ask, case.questions * 4))
-    assert at_once == alone * 4
+        awaited = asyncio.run(together(case.questions))
+    assert at_once == alone * 4 and awaited == alone
 
 
 def test_the_model_inside_is_not_changed_by_an_old_decision():
