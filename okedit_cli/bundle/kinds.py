@@ -11,7 +11,6 @@ from okedit_cli.errors import InvalidBundle
 if TYPE_CHECKING:
     from okedit_cli.edits.base import EditSet
 
-REMAKE = "Make the bundle again with `okedit edit`."
 CODEBOOK = (
     "picture_mean",
     "picture_projection",

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from okedit_cli.models.load import LoadedModel
 
+REMAKE = "Make the bundle again with `okedit edit`."
+
 
 class EditSet(ABC):
     """What every kind can do. `gated`: a query outside every edit's scope gets the base model's answer, bit

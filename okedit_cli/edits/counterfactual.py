@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from okedit_cli.edits.base import EditSet
+from okedit_cli.edits.base import REMAKE, EditSet
 from okedit_cli.edits.counterfactual_model import Networks, laid_out
 from okedit_cli.encoders.text import DEFAULT, text_vectors, width_of
 from okedit_cli.errors import InvalidBundle
@@ -25,7 +25,6 @@ from okedit_cli.models.question import question_ids
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
-REMAKE = "Make the bundle again with `okedit edit`."
 PREFIX = "counterfactual."
 KEYS = ("keys", "picture_keys", "picture_owner")
 NETWORK = f"{PREFIX}network."

@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from okedit_cli.edits.base import EditSet
+from okedit_cli.edits.base import REMAKE, EditSet
 from okedit_cli.errors import InvalidBundle, ModelMismatch
 from okedit_cli.models.points import Point, weight_at
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
-REMAKE = "Make the bundle again with `okedit edit`."
 PREFIX = "delta."
 GATE = (f"{PREFIX}gate.keys", f"{PREFIX}gate.ratio")
 KEPT = 1e-7  # of the largest singular value: what `low_rank` leaves out

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from okedit_cli.edits.base import EditSet
+from okedit_cli.edits.base import REMAKE, EditSet
 from okedit_cli.encoders.text import DEFAULT, text_vectors, width_of
 from okedit_cli.errors import InvalidBundle
 from okedit_cli.models.control import with_control_token, words_for
@@ -25,7 +25,6 @@ from okedit_cli.models.control import with_control_token, words_for
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
-REMAKE = "Make the bundle again with `okedit edit`."
 NO_FACT = ("no relevant fact", "no relevant information", "false")  # SCR: what the model says of no fact
 CONFIRM = (
     "Facts:\n{facts}\n\nQuestion: {question}\n\nWhich of the facts tells what the question asks for?"

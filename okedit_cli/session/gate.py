@@ -57,6 +57,15 @@ class Call(threading.local):
         self.notes_from: list[int | None] = []  # first column of each row read as a note is
         self.questions: Questions | None = None
 
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Context: nothing is decided in this thread, nothing changed; decisions stay."""
+        before, self.deep = self.deep, True
+        try:
+            yield
+        finally:
+            self.deep = before
+
 
 class Gate:
     """Hooks of a router over attached bundles. `call` is this thread's; `check` is told of every forward pass
@@ -101,20 +110,11 @@ class Gate:
         What is run on a cache afterwards is changed by it.
         """
         pictures = [None if look is None else seen(look) for look in looks]
-        with self.resting():
+        with self.call.at_rest():
             self.call.verdicts = [self._route(*one) for one in zip(questions, pictures, strict=True)]
         self.call.starts = self.call.prompts = None
         self.call.last_read = False
         self._hold.begin(self._held())
-
-    @contextmanager
-    def resting(self) -> Iterator[None]:
-        """Nothing is decided in this thread for a while, nothing changed; decisions stay."""
-        before, self.call.deep = self.call.deep, True
-        try:
-            yield
-        finally:
-            self.call.deep = before
 
     def notes(self) -> list[str]:
         """What each row that was routed is to be told of its picture; "" for nothing."""

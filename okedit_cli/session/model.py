@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -141,9 +141,12 @@ class EditedModel:
             self.gate.remove()
             self.gate = None
         self.attachments, self.router, self.bundles = attachments, router, router.bundles
-        self.weights.put([one.edits for one in self.bundles if one.edits.kind == "delta"])
+        self._put_weights()
         if attachments:
             self.gate = Gate(self.loaded, router, self.call, self._check_pass)
+
+    def _put_weights(self) -> None:
+        self.weights.put([one.edits for one in self.bundles if one.edits.kind == "delta"])
 
     def _check_pass(self) -> None:
         """A memory has no part in a prompt that is read by anybody else's code."""
@@ -156,14 +159,9 @@ class EditedModel:
                 hint="Ask by okedit_cli.generate(loaded, questions), or detach the bundle.",
             )
 
-    @contextmanager
-    def at_rest(self) -> Iterator[None]:
+    def at_rest(self) -> AbstractContextManager[None]:
         """Context: nothing is decided in this thread; weights stay as they are."""
-        before, self.call.deep = self.call.deep, True
-        try:
-            yield
-        finally:
-            self.call.deep = before
+        return self.call.at_rest()
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -178,7 +176,7 @@ class EditedModel:
                 yield
         finally:
             if changed:
-                self.weights.put([one.edits for one in self.bundles if one.edits.kind == "delta"])
+                self._put_weights()
 
     def decide(self, questions: Sequence[str], looks: Sequence[Look | None]) -> list[Verdict]:
         """Route prompts that are read elsewhere; what is run on a cache afterwards is changed by it."""

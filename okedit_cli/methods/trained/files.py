@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 SHIPPED = Path(__file__).parent / "editors"
 CARD = "okedit-editor"
 LONGEST = 100_000_000  # bytes of a file that is read
+
+
+@dataclass(frozen=True)
+class EditorSettings:
+    """Settings of a method with a trained editor: none but that."""
+
+    editor: str = field(default="", metadata={"help": "file of a trained editor [the one for the model]"})
 
 
 @dataclass(frozen=True, eq=False)

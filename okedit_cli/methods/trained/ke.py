@@ -27,7 +27,7 @@ from okedit_cli.methods.base import Computed, Options
 from okedit_cli.methods.registry import Method
 from okedit_cli.methods.trained.cases import Case
 from okedit_cli.methods.trained.editing import Draws, Factors, Pool, added, editing_losses
-from okedit_cli.methods.trained.files import editor_for
+from okedit_cli.methods.trained.files import EditorSettings, editor_for
 from okedit_cli.methods.trained.loop import Training
 from okedit_cli.methods.trained.upper import Upper
 from okedit_cli.methods.tuning import computed_delta, edit_sample, timed
@@ -41,13 +41,6 @@ if TYPE_CHECKING:
 OLD = 16  # tokens of the base model's answer that the condition holds
 LONGEST = 128  # tokens of a condition
 ANSWERED = ("text", "image")  # the kinds of questions that are trained on
-
-
-@dataclass(frozen=True)
-class KeSettings:
-    """None but the trained editor."""
-
-    editor: str = field(default="", metadata={"help": "file of a trained editor [the one for the model]"})
 
 
 @dataclass(frozen=True)
@@ -208,7 +201,7 @@ def root_mean_square(down: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
 
 METHOD = Method(
     "ke", "delta", compute, "gates each fact's gradient by a trained hypernetwork that reads the fact",
-    "KE, KnowledgeEditor (De Cao et al., EMNLP 2021, arXiv 2104.08164), as VLKEB has it", KeSettings,
+    "KE, KnowledgeEditor (De Cao et al., EMNLP 2021, arXiv 2104.08164), as VLKEB has it", EditorSettings,
     needs="an editor trained for the model (okedit-mini's comes along; okedit train ke)",
     costs="an answer, and a forward and backward pass a fact", train=KeTrainer, training=KeTraining,
 )  # fmt: skip

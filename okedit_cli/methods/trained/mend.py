@@ -28,7 +28,7 @@ from okedit_cli.methods.base import Computed, Options
 from okedit_cli.methods.registry import Method
 from okedit_cli.methods.trained.cases import Case
 from okedit_cli.methods.trained.editing import Draws, Factors, Pool, added, editing_losses
-from okedit_cli.methods.trained.files import editor_for
+from okedit_cli.methods.trained.files import EditorSettings, editor_for
 from okedit_cli.methods.trained.loop import Training
 from okedit_cli.methods.trained.upper import Upper
 from okedit_cli.methods.tuning import computed_delta, edit_sample, timed
@@ -36,13 +36,6 @@ from okedit_cli.methods.tuning import computed_delta, edit_sample, timed
 if TYPE_CHECKING:
     from okedit_cli.facts import Fact
     from okedit_cli.models.load import LoadedModel
-
-
-@dataclass(frozen=True)
-class MendSettings:
-    """None but the trained editor."""
-
-    editor: str = field(default="", metadata={"help": "file of a trained editor [the one for the model]"})
 
 
 @dataclass(frozen=True)
@@ -220,7 +213,7 @@ def _key(shape: tuple[int, int]) -> str:
 
 METHOD = Method(
     "mend", "delta", compute, "maps each fact's gradient to a change of weights by a trained network",
-    "MEND (Mitchell et al., ICLR 2022, arXiv 2110.11309), as VLKEB has it", MendSettings,
+    "MEND (Mitchell et al., ICLR 2022, arXiv 2110.11309), as VLKEB has it", EditorSettings,
     needs="an editor trained for the model (okedit-mini's comes along; okedit train mend)",
     costs="a forward and backward pass a fact", train=MendTrainer, training=MendTraining,
 )  # fmt: skip

@@ -33,7 +33,7 @@ from okedit_cli.methods.balancedit import sampler_for
 from okedit_cli.methods.base import Computed, Options, Scope
 from okedit_cli.methods.registry import Method
 from okedit_cli.methods.trained.cases import Case, Question
-from okedit_cli.methods.trained.files import editor_for
+from okedit_cli.methods.trained.files import EditorSettings, editor_for
 from okedit_cli.methods.trained.loop import Training
 from okedit_cli.models.encode import answer_ids
 from okedit_cli.models.features import look_vectors, vector_width
@@ -47,13 +47,6 @@ NEAR = 1e-4  # least distance that a loss takes a question to have from an edit 
 MIXED = 0.8  # share of rows whose answer is not the case's
 RANDOM = 0.5  # of these, the share whose answer is of random tokens: it can only be copied
 FOREIGN = 3  # questions of other cases that an edit is told apart from
-
-
-@dataclass(frozen=True)
-class SeracSettings:
-    """None but the trained editor."""
-
-    editor: str = field(default="", metadata={"help": "file of a trained editor [the one for the model]"})
 
 
 @dataclass(frozen=True)
@@ -214,7 +207,7 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
 
 METHOD = Method(
     "serac", "counterfactual", compute, "has a small model answer in the scope of a trained classifier",
-    "SERAC (Mitchell et al., ICML 2022, arXiv 2206.06520), as VLKEB and LiveEdit have it", SeracSettings,
+    "SERAC (Mitchell et al., ICML 2022, arXiv 2206.06520), as VLKEB and LiveEdit have it", EditorSettings,
     needs="networks trained for the model (okedit-mini's come along; okedit train serac)",
     costs="no computing; a question is compared with every fact", train=SeracTrainer, training=SeracTraining,
 )  # fmt: skip
