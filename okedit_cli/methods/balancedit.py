@@ -81,7 +81,7 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
         "text_encoder": spaces.encoder,
         "picture_point": spaces.point if spaces.picture is not None else "none",
         "value_layer": layer,
-        "point": "feed-forward output",
+        "point": "layer output",
     }
     settings = {
         "balance": BALANCE,

@@ -42,6 +42,23 @@ def control_tokens(loaded: LoadedModel) -> tuple[str, ...]:
     return loaded.cache["control tokens"]
 
 
+def control_ids(loaded: LoadedModel) -> frozenset[int]:
+    """Ids of every placeholder and control token: those that mark thinking among them."""
+    if "control ids" not in loaded.cache:
+        tokenizer = loaded.tokenizer
+        found = {*tokenizer.all_special_ids, image_token_id(loaded.model)}
+        found |= {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+        found |= {tokenizer.convert_tokens_to_ids(token) for token in control_tokens(loaded)}
+        words = {number for number in found if number is not None and _is_word(tokenizer, number)}
+        loaded.cache["control ids"] = frozenset(found - words - {None})
+    return loaded.cache["control ids"]
+
+
+def _is_word(tokenizer, number: int) -> bool:
+    """Whether a token that stands for something else too is a word of the vocabulary."""
+    return str(tokenizer.convert_ids_to_tokens(number)).strip().isalnum()
+
+
 def control_token_in(loaded: LoadedModel, text: str) -> str | None:
     """The first of the model's control tokens that a text holds; None where it holds none."""
     return next((token for token in control_tokens(loaded) if token in text), None)

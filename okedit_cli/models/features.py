@@ -16,7 +16,7 @@ import torch
 
 from okedit_cli.bounded import Bounded
 from okedit_cli.models.encode import encode_row, join_rows
-from okedit_cli.models.hooks import of_this_thread
+from okedit_cli.models.hooks import hidden_of, of_this_thread
 from okedit_cli.models.mini.pictures import has_learned_map, mapped
 from okedit_cli.models.sites import decoder, decoder_layers, hidden_size, image_token_id, picture_tower
 from okedit_cli.pictures import held_bytes
@@ -35,11 +35,6 @@ LOOKS_BYTES = 256 << 20  # of looks and their pictures: thousands of small ones
 
 class _Stop(Exception):
     """Everything that was wanted has been read."""
-
-
-def hidden_of(args: tuple, kwargs: dict) -> torch.Tensor:
-    """A decoder layer's input [B, L, d], however its model passes it."""
-    return args[0] if args else kwargs["hidden_states"]
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from okedit_cli.models.encode import check_length, encode_row, join_rows
+from okedit_cli.models.features import look_of
 from okedit_cli.models.kv import cache_of, taking
 from okedit_cli.models.notes import reading_notes
 from okedit_cli.models.prefixes import Prefix, fork, joined, noted, prefix_behind, prefix_of, unedited
@@ -132,6 +133,13 @@ def read(
     cache, mask = _read_rests(loaded, prefixes, rests, notes)
     last = torch.stack([one[-1:] for one in ids]).to(loaded.device)
     return Prompts(cache, mask, last, ends + 1 + counts, asked, prefixes)
+
+
+def prompt_tokens(loaded: LoadedModel, prompt: str, picture: Image | None) -> int:
+    """How many tokens a prompt has, quickly where its picture was looked at."""
+    if picture is not None and shares(loaded) and asks_behind(loaded):
+        return len(look_of(loaded, picture).ids) + len(behind_picture(loaded, prompt))
+    return encode_row(loaded, prompt, picture)["input_ids"].shape[1]
 
 
 def prompt_ids(loaded: LoadedModel, prompt: str, picture: Image | None) -> torch.Tensor:

@@ -132,6 +132,16 @@ def mlp_of(layer: nn.Module) -> nn.Module:
     )
 
 
+def value_input(layer: nn.Module) -> nn.Module:
+    """The module whose input, hidden wide, an edit's value reads: the layer's feed-forward part.
+
+    Where the layer holds the two linear maps itself (OPT's fc1 and fc2), the first.
+    """
+    part = mlp_of(layer)
+    children = dict(layer.named_children())
+    return next((children[first] for first, second in _LINEAR_PAIRS if children.get(second) is part), part)
+
+
 def _has_pair(module: nn.Module) -> bool:
     names = {name for name, _ in module.named_children()}
     return any(first in names and second in names for first, second in _LINEAR_PAIRS)

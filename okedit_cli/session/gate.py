@@ -19,7 +19,8 @@ import torch
 
 from okedit_cli.errors import InvalidBundle, UsageError
 from okedit_cli.methods.whole_prompt import Questions
-from okedit_cli.models.features import Look, hidden_of, hook_tower
+from okedit_cli.models.features import Look, hook_tower
+from okedit_cli.models.hooks import add_to_layer, hidden_of
 from okedit_cli.models.kv import cache_in
 from okedit_cli.models.notes import hook_reader, write_notes
 from okedit_cli.models.question import prompt_length, question_text, question_token_ids
@@ -35,6 +36,19 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from okedit_cli.models.load import LoadedModel
+
+
+ADD, REPLACE = "add", "replace"  # what a value does to what it acts on
+
+
+def _kind(site: Mapping[str, Any]) -> str:
+    return REPLACE if site.get("change") == REPLACE else ADD
+
+
+def _sites(router: Router) -> set[tuple[int, str]]:
+    """Layers at which values act, and what they do there."""
+    books = [(bundle.codebook, bundle.manifest.site) for bundle in router.scoped]
+    return {(layer, _kind(site)) for book, site in books for layer in book.layers(site)}
 
 
 class Call(threading.local):
@@ -90,11 +104,12 @@ class Gate:
         if tower is not None:
             self._handles.append(tower.register_forward_pre_hook(self._look, with_kwargs=True))
             self._handles += filter(None, [hook_tower(loaded, self._hear)])
-        books = [(bundle.codebook, bundle.manifest.site) for bundle in router.scoped]
-        for layer in sorted({layer for book, site in books for layer in book.layers(site)}):
-            self._handles.append(
-                mlp_of(layers[layer]).register_forward_hook(self._change(layer), with_kwargs=True)
-            )
+        for layer, kind in sorted(_sites(router)):
+            if kind == REPLACE:
+                part = mlp_of(layers[layer])
+                self._handles.append(part.register_forward_hook(self._replace(layer), with_kwargs=True))
+            else:
+                self._handles += add_to_layer(layers[layer], self._add(layer))
         self._handles += hook_sides(loaded, router.bundles, call)
 
     def remove(self) -> None:
@@ -231,25 +246,44 @@ class Gate:
 
         return self.router.route(Query(question, picture, read))
 
-    def _change(self, layer: int):
-        def hook(module: Any, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:
-            if self.call.deep or self.call.starts is None:
+    def _hits(self, layer: int, kind: str) -> list[tuple[int, Candidate]]:
+        """Rows whose edit acts at this layer in this way."""
+        if self.call.deep or self.call.starts is None:
+            return []
+        hits = [(row, verdict.hit) for row, verdict in enumerate(self.call.verdicts) if verdict.hit]
+        return [
+            (row, hit)
+            for row, hit in hits
+            if self._layer(hit) == layer and _kind(self.bundles[hit.number].manifest.site) == kind
+        ]
+
+    def _add(self, layer: int):
+        def change(x: torch.Tensor, states: torch.Tensor) -> torch.Tensor | None:
+            if not (rows := self._hits(layer, ADD)):
                 return None
-            rows = [i for i, d in enumerate(self.call.verdicts) if d.hit and self._layer(d.hit) == layer]
+            check_rows(self.call.verdicts, states)
+            changed = states.clone()
+            for row, hit in rows:
+                start, (down, up, bias) = self.call.starts[row], self._value(hit, states)
+                own = x[row, start:].to(down.dtype)
+                changed[row, start:] += ((own @ down.T) @ up + bias).to(states.dtype)
+            return changed
+
+        return change
+
+    def _replace(self, layer: int):
+        """GRACE's replace_last: the feed-forward output at the prompt's last token alone."""
+
+        def hook(module: Any, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:
+            rows = [] if self.call.last_read else self._hits(layer, REPLACE)
             if not rows:
                 return None
             whole = output[0] if isinstance(output, tuple) else output
             check_rows(self.call.verdicts, whole)
-            states, changed = hidden_of(args, kwargs), whole.clone()
-            for i in rows:
-                hit, start = self.call.verdicts[i].hit, self.call.starts[i]
-                down, up, bias = self._value(hit, whole)
-                if self.bundles[hit.number].manifest.site.get("change") == "replace":
-                    if not self.call.last_read:  # GRACE's replace_last: the prompt's last token alone
-                        changed[i, start : start + 1] = bias.to(whole.dtype)
-                    continue
-                x = states[i, start:].to(down.dtype)
-                changed[i, start:] += ((x @ down.T) @ up + bias).to(whole.dtype)
+            changed = whole.clone()
+            for row, hit in rows:
+                start = self.call.starts[row]
+                changed[row, start : start + 1] = self._value(hit, whole)[2].to(whole.dtype)
             return (changed, *output[1:]) if isinstance(output, tuple) else changed
 
         return hook

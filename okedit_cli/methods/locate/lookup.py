@@ -19,7 +19,8 @@ import torch
 
 from okedit_cli.methods.tuning import located
 from okedit_cli.models.encode import encode, encode_row
-from okedit_cli.models.features import cut_row, hidden_of
+from okedit_cli.models.features import cut_row
+from okedit_cli.models.hooks import hidden_of
 from okedit_cli.models.kv import cache_of, taking
 from okedit_cli.models.points import Point
 from okedit_cli.models.prefixes import fork

@@ -19,8 +19,7 @@ from torch.nn import functional as F
 from okedit_cli.errors import ModelError
 from okedit_cli.methods.tuning import located
 from okedit_cli.models.encode import answer_ids, encode
-from okedit_cli.models.features import hidden_of
-from okedit_cli.models.hooks import of_this_thread
+from okedit_cli.models.hooks import hidden_of, of_this_thread
 from okedit_cli.models.points import points_of
 from okedit_cli.models.sites import decoder, decoder_layers
 
