@@ -36,9 +36,7 @@ def render(loaded: LoadedModel, prompt: str, with_picture: bool, answer: str | N
     return _rendered(loaded, turns, with_picture)
 
 
-def render_turns(
-    loaded: LoadedModel, turns: Sequence[tuple[str, str]], *, thinking: bool = False
-) -> str:
+def render_turns(loaded: LoadedModel, turns: Sequence[tuple[str, str]], *, thinking: bool = False) -> str:
     """A conversation of (role, text) turns without pictures as text, up to where the model speaks.
 
     `thinking` leaves it to the model whether it thinks aloud first, where its template knows of that.
@@ -92,9 +90,7 @@ def adds_special_tokens(loaded: LoadedModel, text: str) -> bool:
     return loaded.processor is not None and not (begin is not None and text.startswith(begin))
 
 
-def _apply(
-    loaded: LoadedModel, messages: list[dict], *, add_generation_prompt: bool, thinking: bool
-) -> str:
+def _apply(loaded: LoadedModel, messages: list[dict], *, add_generation_prompt: bool, thinking: bool) -> str:
     # The tokenizer renders for both: the processor's own method reads a video processor that may not be
     # there.
     template = chat_template(loaded)

@@ -111,7 +111,8 @@ def _end(ids: list[int], frame: _Frame) -> tuple[int, list[int]]:
     """Where the last turn of a user ends, and what closes it: the last place, since an answer may follow and
     earlier turns may come before; all and nothing where none is found.
     """
-    found = [(start, after) for after in frame.afters if (start := _find_last(ids, after, len(ids))) is not None]
+    found = [(_find_last(ids, after, len(ids)), after) for after in frame.afters]
+    found = [one for one in found if one[0] is not None]
     return max(found, key=lambda one: (one[0], len(one[1])), default=(len(ids), []))
 
 

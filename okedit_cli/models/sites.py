@@ -40,11 +40,17 @@ def image_token_id(model: PreTrainedModel) -> int | None:
 
 
 def tokens_of_picture(loaded) -> int | None:
-    """How many placeholders one picture takes where that is fixed; None where it is not known."""
-    count = getattr(loaded.processor, "num_image_tokens", None) or getattr(
-        loaded.model.config, "image_seq_length", None
-    )
-    return count if isinstance(count, int) and count > 0 else None
+    """How many placeholders one picture takes, in families where all take as many; None in others."""
+    config, processor = loaded.model.config, loaded.processor
+    known = {
+        "llava": getattr(config, "image_seq_length", None),
+        "paligemma": getattr(processor, "image_seq_length", None),
+        "blip-2": getattr(processor, "num_query_tokens", None),
+        "instructblip": getattr(processor, "num_query_tokens", None),
+    }
+    if getattr(getattr(config, "vision_config", None), "model_type", "") == "pixtral":  # in a LLaVA
+        return None
+    return known.get(config.model_type)
 
 
 def decoder(model: PreTrainedModel) -> nn.Module:
@@ -108,6 +114,18 @@ def picture_tower(model: PreTrainedModel) -> nn.Module | None:
         if "pixel_values" in given and "input_ids" not in given:
             return module
     return None
+
+
+def picture_reader(model: PreTrainedModel) -> nn.Module | None:
+    """The module whose output tells of pictures what does not stand at their placeholders, where pictures
+    enter the decoder by cross-attention (Mllama); None in other families.
+    """
+    crossing = getattr(text_config(model), "cross_attention_layers", None)
+    if not crossing:
+        return None
+    return next(
+        (one for name, one in model.named_modules() if name.split(".")[-1] == "multi_modal_projector"), None
+    )
 
 
 def mlp_of(layer: nn.Module) -> nn.Module:

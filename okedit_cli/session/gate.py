@@ -24,12 +24,12 @@ from okedit_cli.models.hooks import add_to_layer, hidden_of
 from okedit_cli.models.kv import cache_in
 from okedit_cli.models.notes import hook_reader, write_notes
 from okedit_cli.models.question import prompt_length, question_text, question_token_ids
-from okedit_cli.models.sites import decoder_layers, image_token_id, mlp_of, picture_tower
+from okedit_cli.models.sites import decoder_layers, mlp_of
 from okedit_cli.models.verbatim import Held, Hold, held_answer
 from okedit_cli.scope.pictures import Shown, seen
 from okedit_cli.scope.query import Picture, Query
 from okedit_cli.scope.router import Router
-from okedit_cli.scope.verdict import Candidate, Verdict
+from okedit_cli.scope.verdict import Candidate, Verdict, best_of
 from okedit_cli.session.side import check_rows, hook_sides
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Call(threading.local):
         self.deep = False  # inside a forward pass of our own
         # ids and mask that wait for a verdict
         self.prompts: tuple[torch.Tensor, torch.Tensor] | None = None
-        self.pixels: Any = None  # of the pictures that were looked at last
+        self.given: Mapping[str, Any] = {}  # to the forward pass that reads the prompts, by name
         self.said: torch.Tensor | None = None  # of these pictures by the tower
         # first changed column of each row; None outside the model's forward
         self.starts: list[int] | None = None
@@ -94,16 +94,14 @@ class Gate:
         self._values: dict[tuple[int, int], tuple[torch.Tensor, ...]] = {}
         self._hold = Hold(loaded, lambda: not call.deep)
         self._signature = inspect.signature(loaded.model.forward)
-        layers, tower = decoder_layers(loaded.model), picture_tower(loaded.model)
+        layers = decoder_layers(loaded.model)
         self._handles = hook_reader(loaded, lambda: [] if call.deep else call.notes_from)
         self._handles += [
             loaded.model.register_forward_pre_hook(self._begin, with_kwargs=True),
             loaded.model.register_forward_hook(self._end, always_call=True),
             layers[0].register_forward_pre_hook(self._read, with_kwargs=True),
         ]
-        if tower is not None:
-            self._handles.append(tower.register_forward_pre_hook(self._look, with_kwargs=True))
-            self._handles += filter(None, [hook_tower(loaded, self._hear)])
+        self._handles += filter(None, [hook_tower(loaded, self._hear)])
         for layer, kind in sorted(_sites(router)):
             if kind == REPLACE:
                 part = mlp_of(layers[layer])
@@ -124,7 +122,7 @@ class Gate:
 
         What is run on a cache afterwards is changed by it.
         """
-        pictures = [None if look is None else seen(look) for look in looks]
+        pictures = [[] if look is None else [seen(look)] for look in looks]
         with self.call.at_rest():
             self.call.verdicts = [self._route(*one) for one in zip(questions, pictures, strict=True)]
         self.call.starts = self.call.prompts = None
@@ -152,11 +150,6 @@ class Gate:
         if not self.call.deep:
             self.call.said = said
 
-    def _look(self, module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
-        """Pictures are looked at, in the forward pass that reads their prompt or before it."""
-        if not self.call.deep:
-            self.call.pixels = kwargs.get("pixel_values", args[0] if args else None)
-
     def _begin(self, module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
         """A forward pass begins; with an empty cache it reads a new prompt."""
         if self.call.deep:
@@ -179,6 +172,7 @@ class Gate:
                 ids,
                 mask if getattr(mask, "shape", None) == ids.shape else torch.ones_like(ids),
             )
+            self.call.given = {**given, **given.get("kwargs", {})}
             self._questions().begin(given)
 
     def _end(self, module: Any, args: tuple, output: Any) -> Any:
@@ -201,7 +195,7 @@ class Gate:
             if any(notes := self.notes()):
                 told, self.call.notes_from = write_notes(self.loaded, ids, mask, states, notes)
         finally:
-            self.call.deep, self.call.pixels, self.call.said = False, None, None
+            self.call.deep, self.call.given, self.call.said = False, {}, None
             self._questions().begin(None)
         if told is None:
             return None
@@ -216,9 +210,9 @@ class Gate:
                 f"There are {len(lengths)} prompt_lengths for {len(ids)} rows.",
                 hint="Give one for each row, or None.",
             )
-        placeholder, columns = image_token_id(self.loaded.model), self._hold.prompt_columns(ids.shape[1])
+        columns = self._hold.prompt_columns(ids.shape[1])
         read = mask[:, :columns]  # of what generate() reads again without a cache, the prompt
-        pictures = Shown(self.loaded, ids, mask, self.call.pixels, self.call.said)
+        shown = Shown(self.loaded, ids, mask, self.call.given, self.call.said)
         for row in range(len(ids)):
             attended = mask[row].nonzero()[:, 0]  # pads may carry any id
             length = lengths[row] if lengths else prompt_length(self.loaded, ids[row, :columns], read[row])
@@ -226,12 +220,9 @@ class Gate:
             words = ids[row, prompt]
             asked = question_token_ids(self.loaded, words, torch.ones_like(words))
             self._questions().place = row, prompt
-            picture = None
-            if placeholder is not None and bool((words == placeholder).any()):
-                picture = pictures.of(
-                    row, states[row, prompt], words, self.call.pictures and self.call.pictures[row]
-                )
-            self.call.verdicts.append(self._route(question_text(self.loaded, asked), picture))
+            end = int(prompt[-1]) + 1 if len(prompt) else 0
+            pictures = shown.of(row, states[row], end, self.call.pictures and self.call.pictures[row])
+            self.call.verdicts.append(self._route(question_text(self.loaded, asked), pictures))
             starts.append(int(prompt[-1]) if len(prompt) else ids.shape[1])
         self._hold.begin(self._held(), ids, mask, starts)
         return starts
@@ -240,11 +231,13 @@ class Gate:
         self.call.questions = self.call.questions or Questions(self.loaded)
         return self.call.questions
 
-    def _route(self, question: str, picture: Picture | None) -> Verdict:
-        def read(site: Mapping[str, Any]) -> torch.Tensor:
-            return self._questions().feature(site, question, picture and picture.source)
+    def _route(self, question: str, pictures: Sequence[Picture]) -> Verdict:
+        """The verdict on a question about pictures, any of which may be an edit's."""
 
-        return self.router.route(Query(question, picture, read))
+        def read(site: Mapping[str, Any]) -> torch.Tensor:
+            return self._questions().feature(site, question, pictures[0].source if pictures else None)
+
+        return best_of([self.router.route(Query(question, one, read)) for one in pictures or [None]])
 
     def _hits(self, layer: int, kind: str) -> list[tuple[int, Candidate]]:
         """Rows whose edit acts at this layer in this way."""
