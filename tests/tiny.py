@@ -27,7 +27,7 @@ def build(family: str, folder: str | Path, seed: int = 0) -> Path:
     folder = Path(folder)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model, saver = _BUILDERS[family]()
+        model, saver = _builder(family)()
     # Random logits are nearly flat at the default scale of 0.02: a wider head makes greedy answers tell
     # models apart.
     with torch.no_grad():
@@ -36,6 +36,13 @@ def build(family: str, folder: str | Path, seed: int = 0) -> Path:
     model.save_pretrained(folder)
     saver.save_pretrained(folder)
     return folder
+
+
+def _builder(family: str) -> Callable:
+    """Of the families built here, else of those in `families`."""
+    import families
+
+    return _BUILDERS.get(family) or families.builder(family)
 
 
 def picture(colour: str = "red", size: tuple[int, int] = (40, 32)):
@@ -70,7 +77,7 @@ def _llava():
     size = {"height": 28, "width": 28}
     images = CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size=size)
     config = LlavaConfig(
-        text_config=LlamaConfig(**_text(words), num_key_value_heads=2),
+        text_config=LlamaConfig(**text_settings(words), num_key_value_heads=2),
         vision_config=CLIPVisionConfig(
             hidden_size=WIDTH,
             intermediate_size=64,
@@ -113,7 +120,7 @@ def _qwen2_vl():
     }
     config = Qwen2VLConfig(
         text_config={
-            **_text(words),
+            **text_settings(words),
             "num_key_value_heads": 2,
             "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0},
         },
@@ -130,9 +137,7 @@ def _qwen2_vl():
         vision_end_token_id=code["vision_end"],
     )
     images = Qwen2VLImageProcessorPil(size={"shortest_edge": 28 * 28, "longest_edge": 56 * 56})
-    return Qwen2VLForConditionalGeneration(config), _Together(
-        "Qwen2VLProcessor", images, words, QWEN_TEMPLATE
-    )
+    return Qwen2VLForConditionalGeneration(config), Together("Qwen2VLProcessor", images, words, QWEN_TEMPLATE)
 
 
 def _tiles():
@@ -146,7 +151,7 @@ def _tiles():
     )
     vision = {"hidden_size": WIDTH, "intermediate_size": 64, "num_hidden_layers": 2, "patch_size": 7}
     return words, {
-        "text_config": LlamaConfig(**_text(words), num_key_value_heads=2),
+        "text_config": LlamaConfig(**text_settings(words), num_key_value_heads=2),
         "vision_config": {**vision, "num_attention_heads": HEADS, "image_size": 28},
         "image_token_id": words.convert_tokens_to_ids("<image>"),
         "scale_factor": 2,
@@ -176,7 +181,7 @@ def _smolvlm():
     from transformers import SmolVLMConfig, SmolVLMForConditionalGeneration, SmolVLMImageProcessorPil
 
     words, config = _tiles()
-    saver = _Together(
+    saver = Together(
         "SmolVLMProcessor", SmolVLMImageProcessorPil(**_TILED), words, IDEFICS_TEMPLATE, image_seq_len=4
     )
     return SmolVLMForConditionalGeneration(SmolVLMConfig(**config)), saver
@@ -206,10 +211,11 @@ def _llama():
     words = tokenizer(
         special, template=LLAMA_TEMPLATE, bos_token="<s>", eos_token="<|eot_id|>", pad_token="<pad>"
     )
-    return LlamaForCausalLM(LlamaConfig(**_text(words), num_key_value_heads=2)), words
+    return LlamaForCausalLM(LlamaConfig(**text_settings(words), num_key_value_heads=2)), words
 
 
-def _text(words) -> dict:
+def text_settings(words) -> dict:
+    """What every text config here has in common: sizes and the tokenizer's ids."""
     return {
         "vocab_size": len(words),
         "hidden_size": WIDTH,
@@ -224,7 +230,7 @@ def _text(words) -> dict:
     }
 
 
-class _Together:
+class Together:
     """Saves an image processor and a tokenizer under a processor class that cannot be built here.
 
     Qwen2-VL's processor wants a video processor, which needs torchvision; checkpoints on the hub carry the
