@@ -24,15 +24,27 @@ VISION = {
     "qwen2_5_vl": "qwen",
     "qwen3_vl": "qwen",
     "internvl": "qwen",
-    "smolvlm": "smolvlm",
     "paligemma": "gemma",
     "gemma3": "gemma",
     "mllama": "mllama",
 }
-TEXT: dict[str, str] = {}
+TEXT = {
+    "qwen2": "text",
+    "qwen3": "text",
+    "gemma2": "text",
+    "gemma3_text": "text",
+    "opt": "text",
+    "opt_350m": "text",
+    "gptj": "text",
+    "phi": "text",
+    "phi3": "text",
+    "mistral": "text",
+}
+# their code lies in the checkpoint's folder
+REMOTE = {"remote_text": "remote", "remote_llava": "remote"}
 
 
 def builder(family: str) -> Callable:
     """The function that builds a family; KeyError for one that is not known."""
-    module = {**VISION, **TEXT}[family]
+    module = {**VISION, **TEXT, **REMOTE}[family]
     return getattr(importlib.import_module(f"families.{module}"), family)
