@@ -28,14 +28,33 @@ def build(family: str, folder: str | Path, seed: int = 0) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model, saver = _builder(family)()
-    # Random logits are nearly flat at the default scale of 0.02: a wider head makes greedy answers tell
-    # models apart.
     with torch.no_grad():
-        model.get_output_embeddings().weight.mul_(10)
+        _widen(model)
     model.generation_config.max_new_tokens = None
     model.save_pretrained(folder)
     saver.save_pretrained(folder)
     return folder
+
+
+def _widen(model) -> None:
+    """Random logits are nearly flat at the default scale of 0.02: a wider head makes greedy answers tell models
+    apart. Where it is tied to the embeddings, the norm before it is scaled, and what layers add, or each token
+    would repeat itself.
+    """
+    head = model.get_output_embeddings().weight
+    if head is not model.get_input_embeddings().weight:
+        head.mul_(10)
+        return
+    for name, weight in model.named_parameters():
+        if name.endswith(("o_proj.weight", "out_proj.weight", "down_proj.weight", "fc2.weight")):
+            weight.mul_(10)
+    outer = [part for name, part in model.named_modules() if "layers." not in name]
+    # the decoder is made last
+    last = [part for part in outer if type(part).__name__.endswith(("RMSNorm", "LayerNorm"))][-1]
+    if "Gemma" in type(last).__name__:  # its weight counts from one
+        last.weight.add_(1).mul_(10).sub_(1)
+    else:
+        last.weight.mul_(10)
 
 
 def _builder(family: str) -> Callable:
@@ -237,13 +256,16 @@ class Together:
     same files.
     """
 
-    def __init__(self, processor_class: str, images, words, template: str, **settings):
+    def __init__(self, processor_class: str, images, words, template: str | None, **settings):
         self.settings = {"processor_class": processor_class, **settings}
+        self.beside: dict[str, object] = {}  # further tokenizers by the folder that they are kept in
         self.images, self.words, self.template = images, words, template
 
     def save_pretrained(self, folder: Path) -> None:
         self.words.chat_template = self.template
         self.words.save_pretrained(folder)
+        for name, other in self.beside.items():
+            other.save_pretrained(folder / name)
         for name, content in (("preprocessor", self.images.to_dict()), ("processor", {})):
             text = json.dumps({**content, **self.settings})
             (folder / f"{name}_config.json").write_text(text, encoding="utf-8")
