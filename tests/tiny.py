@@ -37,9 +37,9 @@ def build(family: str, folder: str | Path, seed: int = 0) -> Path:
 
 
 def _widen(model) -> None:
-    """Random logits are nearly flat at the default scale of 0.02: a wider head makes greedy answers tell models
-    apart. Where it is tied to the embeddings, the norm before it is scaled, and what layers add, or each token
-    would repeat itself.
+    """Random logits are nearly flat at the default scale of 0.02: a wider head makes greedy answers tell
+    models apart. Where it is tied to the embeddings, the norm before it is scaled, and what layers add, or
+    each token would repeat itself.
     """
     head = model.get_output_embeddings().weight
     if head is not model.get_input_embeddings().weight:

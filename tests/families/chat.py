@@ -27,7 +27,8 @@ LLAVA_NEXT_MISTRAL = (
     "{% else %}{{ raise_exception('Only user and assistant roles are supported!') }}{% endif %}{% endfor %}"
 )
 LLAVA_NEXT_VICUNA = (
-    "{% for message in messages %}{% if message['role'] == 'system' %}{{ message['content'][0]['text'] + ' ' }}"
+    "{% for message in messages %}{% if message['role'] == 'system' %}"
+    "{{ message['content'][0]['text'] + ' ' }}"
     "{% else %}{{ message['role'].upper() + ': ' }}{% endif %}"
     + _images("{{ '<image>\n' }}")
     + "{% if message['role'] != 'assistant' %}"
@@ -48,7 +49,8 @@ LLAVA_ONEVISION = (
 )
 _ALTERNATE = (
     "{%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
-    "{{- raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{%- endif %}"
+    "{{- raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}"
+    "{%- endif %}"
 )
 PIXTRAL = (
     "{%- if messages[0]['role'] == 'system' %}{%- set system_message = messages[0]['content'] %}"
@@ -83,7 +85,8 @@ MISTRAL3 = (
     "{%- elif block['type'] in ['image', 'image_url'] %}{{- '[IMG]' }}"
     "{%- else %}{{- raise_exception('Only text and image blocks are supported in message content!') }}"
     "{%- endif %}{%- endfor %}{{- '[/INST]' }}{%- endif %}"
-    "{%- elif message['role'] == 'system' %}{{- '[SYSTEM_PROMPT]' + message['content'] + '[/SYSTEM_PROMPT]' }}"
+    "{%- elif message['role'] == 'system' %}"
+    "{{- '[SYSTEM_PROMPT]' + message['content'] + '[/SYSTEM_PROMPT]' }}"
     "{%- elif message['role'] == 'assistant' %}"
     "{%- if message['content'] is string %}{{- message['content'] + eos_token }}"
     "{%- else %}{{- message['content'][0]['text'] + eos_token }}{%- endif %}"
@@ -125,7 +128,8 @@ INTERNVL = (
 )
 GEMMA3 = (
     "{{ bos_token }}{%- if messages[0]['role'] == 'system' -%}"
-    "{%- if messages[0]['content'] is string -%}{%- set first_user_prefix = messages[0]['content'] + '\n\n' -%}"
+    "{%- if messages[0]['content'] is string -%}"
+    "{%- set first_user_prefix = messages[0]['content'] + '\n\n' -%}"
     "{%- else -%}{%- set first_user_prefix = messages[0]['content'][0]['text'] + '\n\n' -%}{%- endif -%}"
     "{%- set loop_messages = messages[1:] -%}"
     "{%- else -%}{%- set first_user_prefix = '' -%}{%- set loop_messages = messages -%}{%- endif -%}"

@@ -44,7 +44,7 @@ def qwen2_5_vl():
 
 
 def qwen3_vl():
-    """Qwen3-VL: norms of queries and keys, interleaved positions, picture states added in the first layers."""
+    """Qwen3-VL: norms of queries and keys, interleaved positions, picture states added in first layers."""
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
     words, codes = _words()
