@@ -24,7 +24,9 @@ def image_token(loaded: LoadedModel) -> str | None:
         return None
     token = getattr(loaded.processor, "image_token", None)
     number = image_token_id(loaded.model)
-    return token or (None if number is None else loaded.tokenizer.convert_ids_to_tokens(number))
+    if token:
+        return str(token)  # BLIP-2's is an AddedToken
+    return None if number is None else loaded.tokenizer.convert_ids_to_tokens(number)
 
 
 def control_tokens(loaded: LoadedModel) -> tuple[str, ...]:

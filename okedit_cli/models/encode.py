@@ -57,12 +57,35 @@ def encode_row(loaded: LoadedModel, prompt: str, picture: Image | None) -> dict[
     special = adds_special_tokens(loaded, text)
     if loaded.processor is None:
         row = loaded.tokenizer(text, add_special_tokens=special, return_tensors="pt")
+    elif picture is None and not _reads_text_alone(loaded):
+        row = _without_picture(loaded, prompt)
     else:
         pictures = {} if picture is None else {"images": [picture]}
         row = loaded.processor(text=[text], **pictures, add_special_tokens=special, return_tensors="pt")
     row = dict(row)
     _check(loaded, row, picture is not None)
     return row
+
+
+def _reads_text_alone(loaded: LoadedModel) -> bool:
+    """Whether the processor takes a prompt without a picture (PaliGemma's does not)."""
+    if "reads text alone" not in loaded.cache:
+        try:
+            loaded.processor(text=["?"], return_tensors="pt")
+        except (ValueError, TypeError):
+            loaded.cache["reads text alone"] = False
+        else:
+            loaded.cache["reads text alone"] = True
+    return loaded.cache["reads text alone"]
+
+
+def _without_picture(loaded: LoadedModel, prompt: str) -> dict[str, Tensor]:
+    """A prompt as it stands beside a (blank) picture, and the picture's part taken out."""
+    from PIL import Image
+
+    row = dict(encode_row(loaded, prompt, Image.new("RGB", (64, 64))))
+    words = row["input_ids"][0] != image_token_id(loaded.model)
+    return {key: value[:, words] for key, value in row.items() if _runs_along(key, value, row)}
 
 
 def join_rows(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from okedit_cli.errors import ModelError, UsageError
 from okedit_cli.models import hub
+from okedit_cli.models.logs import quiet
 from okedit_cli.models.processor import load_processor
 
 if TYPE_CHECKING:
@@ -188,24 +188,6 @@ def _revision(config, source: str, revision: str | None) -> str | None:
     if Path(source).is_dir():
         return revision
     return getattr(config, "_commit_hash", None) or revision
-
-
-@contextmanager
-def quiet():
-    """Without transformers' progress bars and advice: stderr belongs to the command, errors still come
-    through.
-    """
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _open(opener, source: str, shown: str, revision: str | None, **options):

@@ -50,6 +50,8 @@ def fork(cache: Any, rows: Sequence[int] | torch.Tensor | slice | None = None) -
     twin.layers = [copy.copy(layer) for layer in cache.layers]
     if rows is not None:
         for layer in twin.layers:
+            if layer.keys is None:  # Mllama's of a picture, where there is none
+                continue
             layer.keys, layer.values = layer.keys[rows], layer.values[rows]
     return twin
 

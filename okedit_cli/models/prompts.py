@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from okedit_cli.errors import ModelError, UsageError
 from okedit_cli.models.control import control_token_in, image_token
+from okedit_cli.models.logs import quiet
+from okedit_cli.models.sites import image_token_id
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
@@ -28,10 +30,11 @@ def render(loaded: LoadedModel, prompt: str, with_picture: bool, answer: str | N
     """
     prompt = prompt.strip()
     _refuse_control_tokens(loaded, prompt)
-    placeholder = image_token(loaded)
+    with_picture = with_picture and not _places_pictures(loaded)
     if chat_template(loaded) is None:
         # a base model goes on in the same text, so the answer begins with a space
-        return (f"{placeholder}\n" if with_picture else "") + prompt + (f" {answer}" if answer else "")
+        marked = f"{image_token(loaded)}\n" if with_picture else ""
+        return marked + prompt + (f" {answer}" if answer else "")
     turns = [("user", prompt)] + ([] if answer is None else [("assistant", answer)])
     return _rendered(loaded, turns, with_picture)
 
@@ -88,6 +91,25 @@ def adds_special_tokens(loaded: LoadedModel, text: str) -> bool:
         return True
     begin = loaded.tokenizer.bos_token
     return loaded.processor is not None and not (begin is not None and text.startswith(begin))
+
+
+def _places_pictures(loaded: LoadedModel) -> bool:
+    """Whether a processor puts placeholders before the text by itself, beside those in it (BLIP-2's)."""
+    if "places pictures" not in loaded.cache:
+        from PIL import Image
+
+        blank, number = Image.new("RGB", (64, 64)), image_token_id(loaded.model)
+
+        def count(text: str) -> int:
+            try:
+                row = loaded.processor(text=[text], images=[blank], return_tensors="pt")
+            except Exception:  # in the processor's own words: it wants its placeholder
+                return 0
+            return int((row["input_ids"] == number).sum())
+
+        with quiet():
+            loaded.cache["places pictures"] = count(f"{image_token(loaded)}\n?") > count("?") > 0
+    return loaded.cache["places pictures"]
 
 
 def _apply(loaded: LoadedModel, messages: list[dict], *, add_generation_prompt: bool, thinking: bool) -> str:

@@ -116,6 +116,12 @@ def picture_tower(model: PreTrainedModel) -> nn.Module | None:
     return None
 
 
+def answering_layers(model: PreTrainedModel) -> list[int]:
+    """The decoder layers that every prompt runs through: not those that read a picture alone (Mllama's)."""
+    crossing = getattr(text_config(model), "cross_attention_layers", None) or ()
+    return [number for number in range(len(decoder_layers(model))) if number not in crossing]
+
+
 def picture_reader(model: PreTrainedModel) -> nn.Module | None:
     """The module whose output tells of pictures what does not stand at their placeholders, where pictures
     enter the decoder by cross-attention (Mllama); None in other families.

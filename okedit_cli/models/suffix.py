@@ -66,18 +66,22 @@ def read_prompts(
     prompts = read(loaded, questions) if shares(loaded) else _read(loaded, encode(loaded, questions))
     inputs, targets = prompts.inputs(answers)
     check_length(loaded, int(inputs["attention_mask"].sum(1).max()), "prompt with its answer")
-    layers, rests = decoder_layers(loaded.model), []
+    layers = decoder_layers(loaded.model)
+    rests: list[tuple | None] = [None] * (layer + 1)
     came: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def look(x: torch.Tensor, states: torch.Tensor) -> None:
         came.append((x, states))
 
-    def rest(module: Any, args: tuple, output: Any) -> None:
-        rests.append(output[1:] if isinstance(output, tuple) else None)
+    def rest(number: int) -> Callable[..., None]:
+        def hook(module: Any, args: tuple, output: Any) -> None:
+            rests[number] = output[1:] if isinstance(output, tuple) else None
+
+        return of_this_thread(hook)
 
     with ExitStack() as stack:
-        for module in layers[: layer + 1]:
-            stack.callback(module.register_forward_hook(of_this_thread(rest)).remove)
+        for number, module in enumerate(layers[: layer + 1]):
+            stack.callback(module.register_forward_hook(rest(number)).remove)
         for handle in add_to_layer(layers[layer], of_this_thread(look)):
             stack.callback(handle.remove)
         cache = None if prompts.cache is None else fork(prompts.cache)
@@ -90,6 +94,8 @@ def _above(cache: Any, layer: int) -> Any:
     """The cache with nothing but its length in the layers up to `layer`, which are not run again."""
     light = fork(cache)
     for kept in light.layers[: layer + 1]:
+        if kept.keys is None:  # of a picture that the prompt has not
+            continue
         kept.keys = kept.keys.new_zeros(len(kept.keys), 1, kept.keys.shape[-2], 1)
         kept.values = kept.keys
     return light
