@@ -213,7 +213,7 @@ def _look_at(loaded: LoadedModel, rows: Sequence[dict], pictures: Sequence[Image
     )
     try:
         with reading(decoder_layers(loaded.model), [0], 0) as found, tower_says(loaded) as said:
-            loaded.model(**batch, use_cache=False)
+            loaded.forward(**batch, use_cache=False)
     finally:
         handle.remove()
     embeds, positions = (told[0].get(name) if told else None for name in ("inputs_embeds", "position_ids"))

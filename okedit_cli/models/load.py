@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from okedit_cli.errors import ModelError, UsageError
 from okedit_cli.models import hub
+from okedit_cli.models.entries import entry_for, speaker
 from okedit_cli.models.logs import quiet
 from okedit_cli.models.processor import load_processor
 
@@ -41,6 +43,19 @@ class LoadedModel:
     # what encode and fingerprint found out once
     cache: dict[str, Any] = field(default_factory=dict, repr=False)
     session: Any = field(default=None, repr=False)  # session.EditedModel, once something was attached
+
+    @cached_property
+    def speaker(self) -> PreTrainedModel:
+        """The module that reads words and says the next (models/entries.py)."""
+        return speaker(self.model)
+
+    def forward(self, **inputs: Any) -> Any:
+        """A forward pass, by the module that takes these inputs (models/entries.py)."""
+        return entry_for(self.model, inputs)(**inputs)
+
+    def generate(self, **inputs: Any) -> torch.Tensor:
+        """The model's own generate(): prompts with what was made behind them."""
+        return entry_for(self.model, inputs).generate(**inputs)
 
 
 def load_model(

@@ -74,7 +74,7 @@ def _rendered(
         # A template that wants plain strings may print the list of parts as Python would.
         whole = all(said in text for _, said in turns)
         listed = "{'type':" in text and not any("{'type':" in said for _, said in turns)
-        if whole and not listed and (not with_picture or text.count(placeholder) == 1):
+        if whole and not listed and (not with_picture or placeholder in text):
             return text
     raise ModelError(
         f"{loaded.name}: its chat template does not put {'picture and ' if with_picture else ''}prompt"

@@ -99,11 +99,11 @@ def _agrees(loaded: LoadedModel) -> bool:
         picture = Image.linear_gradient("L").resize((64, 48)).convert("RGB")
     asked = [("What is this?", picture), ("Tell me, how many wheels has a car with four of them?", picture)]
     rows = [encode_row(loaded, *one) for one in asked]
-    whole = loaded.model(**join_rows(loaded, rows)).logits[:, -1].float()
+    whole = loaded.forward(**join_rows(loaded, rows)).logits[:, -1].float()
     try:
         prompts = read(loaded, asked)
         inputs, _ = prompts.inputs([[0], [0]])
-        split = loaded.model(**inputs, **taking(loaded.model, prompts.cache)).logits[:, -1].float()
+        split = loaded.forward(**inputs, **taking(loaded.speaker, prompts.cache)).logits[:, -1].float()
     except (RuntimeError, TypeError, ValueError, AttributeError, IndexError, KeyError):
         return False  # another kind of cache, or a family that wants its prompts whole
     bound = TOLERANCE.get(loaded.dtype, COARSE) * whole.std()
@@ -207,7 +207,7 @@ def _read_part(
 
 def _read_on(loaded: LoadedModel, cache: Any, told: dict[str, torch.Tensor]) -> Any:
     """The cache behind what is told, going on from a cache."""
-    return cache_of(loaded.model(**told, **taking(loaded.model, cache), **_last_logits(loaded)))
+    return cache_of(loaded.forward(**told, **taking(loaded.speaker, cache), **_last_logits(loaded)))
 
 
 def _last_logits(loaded: LoadedModel) -> dict[str, int]:

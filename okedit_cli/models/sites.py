@@ -116,6 +116,11 @@ def picture_tower(model: PreTrainedModel) -> nn.Module | None:
     return None
 
 
+def looks_both_ways(loaded) -> bool:
+    """Whether a prompt's tokens see those behind them, and only an answer is causal (PaliGemma)."""
+    return loaded.model.config.model_type == "paligemma"
+
+
 def answering_layers(model: PreTrainedModel) -> list[int]:
     """The decoder layers that every prompt runs through: not those that read a picture alone (Mllama's)."""
     crossing = getattr(text_config(model), "cross_attention_layers", None) or ()

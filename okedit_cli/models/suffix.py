@@ -20,7 +20,7 @@ from okedit_cli.models.hooks import add_to_layer, hidden_of, of_this_thread
 from okedit_cli.models.kv import cache_of, taking
 from okedit_cli.models.prefixes import fork
 from okedit_cli.models.reading import Prompts, read, shares
-from okedit_cli.models.sites import decoder, decoder_layers
+from okedit_cli.models.sites import decoder, decoder_layers, looks_both_ways
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -85,7 +85,7 @@ def read_prompts(
         for handle in add_to_layer(layers[layer], of_this_thread(look)):
             stack.callback(handle.remove)
         cache = None if prompts.cache is None else fork(prompts.cache)
-        logits = loaded.model(**inputs, **taking(loaded.model, cache)).logits
+        logits = loaded.forward(**inputs, **taking(loaded.speaker, cache)).logits
     prompt = None if prompts.cache is None else _above(prompts.cache, layer)
     return Suffix(inputs, *came[0], rests, prompt, targets, logits)
 
@@ -108,15 +108,20 @@ def _read(loaded: LoadedModel, batch: dict[str, torch.Tensor]) -> Prompts:
     given, cache = batch.get("position_ids"), None
     following = torch.zeros_like(ids) if given is None else given
     if length > 1:
-        first = cut_row(batch, length - 1)
+        # where a prompt looks both ways its last token is seen by the others, and read again
+        whole = looks_both_ways(loaded)
+        first = batch if whole else cut_row(batch, length - 1)
         found: list[torch.Tensor | None] = []
         handle = decoder(loaded.model).register_forward_pre_hook(
             lambda module, args, kwargs: found.append(kwargs.get("position_ids")), with_kwargs=True
         )
         try:
-            cache = cache_of(loaded.model(**first, use_cache=True))
+            cache = cache_of(loaded.forward(**first, use_cache=True))
         finally:
             handle.remove()
+        if whole:
+            cache = _without_last(cache)
+            found = [where if where is None else where[..., :-1] for where in found]
         if given is not None:
             following = given[:, -1:]
         elif found[0] is not None:
@@ -136,6 +141,16 @@ def _passing(rest: tuple | None) -> Callable[..., Any]:
         return hidden if rest is None else (hidden, *rest)
 
     return forward
+
+
+def _without_last(cache: Any) -> Any:
+    """The cache of all columns but the last."""
+    shorter = fork(cache)
+    for layer in shorter.layers:
+        layer.keys, layer.values = layer.keys[..., :-1, :], layer.values[..., :-1, :]
+        if hasattr(layer, "cumulative_length"):
+            layer.cumulative_length -= 1
+    return shorter
 
 
 @contextmanager
@@ -182,4 +197,4 @@ def run_suffix(
         stack.enter_context(_instead(layers[-1], came))
         if vocabulary is not None:
             stack.enter_context(_speaking(loaded.model.get_output_embeddings(), vocabulary))
-        return loaded.model(**suffix.inputs, **taking(loaded.model, suffix.to_cache())).logits
+        return loaded.forward(**suffix.inputs, **taking(loaded.speaker, suffix.to_cache())).logits

@@ -10,75 +10,33 @@ its thread. Not here: which bundles are attached (session/model.py).
 from __future__ import annotations
 
 import inspect
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from okedit_cli.errors import InvalidBundle, UsageError
+from okedit_cli.errors import UsageError
 from okedit_cli.methods.whole_prompt import Questions
+from okedit_cli.models.entries import entries
 from okedit_cli.models.features import Look, hook_tower
-from okedit_cli.models.hooks import add_to_layer, hidden_of
+from okedit_cli.models.hooks import hidden_of
 from okedit_cli.models.kv import cache_in
 from okedit_cli.models.notes import hook_reader, write_notes
-from okedit_cli.models.question import prompt_length, question_text, question_token_ids
-from okedit_cli.models.sites import decoder_layers, mlp_of
+from okedit_cli.models.question import is_open, prompt_length, question_text, question_token_ids
+from okedit_cli.models.sites import decoder_layers, image_token_id, picture_tower
 from okedit_cli.models.verbatim import Held, Hold, held_answer
 from okedit_cli.scope.pictures import Shown, seen
 from okedit_cli.scope.query import Picture, Query
 from okedit_cli.scope.router import Router
-from okedit_cli.scope.verdict import Candidate, Verdict, best_of
-from okedit_cli.session.side import check_rows, hook_sides
+from okedit_cli.scope.verdict import Verdict, best_of
+from okedit_cli.session.acting import Acting
+from okedit_cli.session.call import Call, Part
+from okedit_cli.session.side import hook_sides
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from okedit_cli.models.load import LoadedModel
-
-
-ADD, REPLACE = "add", "replace"  # what a value does to what it acts on
-
-
-def _kind(site: Mapping[str, Any]) -> str:
-    return REPLACE if site.get("change") == REPLACE else ADD
-
-
-def _sites(router: Router) -> set[tuple[int, str]]:
-    """Layers at which values act, and what they do there."""
-    books = [(bundle.codebook, bundle.manifest.site) for bundle in router.scoped]
-    return {(layer, _kind(site)) for book, site in books for layer in book.layers(site)}
-
-
-class Call(threading.local):
-    """What one thread's forward passes have decided and read."""
-
-    def __init__(self) -> None:
-        self.verdicts: list[Verdict] = []
-        # attended tokens a row, where prompts end that are read with an answer; None: by the chat template
-        self.prompt_lengths: Sequence[int] | None = None
-        # of the rows' prompts, where their files are at hand
-        self.pictures: Sequence[Image | None] | None = None
-        self.deep = False  # inside a forward pass of our own
-        # ids and mask that wait for a verdict
-        self.prompts: tuple[torch.Tensor, torch.Tensor] | None = None
-        self.given: Mapping[str, Any] = {}  # to the forward pass that reads the prompts, by name
-        self.said: torch.Tensor | None = None  # of these pictures by the tower
-        # first changed column of each row; None outside the model's forward
-        self.starts: list[int] | None = None
-        self.last_read = True  # whether the prompts' last tokens have been read
-        self.notes_from: list[int | None] = []  # first column of each row read as a note is
-        self.questions: Questions | None = None
-
-    @contextmanager
-    def at_rest(self) -> Iterator[None]:
-        """Context: nothing is decided in this thread, nothing changed; decisions stay."""
-        before, self.deep = self.deep, True
-        try:
-            yield
-        finally:
-            self.deep = before
 
 
 class Gate:
@@ -91,23 +49,21 @@ class Gate:
     ) -> None:
         self.loaded, self.router, self.bundles, self.call = loaded, router, router.bundles, call
         self._check = check
-        self._values: dict[tuple[int, int], tuple[torch.Tensor, ...]] = {}
         self._hold = Hold(loaded, lambda: not call.deep)
-        self._signature = inspect.signature(loaded.model.forward)
-        layers = decoder_layers(loaded.model)
         self._handles = hook_reader(loaded, lambda: [] if call.deep else call.notes_from)
-        self._handles += [
-            loaded.model.register_forward_pre_hook(self._begin, with_kwargs=True),
-            loaded.model.register_forward_hook(self._end, always_call=True),
-            layers[0].register_forward_pre_hook(self._read, with_kwargs=True),
-        ]
+        for module in entries(loaded.model):
+            signature = inspect.signature(module.forward)
+            self._handles.append(
+                module.register_forward_pre_hook(partial(self._begin, signature), with_kwargs=True)
+            )
+            self._handles.append(module.register_forward_hook(self._end, always_call=True))
+        first, table = decoder_layers(loaded.model)[0], loaded.model.get_input_embeddings()
+        self._handles.append(first.register_forward_pre_hook(self._read, with_kwargs=True))
+        self._handles.append(table.register_forward_pre_hook(self._embed))
+        if (tower := picture_tower(loaded.model)) is not None:
+            self._handles.append(tower.register_forward_pre_hook(self._look, with_kwargs=True))
         self._handles += filter(None, [hook_tower(loaded, self._hear)])
-        for layer, kind in sorted(_sites(router)):
-            if kind == REPLACE:
-                part = mlp_of(layers[layer])
-                self._handles.append(part.register_forward_hook(self._replace(layer), with_kwargs=True))
-            else:
-                self._handles += add_to_layer(layers[layer], self._add(layer))
+        self._handles += Acting(loaded, router, call).handles
         self._handles += hook_sides(loaded, router.bundles, call)
 
     def remove(self) -> None:
@@ -150,34 +106,67 @@ class Gate:
         if not self.call.deep:
             self.call.said = said
 
-    def _begin(self, module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
+    def _look(self, module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
+        """Pictures are looked at, in the forward pass that reads their prompt or before it."""
+        if not self.call.deep:
+            self.call.pixels = kwargs.get("pixel_values", args[0] if args else None)
+
+    def _embed(self, module: Any, args: tuple) -> None:
+        if not self.call.deep and args:
+            self.call.embedded.see(args[0])
+
+    def _begin(self, signature: inspect.Signature, module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
         """A forward pass begins; with an empty cache it reads a new prompt."""
-        if self.call.deep:
+        if self.call.deep or self.call.inside is not None:
             return
         self._check()
-        given = self._signature.bind_partial(*args, **kwargs).arguments
-        cache = cache_in(given)
+        self.call.inside = module
+        given = signature.bind_partial(*args, **kwargs).arguments
+        named = {**given, **given.get("kwargs", {})}
+        cache, mask = cache_in(named), named.get("attention_mask")
         if cache is not None and cache.get_seq_length() > 0:
             self.call.starts = [0] * len(self.call.verdicts)
             self.call.notes_from = [0 if note else None for note in self.notes()]
-            self._hold.read(given.get("input_ids"), given.get("attention_mask"))
+            ids = named.get("input_ids")
+            self._hold.read(ids, mask)
+            if self.call.part is not None and ids is not None:
+                self.call.prompts = ids, mask
             return
         self.call.verdicts, self.call.starts, self.call.prompts = [], None, None
-        self.call.last_read = False
+        self.call.last_read, self.call.part = False, None
         self._hold.begin([])
-        ids, mask = given.get("input_ids"), given.get("attention_mask")
-        if ids is not None:
+        if (ids := self._ids(named)) is not None:
             # other masks than [B, L] tell nothing about pads
-            self.call.prompts = (
-                ids,
-                mask if getattr(mask, "shape", None) == ids.shape else torch.ones_like(ids),
-            )
-            self.call.given = {**given, **given.get("kwargs", {})}
+            seen_ = mask if getattr(mask, "shape", None) == ids.shape else torch.ones_like(ids)
+            self.call.prompts = ids, seen_
+            self.call.given = named
             self._questions().begin(given)
 
-    def _end(self, module: Any, args: tuple, output: Any) -> Any:
-        if self.call.deep:
+    def _ids(self, named: Mapping[str, Any]) -> torch.Tensor | None:
+        """The ids of the prompts that a pass reads; None, with a warning, where only others' embeddings are
+        given.
+        """
+        if (ids := named.get("input_ids")) is not None:
+            return ids
+        embeds = named.get("inputs_embeds")
+        if embeds is None:
             return None
+        table = self.loaded.model.get_input_embeddings()
+        with self.call.at_rest():
+            ids = self.call.embedded.of(embeds, table, image_token_id(self.loaded.model))
+        if ids is None:
+            warnings.warn(
+                "A prompt came as inputs_embeds that the model's own embeddings of words are not, so no edit"
+                " was looked for; give input_ids.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return ids
+
+    def _end(self, module: Any, args: tuple, output: Any) -> Any:
+        if self.call.deep or self.call.inside is not module:
+            return None
+        self.call.inside = None
         self.call.starts = self.call.prompts = None
         self.call.last_read = True
         self.call.notes_from = []
@@ -190,16 +179,40 @@ class Gate:
         (ids, mask), self.call.prompts, self.call.deep = self.call.prompts, None, True
         try:
             states = hidden_of(args, kwargs)
+            if self.call.part is not None:
+                self._go_on(ids, mask, states.detach())
+                return None
             self.call.starts = self._decide(ids, mask, states.detach())
+            if all(
+                is_open(self.loaded, row[kept.bool()].tolist()) for row, kept in zip(ids, mask, strict=True)
+            ):
+                self.call.part = Part(ids, states.detach(), self.call.given, self.call.said)
             told = None
             if any(notes := self.notes()):
                 told, self.call.notes_from = write_notes(self.loaded, ids, mask, states, notes)
         finally:
-            self.call.deep, self.call.given, self.call.said = False, {}, None
+            self.call.deep, self.call.given, self.call.pixels, self.call.said = False, {}, None, None
             self._questions().begin(None)
         if told is None:
             return None
         return ((told, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": told})
+
+    def _go_on(self, ids: torch.Tensor, mask: Any, states: torch.Tensor) -> None:
+        """Another part of prompts that are read in several: once they are whole they are decided again."""
+        part = self.call.part
+        before = part.ids.shape[1]
+        if len(ids) != len(part.ids):  # the model speaks, in several beams
+            self.call.part = None
+            return
+        ids, states = torch.cat([part.ids, ids], 1), torch.cat([part.states, states], 1)
+        self.call.part = Part(ids, states, part.given, part.said)
+        seen_ = mask[:, : ids.shape[1]] if getattr(mask, "ndim", 0) == 2 else torch.ones_like(ids)
+        if any(is_open(self.loaded, row[kept.bool()].tolist()) for row, kept in zip(ids, seen_, strict=True)):
+            return
+        self.call.given, self.call.said, self.call.verdicts = part.given, part.said, []
+        starts = self._decide(ids, seen_, states)
+        self.call.starts = [max(0, start - before) for start in starts]
+        self.call.part = None
 
     @torch.no_grad()
     def _decide(self, ids: torch.Tensor, mask: torch.Tensor, states: torch.Tensor) -> list[int]:
@@ -212,7 +225,8 @@ class Gate:
             )
         columns = self._hold.prompt_columns(ids.shape[1])
         read = mask[:, :columns]  # of what generate() reads again without a cache, the prompt
-        shown = Shown(self.loaded, ids, mask, self.call.given, self.call.said)
+        given = {"pixel_values": self.call.pixels, **self.call.given}
+        shown = Shown(self.loaded, ids, mask, given, self.call.said)
         for row in range(len(ids)):
             attended = mask[row].nonzero()[:, 0]  # pads may carry any id
             length = lengths[row] if lengths else prompt_length(self.loaded, ids[row, :columns], read[row])
@@ -238,67 +252,3 @@ class Gate:
             return self._questions().feature(site, question, pictures[0].source if pictures else None)
 
         return best_of([self.router.route(Query(question, one, read)) for one in pictures or [None]])
-
-    def _hits(self, layer: int, kind: str) -> list[tuple[int, Candidate]]:
-        """Rows whose edit acts at this layer in this way."""
-        if self.call.deep or self.call.starts is None:
-            return []
-        hits = [(row, verdict.hit) for row, verdict in enumerate(self.call.verdicts) if verdict.hit]
-        return [
-            (row, hit)
-            for row, hit in hits
-            if self._layer(hit) == layer and _kind(self.bundles[hit.number].manifest.site) == kind
-        ]
-
-    def _add(self, layer: int):
-        def change(x: torch.Tensor, states: torch.Tensor) -> torch.Tensor | None:
-            if not (rows := self._hits(layer, ADD)):
-                return None
-            check_rows(self.call.verdicts, states)
-            changed = states.clone()
-            for row, hit in rows:
-                start, (down, up, bias) = self.call.starts[row], self._value(hit, states)
-                own = x[row, start:].to(down.dtype)
-                changed[row, start:] += ((own @ down.T) @ up + bias).to(states.dtype)
-            return changed
-
-        return change
-
-    def _replace(self, layer: int):
-        """GRACE's replace_last: the feed-forward output at the prompt's last token alone."""
-
-        def hook(module: Any, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:
-            rows = [] if self.call.last_read else self._hits(layer, REPLACE)
-            if not rows:
-                return None
-            whole = output[0] if isinstance(output, tuple) else output
-            check_rows(self.call.verdicts, whole)
-            changed = whole.clone()
-            for row, hit in rows:
-                start = self.call.starts[row]
-                changed[row, start : start + 1] = self._value(hit, whole)[2].to(whole.dtype)
-            return (changed, *output[1:]) if isinstance(output, tuple) else changed
-
-        return hook
-
-    def _layer(self, hit: Candidate) -> int | None:
-        """Where the value of the edit that fired acts; None where it has none of its own."""
-        edits, site = self.bundles[hit.number].edits, self.bundles[hit.number].manifest.site
-        return edits.layer_of(hit.row, site) if edits.kind == "codebook" else None
-
-    def _value(self, hit: Candidate, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """One edit's value, read from the bundle when it first fires."""
-        key = (hit.number, hit.row)
-        if key not in self._values:
-            book = self.bundles[hit.number].codebook
-            found = tuple(
-                t[hit.row].to(like.device, torch.float32)
-                for t in (book.value_down, book.value_up, book.value_bias)
-            )
-            if not all(bool(torch.isfinite(t).all()) for t in found):
-                raise InvalidBundle(
-                    f"{hit.bundle}: the value of {hit.edit_id} holds numbers that are not finite.",
-                    hint="Make the bundle again with `okedit edit`; `okedit verify` reads every byte.",
-                )
-            self._values[key] = found
-        return self._values[key]

@@ -124,7 +124,7 @@ def see(loaded: LoadedModel, place: Place, layers: Sequence[int], prefixes: int)
         module = decoder_layers(loaded.model)[layers[-1]]
         stack.callback(module.register_forward_hook(state).remove)
         with suppress(_Read):
-            loaded.model(**batch)
+            loaded.forward(**batch)
     return Seen(keys, states[0])
 
 
@@ -157,7 +157,7 @@ class Reading:
         kept = {"logits_to_keep": count} if known else {}
         cache = {} if self.cache is None else taking(self.loaded.model, fork(self.cache))
         with _put(decoder_layers(self.loaded.model), changed, self.rests):
-            out = self.loaded.model(**self.inputs, **cache, **kept).logits
+            out = self.loaded.forward(**self.inputs, **cache, **kept).logits
         return out[:, -count:].float()
 
 
@@ -194,8 +194,8 @@ def read_to(
         for module in decoder_layers(loaded.model)[: layer + 1]:
             stack.callback(module.register_forward_hook(keep).remove)
         with suppress(_Read):
-            given = {} if cache is None else taking(loaded.model, fork(cache))
-            loaded.model(**inputs, **given)
+            given = {} if cache is None else taking(loaded.speaker, fork(cache))
+            loaded.forward(**inputs, **given)
     return Reading(loaded, layer, inputs, cache, place, states[0], rests)
 
 
@@ -208,7 +208,7 @@ def _split(
         lambda module, args, kwargs: found.append(kwargs.get("position_ids")), with_kwargs=True
     )
     try:
-        cache = cache_of(loaded.model(**cut_row(batch, start), use_cache=True))
+        cache = cache_of(loaded.forward(**cut_row(batch, start), use_cache=True))
     finally:
         handle.remove()
     ids = batch["input_ids"][:, start:]

@@ -118,7 +118,7 @@ class Upper:
                 handle = module.register_forward_pre_hook(of_this_thread(hook), with_kwargs=True)
                 stack.callback(handle.remove)
             try:
-                self.loaded.model(**inputs, use_cache=False)
+                self.loaded.forward(**inputs, use_cache=False)
             except _Stop:
                 pass
         out, where = [], found["positions"]
@@ -216,7 +216,7 @@ class Upper:
         """ModelError unless the upper layers alone say what the whole model says."""
         [row] = self.read([asked])
         inputs = encode(self.loaded, [asked[:2]], answers=[row.ids])
-        wanted = self.loaded.model(**inputs).logits[0, -len(row.ids) - 1 : -1].float()
+        wanted = self.loaded.forward(**inputs).logits[0, -len(row.ids) - 1 : -1].float()
         found = self.say(self.run(self.batch([row])))
         if (found - wanted).abs().max() > TOLERANCE * wanted.std():
             raise ModelError(
