@@ -172,7 +172,7 @@ class Hold:
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """What the running generate() was given, by name; nothing without one. Its forward passes are not given
+        """What the running generate() was given, by name; nothing without one. Its passes are not given
         all of it: pictures may have been looked at before.
         """
         return self._call.inputs[-1] if self._call.inputs else {}
