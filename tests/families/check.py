@@ -8,17 +8,17 @@ how families are built (the modules beside this one), and what is asserted (test
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import families
 import fitted
 import tiny
 import torch
 
+import families
 import okedit_cli
 from okedit_cli.models.encode import encode
 
@@ -39,18 +39,18 @@ ONE_PICTURE = {
     name: "its processor writes one picture before the words"
     for name in ("blip2_opt", "minigpt4", "instructblip")
 }
-# What okedit says that it cannot do: family -> (check, words of the one sentence in which it is refused).
-REFUSED: dict[str, tuple[str, str]] = {}
+# What okedit says that it cannot do: family -> words of the one sentence in which it is refused.
+REFUSED: dict[str, str] = {}
 
 
-def chosen(names: Sequence[str] = ALL) -> list[str]:
+def chosen(names: Iterable[str] = ALL) -> list[str]:
     """Those of the names that are to be run: OKEDIT_FAMILIES is "all", or names with commas between."""
     told = os.environ.get("OKEDIT_FAMILIES", "")
     wanted = ALL if told == "all" else tuple(filter(None, told.split(","))) or PART
     unknown = sorted(set(wanted) - {*ALL})
     if unknown:
         raise ValueError(f"OKEDIT_FAMILIES: there is no family {unknown[0]!r}, expected some of {ALL}")
-    return [name for name in names if name in wanted]
+    return [name for name in names if name in wanted and (name not in REFUSED or names is REFUSED)]
 
 
 @cache
@@ -59,10 +59,15 @@ def folder(family: str) -> Path:
     return tiny.build(family, fitted.ROOT / "families" / family)
 
 
+CLASSES: dict[str, str] = {}  # of the families that were opened
+
+
 def load(family: str):
     """The family's model, opened anew."""
     told = {"trust_remote_code": True} if family in families.REMOTE else {}
-    return okedit_cli.load_model(str(folder(family)), **told)
+    loaded = okedit_cli.load_model(str(folder(family)), **told)
+    CLASSES[family] = type(loaded.model).__name__
+    return loaded
 
 
 def picture(name: str):
