@@ -35,6 +35,8 @@ PART = ("llava", "qwen2_5_vl", "gemma3", "paligemma", "blip2_opt", "gpt2", "qwen
 
 # What a family's own processor or template cannot write, so that there is nothing to ask of it.
 NO_SYSTEM = {"gemma2": "its template refuses a system turn"}
+SYSTEM_IN_LAST_TURN = ("mistral", "pixtral")  # the system's words stand in front of the last question
+SYSTEM_AS_STRING = ("pixtral",)  # the template takes no parts there
 ONE_PICTURE = {
     name: "its processor writes one picture before the words"
     for name in ("blip2_opt", "minigpt4", "instructblip")
@@ -191,11 +193,18 @@ def inputs_of(loaded, messages: list[dict], **told: Any) -> dict:
 def batch_of(loaded, talks: list[list[dict]], **told: Any) -> dict:
     """The same of several conversations."""
     if loaded.processor is None:
-        talks = [[{**one, "content": one["content"][0]["text"]} for one in talk] for talk in talks]
+        talks = [[_plain(one) for one in talk] for talk in talks]
+    elif loaded.name in SYSTEM_AS_STRING:
+        talks = [[_plain(one) if one["role"] == "system" else one for one in talk] for talk in talks]
     found = (loaded.processor or loaded.tokenizer).apply_chat_template(
         talks, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt", **told
     )
     return dict(found)
+
+
+def _plain(message: dict) -> dict:
+    """A turn of one text with its content as a string."""
+    return {**message, "content": message["content"][0]["text"]}
 
 
 def inputs_without_template(loaded, prompt: str, *pictures: Any) -> dict:
@@ -214,3 +223,10 @@ def said(loaded, inputs: dict, **told: Any) -> list[str]:
     out = loaded.model.generate(**inputs, **told)
     texts = loaded.tokenizer.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
     return [text.strip() for text in texts]
+
+
+def shown(loaded, inputs: dict) -> str:
+    """A prompt for people: on one line, each picture's many placeholders as one."""
+    words = loaded.tokenizer.convert_ids_to_tokens(inputs["input_ids"][0].tolist())
+    kept = [one for one, before in zip(words, ["", *words], strict=False) if one != before]
+    return repr(loaded.tokenizer.convert_tokens_to_string(kept))

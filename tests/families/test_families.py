@@ -213,13 +213,21 @@ def test_other_ways_to_decode_keep_the_edited_answer(case, way):
 # a user's own prompts, through the family's processor and template, and the user's own generate()
 
 
-def fires(case: Case, inputs: dict, wanted: str | None, text: str | None = None) -> None:
-    """The verdict on a prompt of a user's own; with `text`, what is said; bits where nothing fires."""
+def fires(case: Case, inputs: dict, wanted: str | None, text: str | None = None, whole: bool = True) -> None:
+    """The verdict on a prompt of a user's own; with `text`, what is said; bits where nothing fires.
+
+    `whole`: the question is read as it is where nothing stands around it, so it lies equally far from the
+    fact's. Not so where the template writes other words into the question's own turn.
+    """
     plain = check.logits(case.loaded, inputs)
     with attached(case) as attachment:
         found = check.said(case.loaded, inputs)
-        assert check.hits(attachment) == [wanted], case.loaded.tokenizer.decode(inputs["input_ids"][0])
-        edited = check.logits(case.loaded, inputs)
+        assert check.hits(attachment) == [wanted], check.shown(case.loaded, inputs)
+        edited, verdict = check.logits(case.loaded, inputs), attachment.verdicts[0]
+        if wanted and whole:
+            alone = dict(zip([fact.id for fact in case.facts], case.asked, strict=True))[wanted]
+            asked = okedit_cli.generate(case.loaded, [alone], max_new_tokens=1)[0].verdict.hit
+            assert verdict.hit.question_distance == pytest.approx(asked.question_distance, abs=1e-3)
     assert torch.equal(edited, plain) == (wanted is None)
     if text is not None:
         assert found == [text]
@@ -248,8 +256,11 @@ def test_own_prompt_in_words(case):
 def test_own_prompt_in_words_behind_system_and_earlier_turn(case):
     needs_template(case)
     asked = user(case.facts[-1].prompt)
-    fires(case, check.inputs_of(case.loaded, [*opening(case), asked]), "capital")
+    fires(case, check.inputs_of(case.loaded, [*EARLIER, asked]), "capital")
+    whole = case.family not in check.SYSTEM_IN_LAST_TURN
+    fires(case, check.inputs_of(case.loaded, [*opening(case), asked]), "capital", whole=whole)
     fires(case, check.inputs_of(case.loaded, [*opening(case), user("Who?")]), None)
+    fires(case, check.inputs_of(case.loaded, [asked, EARLIER[1], user(ELSE)]), None)
     # what was asked in an earlier turn is not asked now
     fires(case, check.inputs_of(case.loaded, [asked, EARLIER[1], user("Who?")]), None)
 
@@ -287,15 +298,18 @@ def test_own_prompt_with_words_on_both_sides_of_the_picture(case):
     """The question is what is asked, wherever the rest of the words stands."""
     needs_template(case)
     red = check.picture("red")
-    fires(case, check.inputs_of(case.loaded, [user("Look at this picture.", red, CAT)]), "cat")
+    asked = check.inputs_of(case.loaded, [user("Look at this picture.", red, CAT)])
+    fires(case, asked, "cat", whole=False)
     fires(case, check.inputs_of(case.loaded, [user("Look at this picture.", red, ELSE)]), None)
 
 
 @pictured
 def test_own_prompt_with_a_picture_behind_system_and_earlier_turn(case):
     needs_template(case)
-    for asked, wanted in ((user(check.picture("red"), CAT), "cat"), (user(check.picture("blue"), CAT), None)):
-        fires(case, check.inputs_of(case.loaded, [*opening(case), asked]), wanted)
+    whole = case.family not in check.SYSTEM_IN_LAST_TURN
+    for colour, wanted in (("red", "cat"), ("blue", None)):
+        asked = user(check.picture(colour), CAT)
+        fires(case, check.inputs_of(case.loaded, [*opening(case), asked]), wanted, whole=whole)
 
 
 @pictured
