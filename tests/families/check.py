@@ -228,5 +228,6 @@ def said(loaded, inputs: dict, **told: Any) -> list[str]:
 def shown(loaded, inputs: dict) -> str:
     """A prompt for people: on one line, each picture's many placeholders as one."""
     words = loaded.tokenizer.convert_ids_to_tokens(inputs["input_ids"][0].tolist())
-    kept = [one for one, before in zip(words, ["", *words], strict=False) if one != before]
+    marks = ("<", "[")  # of tokens that are no letters
+    kept = [one for one, last in zip(words, ["", *words], strict=False) if one != last or one[0] not in marks]
     return repr(loaded.tokenizer.convert_tokens_to_string(kept))

@@ -17,6 +17,7 @@ HEAD = ("family", "class", "picture", "text", "batch", "tested")
 IN_WORDS = ("own_prompt_in_words", "own_prompt_with_thinking")
 TOGETHER = ("three_with_pads", "own_prompts_in_one_batch")
 IN_PICTURES = ("own_prompt_with_",)
+SHOWN = 4  # checks that failed which a row names
 
 _found: dict[str, dict[str, str]] = defaultdict(dict)  # family -> check -> passed, failed or skipped
 
@@ -53,7 +54,9 @@ def _row(family: str, found: dict[str, str]) -> tuple[str, ...]:
         sight = "one a prompt"
     tested = f"{len(passed)} of {len(passed) + len(failed)} checks"
     if failed:
-        tested += ": not " + ", ".join(sorted({one.partition("[")[0].replace("_", " ") for one in failed}))
+        names = sorted({one.partition("[")[0].replace("_", " ") for one in failed})
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        tested += f": not {', '.join(names[:SHOWN])}{more}"
     return (
         family,
         f"`{check.CLASSES.get(family, '?')}`",
