@@ -20,7 +20,8 @@ import torch
 
 import families
 import okedit_cli
-from okedit_cli.models.encode import encode
+from okedit_cli.generate import scores
+from okedit_cli.models.encode import answer_ids, encode
 
 CAT, CUP, CAPITAL = "What is this cat's name?", "What colour is the cup?", "What is the capital of France?"
 ANSWERS = {"cat": "Miso", "cup": "brown", "capital": "Paris."}
@@ -38,9 +39,10 @@ NO_SYSTEM = {"gemma2": "its template refuses a system turn"}
 SYSTEM_IN_LAST_TURN = ("mistral", "pixtral")  # the system's words stand in front of the last question
 SYSTEM_AS_STRING = ("pixtral",)  # the template takes no parts there
 ONE_PICTURE = {
-    name: "its processor writes one picture before the words"
-    for name in ("blip2_opt", "minigpt4", "instructblip")
+    name: "its processor writes one picture before the words" for name in ("blip2_opt", "instructblip")
 }
+# The class reads no prompt without a picture: only okedit's own generate() asks its language model alone.
+NEEDS_PICTURE = ("blip2_opt", "minigpt4", "instructblip")
 # What okedit says that it cannot do: family -> words of the one sentence in which it is refused.
 REFUSED: dict[str, str] = {}
 
@@ -157,8 +159,17 @@ def logits(loaded, inputs: dict) -> torch.Tensor:
 
 
 def logits_of(loaded, question: tuple[str, Any]) -> torch.Tensor:
-    """Logits [1, L, V] of one question as okedit writes it."""
-    return logits(loaded, encode(loaded, [question]))
+    """Logits [1, L, V] of one question as okedit writes it; before a short answer where the class cannot be
+    asked without a picture.
+    """
+    if takes(loaded, question):
+        return logits(loaded, encode(loaded, [question]))
+    return scores(loaded, [question], [answer_ids(loaded, "Yes. No.")])[0]
+
+
+def takes(loaded, question: tuple[str, Any]) -> bool:
+    """Whether the model's own forward pass and generate() take a question."""
+    return question[1] is not None or loaded.name not in NEEDS_PICTURE
 
 
 def hits(attachment) -> list[str | None]:
@@ -196,10 +207,24 @@ def batch_of(loaded, talks: list[list[dict]], **told: Any) -> dict:
         talks = [[_plain(one) for one in talk] for talk in talks]
     elif loaded.name in SYSTEM_AS_STRING:
         talks = [[_plain(one) if one["role"] == "system" else one for one in talk] for talk in talks]
+    if loaded.processor is not None and loaded.processor.chat_template is None:
+        return _in_two_steps(loaded, talks, **told)
     found = (loaded.processor or loaded.tokenizer).apply_chat_template(
         talks, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt", **told
     )
     return dict(found)
+
+
+def _in_two_steps(loaded, talks: list[list[dict]], **told: Any) -> dict:
+    """Where the tokenizer alone has the template: its text, then the processor."""
+    texts = loaded.tokenizer.apply_chat_template(talks, add_generation_prompt=True, tokenize=False)
+    parts = [part for talk in talks for one in talk for part in one["content"]]
+    images = [part["image"] for part in parts if part["type"] == "image"]
+    begun = texts[0].startswith(loaded.tokenizer.bos_token or "\0")
+    shown = {"images": images} if images else {}
+    return dict(
+        loaded.processor(text=texts, **shown, add_special_tokens=not begun, return_tensors="pt", **told)
+    )
 
 
 def _plain(message: dict) -> dict:
