@@ -135,15 +135,19 @@ def drawn(loaded, bundle):
     """
     if loaded.processor is None:
         return fitted.drawn_by_hand(bundle)
-    book, near = bundle.codebook, []
+    book = bundle.codebook
     own = [book.picture_keys[book.picture_owner == row].float() for row in (0, 1)]
-    near.append(float(torch.cdist(*own).min()))
-    with okedit_cli.attach(loaded, fitted.with_radius(bundle, fitted.RADIUS, 1e-6)):
-        asked = [(CAT, picture("blue")), (CAT, picture("yellow"))]
-        for answer in okedit_cli.generate(loaded, asked, max_new_tokens=1):
-            near.append(answer.verdict.nearest.picture_distance)
-    assert min(near) > 0, f"pictures of other colours have one key: {near}"
-    return fitted.with_radius(bundle, fitted.RADIUS, min(near) / 2)
+    radius = float(torch.cdist(*own).min()) / 2
+    others = [(prompt, picture(colour)) for prompt in (CAT, CUP) for colour in ("blue", "yellow")]
+    while True:
+        found = fitted.with_radius(bundle, fitted.RADIUS, radius)
+        with okedit_cli.attach(loaded, found):
+            verdicts = [one.verdict for one in okedit_cli.generate(loaded, others, max_new_tokens=1)]
+        fired = [one.hit.picture_distance for one in verdicts if one.hit]
+        if not fired:
+            return found
+        assert min(fired) > 0, "pictures of two colours have one key"
+        radius = min(fired) / 2
 
 
 @cache

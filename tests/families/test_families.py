@@ -95,6 +95,15 @@ def test_facts_take(case):
 
 
 @every
+def test_a_question_is_read_word_for_word(case):
+    """About a picture or not, the fact's own question lies as far from the fact as the same words do."""
+    with attached(case):
+        found = okedit_cli.generate(case.loaded, case.asked, max_new_tokens=1)
+    far = [one.verdict.hit and one.verdict.hit.question_distance for one in found]
+    assert far == pytest.approx([far[-1]] * len(far), abs=1e-3)
+
+
+@every
 def test_a_target_is_the_answer_alone(case):
     """No think block, no word of the template: the answer's own tokens and one that ends the turn."""
     from okedit_cli.models.encode import answer_ids
