@@ -33,6 +33,7 @@ ORDER = [
     {"decodings"},
     {"checking"},
     {"fitting"},
+    {"exports"},
     {"evaluate"},
     {"dataset"},
     {"cli"},
