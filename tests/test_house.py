@@ -35,6 +35,7 @@ ORDER = [
     {"fitting"},
     {"evaluate"},
     {"dataset"},
+    {"serve"},
     {"cli"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
