@@ -36,6 +36,7 @@ ORDER = [
     {"exports"},
     {"evaluate"},
     {"dataset"},
+    {"serve"},
     {"cli"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
