@@ -10,7 +10,22 @@ from typing import Annotated, NoReturn
 import typer
 
 from .. import __version__
-from . import ask, dataset, doctor, edit, eval, export, merge, methods, remove, setup, show, train, verify
+from . import (
+    ask,
+    dataset,
+    doctor,
+    edit,
+    eval,
+    export,
+    gateway,
+    merge,
+    methods,
+    remove,
+    setup,
+    show,
+    train,
+    verify,
+)
 from .failures import guarded, tell
 from .output import Output
 from .streams import hush_libraries, open_streams
@@ -29,6 +44,7 @@ COMMANDS: dict[str, tuple[Callable, str]] = {
     "merge": (merge.merge, merge.EXAMPLES),
     "remove": (remove.remove, remove.EXAMPLES),
     "export": (export.export, export.EXAMPLES),
+    "gateway": (gateway.gateway, gateway.EXAMPLES),
     "doctor": (doctor.doctor, doctor.EXAMPLES),
 }
 

@@ -1,7 +1,8 @@
-"""okedit export: a bundle as a folder for the hub, on the hub, as a fact file again, or in another program's form.
+"""okedit export: a bundle as a folder for the hub, on the hub, as a fact file again, or in another
+program's form.
 
-`--to memory` and `--to peft` name a form, and -o says where it goes; anything else that --to names is a place. A
-folder of such a name is written ./memory or memory/.
+`--to memory` and `--to peft` name a form, and -o says where it goes; anything else that --to names is a
+place. A folder of such a name is written ./memory or memory/.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ def export(
         typer.Option(
             "--to",
             metavar="DIR|FILE.yaml|hf://owner/name|memory|peft",
-            help="A folder, a fact file, or a hub repository; or a form: memory, a text memory for the gateway, "
-            "peft, a LoRA folder for each edit.",
+            help="A folder, a fact file, or a hub repository; or a form: memory, a text memory for the "
+            "gateway, peft, a LoRA folder for each edit.",
         ),
     ],
     output: Annotated[
@@ -77,8 +78,9 @@ def export(
 ) -> None:
     """Export a bundle: a folder with the bundle and a README card, the same on the hub, or its facts as YAML.
 
-    A fact file gets the pictures that the bundle holds (`okedit edit --with-sources`) in a folder beside it. A
-    text memory holds what `okedit gateway` decides by; a LoRA says what an edit's value says, as near as one can.
+    A fact file gets the pictures that the bundle holds (`okedit edit --with-sources`) in a folder beside
+    it. A text memory holds what `okedit gateway` decides by; a LoRA says what an edit's value says, as near
+    as one can.
     """
     if to in FORMS:
         from .exporting import Wanted, in_form

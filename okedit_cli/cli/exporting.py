@@ -109,6 +109,6 @@ def _tell_left_out(out: Output, left_out: Mapping[str, str]) -> None:
         names = ", ".join(list(left_out)[:10]) + (", ..." if len(left_out) > 10 else "")
         why = next(iter(left_out.values()))
         out.warn(
-            f"left out, since {why}: {len(left_out)} facts ({names}). Name a folder with --pictures, or embed "
-            "pictures with `okedit edit --with-sources`."
+            f"left out, since {why}: {len(left_out)} facts ({names}). Name a folder with --pictures, or "
+            "embed pictures with `okedit edit --with-sources`."
         )

@@ -2,8 +2,8 @@
 
 For okedit-mini, what its tower says of a picture, mapped as was learned (models/mini/pictures.py); the tower
 can be asked by itself, without the language model behind it (models/mini/alone.py). For any other model, what
-enters its decoder for the picture. Or an encoder by hub id or folder (CLIP, SigLIP, DINOv2), which reads pixels
-and belongs to no base model. All but the first are whitened by a map that is stored in the bundle.
+enters its decoder for the picture. Or an encoder by hub id or folder (CLIP, SigLIP, DINOv2), which reads
+pixels and belongs to no base model. All but the first are whitened by a map that is stored in the bundle.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def needs_model(point: str) -> bool:
 
 
 def image_vectors(pictures: Sequence[Any], encoder: str) -> torch.Tensor:
-    """Unit vectors [n, d] of pictures (PIL or RGB arrays), fp32, on the CPU; each is read by itself. `encoder`
-    is a hub id or folder, or MINI.
+    """Unit vectors [n, d] of pictures (PIL or RGB arrays), fp32, on the CPU; each is read by itself.
+    `encoder` is a hub id or folder, or MINI.
 
     ModelError: the encoder cannot be loaded.
     """

@@ -1,10 +1,10 @@
 """A bundle as a text memory for the gateway: facts with keys and radii, no values, and no base model.
 
-A codebook whose values are empty, so that the router reads it as it reads any other, and merge, remove, show and
-verify take it as it is. Questions are keyed by the sentence encoder, pictures by an image encoder that is loaded
-by itself. What a bundle has in these spaces already is copied; the rest is keyed again from its facts and their
-pictures, with radii between the same positives and negatives as `okedit edit` uses. Each fact has a note, the
-words in which an engine is told it. Not here: what is done with a hit (serve/).
+A codebook whose values are empty, so that the router reads it as it reads any other, and merge, remove,
+show and verify take it as it is. Questions are keyed by the sentence encoder, pictures by an image encoder
+that is loaded by itself. What a bundle has in these spaces already is copied; the rest is keyed again from
+its facts and their pictures, with radii between the same positives and negatives as `okedit edit` uses.
+Each fact has a note, the words in which an engine is told it. Not here: what is done with a hit (serve/).
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def as_memory(
     if not kept:
         raise UsageError(
             f"{source}: none of its facts can be exported, {NO_SOURCE if any(seen) else 'it has none'}.",
-            hint="Name a folder with the pictures: --pictures FOLDER; `okedit edit --with-sources` embeds them.",
+            hint="Name a folder with them: --pictures FOLDER; `okedit edit --with-sources` embeds them.",
         )
     manifest = made.bundle.manifest
     manifest.facts = [_told(rows[row]) for row in kept]

@@ -1,18 +1,19 @@
-"""Edits of a codebook as LoRA adapters in PEFT's format, a folder each, for engines that hold adapters by name.
+"""Edits of a codebook as LoRA adapters in PEFT's format, a folder each, for engines that hold adapters by
+name.
 
-A value adds `(x down^T) up + bias` to the output of a layer's feed-forward part, from what that part receives,
-at the answer's tokens, and only where the scope lets it. A LoRA stands beside one linear map. So the adapter
-stands beside the part's last map: its `B` is `up` and the bias, exactly; its `A` is fitted by ridge regression
-to give, from what that map receives, the value's own coefficients (down x, and 1 for the bias) at the places of
-the answer in the fact's wordings and views, and 0 before them. What differs from the bundle: it is fitted to
-those wordings and not the value itself; it acts on every token, though on those of prompts it learned to be
-nothing; nothing gates it, which is the gateway's part; no answer is held word for word, and no note is given.
+A value adds `(x down^T) up + bias` to the output of a layer's feed-forward part, from what that part
+receives, at the answer's tokens, and only where the scope lets it. A LoRA stands beside one linear map. So
+the adapter stands beside the part's last map: its `B` is `up` and the bias, exactly; its `A` is fitted by
+ridge regression to give, from what that map receives, the value's own coefficients (down x, and 1 for the
+bias) at the places of the answer in the fact's wordings and views, and 0 before them. What differs from the
+bundle: it is fitted to those wordings and not the value itself; it acts on every token, though on those of
+prompts it learned to be nothing; nothing gates it, which is the gateway's part; no answer is held word for
+word, and no note is given.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from okedit_cli.bundle.export import facts_with_pictures
 from okedit_cli.bundle.site import check_site
 from okedit_cli.checking import says
 from okedit_cli.errors import UsageError
+from okedit_cli.exports.names import folder_name
 from okedit_cli.generate import generate
 from okedit_cli.models.encode import answer_ids, encode
 from okedit_cli.models.features import hidden_of
@@ -45,8 +47,8 @@ RIDGE = 1e-3  # of the mean squared length of what the map receives
 QUIET = 0.3  # weight of a token where the adapter is to be nothing, beside one of the answer
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 DIFFERENCE = (
-    "Fitted to the fact's wordings and views, beside one linear map; acts on every token of every prompt that "
-    "is asked under it, holds no answer word for word."
+    "Fitted to the fact's wordings and views, beside one linear map; acts on every token of every prompt "
+    "that is asked under it, holds no answer word for word."
 )
 
 
@@ -104,11 +106,6 @@ def write_adapters(
     return out
 
 
-def folder_name(edit_id: str) -> str:
-    """An edit's id as the name of a folder and of an engine's model: letters, digits, dots, dashes."""
-    return re.sub(r"[^A-Za-z0-9._-]", "-", edit_id).lstrip(".") or "edit"
-
-
 def _check_kind(bundle: Bundle, shown: str) -> None:
     site, what = bundle.manifest.site, ""
     if bundle.edits.kind != "codebook":
@@ -130,8 +127,8 @@ def _map_of(loaded: LoadedModel, layer: int) -> tuple[Weight, str]:
     path = next((p for p, m in loaded.model.named_modules() if found is not None and m is found.module), "")
     if found is None or not path:
         raise UsageError(
-            f"{loaded.name}: layer {layer} has no single linear map at the end of its feed-forward part, beside"
-            " which a LoRA could stand.",
+            f"{loaded.name}: layer {layer} has no single linear map at the end of its feed-forward part,"
+            " beside which a LoRA could stand.",
             hint="Use `--to memory` instead.",
         )
     return found, path

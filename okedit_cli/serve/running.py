@@ -51,14 +51,22 @@ def address(listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def run(app: Any, listener: socket.socket, *, drain: float = DRAIN, ready: Callable[[], None] | None = None):
+def run(
+    app: Any,
+    listener: socket.socket,
+    *,
+    drain: float = DRAIN,
+    ready: Callable[[], None] | None = None,
+    date_header: bool = True,
+) -> None:
     """Answer until SIGTERM or Ctrl-C; then no new connection is taken, and what is being answered has `drain`
-    seconds to end.
+    seconds to end. `date_header`: False where answers have one of their own.
     """
     import uvicorn
 
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False,
+        date_header=date_header,
         timeout_graceful_shutdown=max(1, round(drain)), lifespan="on", h11_max_incomplete_event_size=65536,
     )  # fmt: skip
     server = uvicorn.Server(config)

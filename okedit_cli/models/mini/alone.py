@@ -1,7 +1,7 @@
 """okedit-mini's picture tower by itself: vectors of pictures without the language model behind it.
 
-For a scope in front of an engine, and for keys that no base model must be loaded for. The vectors are those that
-the whole model's tower gives (pictures.py). Not here: the rows that the tower makes for a decoder.
+For a scope in front of an engine, and for keys that no base model must be loaded for. The vectors are those
+that the whole model's tower gives (pictures.py). Not here: the rows that the tower makes for a decoder.
 """
 
 from __future__ import annotations
