@@ -10,7 +10,22 @@ from typing import Annotated, NoReturn
 import typer
 
 from .. import __version__
-from . import ask, dataset, doctor, edit, eval, export, merge, methods, remove, setup, show, train, verify
+from . import (
+    ask,
+    dataset,
+    doctor,
+    edit,
+    eval,
+    export,
+    merge,
+    methods,
+    remove,
+    serve,
+    setup,
+    show,
+    train,
+    verify,
+)
 from .failures import guarded, tell
 from .output import Output
 from .streams import hush_libraries, open_streams
@@ -20,6 +35,7 @@ COMMANDS: dict[str, tuple[Callable, str]] = {
     "setup": (setup.setup, setup.EXAMPLES),
     "edit": (edit.edit, edit.EXAMPLES),
     "ask": (ask.ask, ask.EXAMPLES),
+    "serve": (serve.serve, serve.EXAMPLES),
     "eval": (eval.evaluate, eval.EXAMPLES),
     "methods": (methods.methods, methods.EXAMPLES),
     "train": (train.train, train.EXAMPLES),
