@@ -1,4 +1,4 @@
-"""Answers in the shapes of the OpenAI API, whole and as events, with what was decided in the field `okedit`."""
+"""Answers in the shapes of the OpenAI API, whole and as events; the field `okedit` tells what was decided."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ class Shape:
 
 
 def decision(exchange: Exchange) -> dict[str, Any]:
-    """What was decided: the edit that answers and its bundle, the one that the answer follows from, what every
-    stage found, in words too, and the bundles whose weights act on every question.
+    """What was decided: the edit that answers and its bundle, the one that the answer follows from, what
+    every stage found, in words too, and the bundles whose weights act on every question.
     """
     verdict = exchange.verdict
     hit, context = (verdict.hit, verdict.context) if verdict else (None, None)

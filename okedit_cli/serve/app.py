@@ -40,7 +40,7 @@ _ERROR = {"type": "object", "required": ["error"], "properties": {"error": {
 
 @dataclass
 class Server:
-    """What the routes of one server share. `bundle_dir`: below it bundles are added by path; None: nowhere."""
+    """What the routes of one server share. `bundle_dir`: below it bundles may be named by path; None: none."""
 
     bundles: Bundles
     keys: Keys = field(default_factory=Keys)

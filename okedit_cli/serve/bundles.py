@@ -77,8 +77,8 @@ class Bundles:
         return tuple(one for one in self.listed if one.name in names)
 
     def put(self, name: str, bundle: Bundle) -> bool:
-        """Add a bundle, or exchange the one of that name; whether there was one. What is wrong with it is told
-        (InvalidBundle, ModelMismatch) and nothing has changed.
+        """Add a bundle, or exchange the one of that name; whether there was one. What is wrong with it is
+        told (InvalidBundle, ModelMismatch) and nothing has changed.
         """
         session = session_of(self.loaded)
         before = list(session.attachments)

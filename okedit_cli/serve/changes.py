@@ -112,7 +112,7 @@ def _named(body: dict[str, Any]) -> Named:
 
 
 def _below(server: Server, named: str) -> Path:
-    """The file of that name below the bundle folder. Of what lies elsewhere not even that it exists is told."""
+    """The file of that name below the bundle folder. Whether there is one elsewhere is not told."""
     if server.bundle_dir is None:
         raise bad(
             "This server was started without --bundle-dir, so it reads no bundle by its path.",

@@ -114,8 +114,8 @@ class Saying:
 
 
 def watching(sayings: Sequence[Saying], begun: Callable[[], None]) -> dict:
-    """Options of generate() that let each row be made by its own settings and end by itself; `begun` is called
-    once the prompts have been read, before the first token is told.
+    """Options of generate() that let each row be made by its own settings and end by itself; `begun` is
+    called once the prompts have been read, before the first token is told.
     """
     from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 

@@ -1,4 +1,4 @@
-"""Requests of the OpenAI API as this server takes them: fields, their bounds, and the schema that tells of them.
+"""Requests of the OpenAI API as this server takes them: fields, their bounds, and the schema of them.
 
 A field that would change an answer and is not known here is refused, not passed over; others are. Not here:
 what messages hold (messages.py).
@@ -20,7 +20,7 @@ _TEXT = {"type": "object", "required": ["type", "text"], "properties": {
 _IMAGE = {"type": "object", "required": ["type", "image_url"], "properties": {
     "type": {"const": "image_url"},
     "image_url": {"type": "object", "required": ["url"], "properties": {"url": {
-        "type": "string", "description": "data:image/png;base64,... or, where it is allowed, http(s)"}}}}}  # fmt: skip
+        "type": "string", "description": "data:image/png;base64,... or http(s)"}}}}}  # fmt: skip
 _MESSAGES = {"type": "array", "minItems": 1, "items": {
     "type": "object", "required": ["role", "content"], "properties": {
         "role": {"enum": ["system", "developer", "user", "assistant"]},
