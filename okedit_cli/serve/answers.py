@@ -14,6 +14,7 @@ from okedit_cli.serve.errors import told
 from okedit_cli.serve.exchange import Exchange
 
 HEADER = "x-okedit-edit"
+ALONE = "the base model answered by itself"
 CANDIDATES = 5  # that are told of a verdict
 
 
@@ -86,7 +87,7 @@ def decision(exchange: Exchange) -> dict[str, Any]:
         "context": context and context.edit_id,
         "bundles": [held.name for held in exchange.bundles],
         "ungated": [held.name for held in exchange.bundles if not held.gated],
-        "explanation": verdict_words(verdict),
+        "explanation": verdict_words(verdict) if exchange.bundles else ALONE,
         "verdict": verdict_json(shown),
     }
 

@@ -40,7 +40,7 @@ _ERROR = {"type": "object", "required": ["error"], "properties": {"error": {
 
 @dataclass
 class Server:
-    """What the routes of one server share. `bundle_dir`: below it bundles may be named by path; None: none."""
+    """What the routes of one server share. `bundle_dir`: below it bundles are named by path; None: none."""
 
     bundles: Bundles
     keys: Keys = field(default_factory=Keys)
@@ -86,7 +86,7 @@ def build(server: Server) -> Any:
     app.include_router(changes.router(server, described))
     _add_models(app, server)
     _add_rest(app, server)
-    known = {route.path for route in app.routes if hasattr(route, "path")}
+    known = {"/", *app.openapi()["paths"]}
     return server.metrics.counted(app, lambda path: path if path in known else "other")
 
 
