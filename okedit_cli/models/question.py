@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # They differ in their first and in their last token, so that what they share is the template's and not
 # theirs.
 _SENTINELS = ("a", "Q?", "7 x")
-KEPT = 10_000  # questions of which is remembered what stands behind a picture
+KEPT = 10_000  # questions of which is remembered what they and their prompts consist of
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ def question_token_ids(loaded: LoadedModel, input_ids_row, attention_mask_row) -
     known = loaded.cache.setdefault("questions", {})
     key = tuple(region)
     if key not in known:
+        if len(known) >= KEPT:
+            known.clear()
         text = loaded.tokenizer.decode(region, clean_up_tokenization_spaces=False).strip()
         own = loaded.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
         known[key] = [i for i in own if i not in special]

@@ -100,7 +100,7 @@ class Front:
         if found is None:
             return None
         fact = self.bundles[found.number].manifest.facts[found.row]
-        return Hit(found.edit_id, found.bundle, fact, verdict.hit is not None)
+        return Hit(found.edit_id, found.bundle.removesuffix(".safetensors"), fact, verdict.hit is not None)
 
     def _picture(self, url: str) -> Picture | None:
         """The picture of a URL, looked at once for each content; those of the web are fetched each time."""

@@ -36,7 +36,7 @@ from okedit_cli.serve.upstream import Upstream, relay
 
 JUDGED = (hits.CHAT, hits.TEXT)
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
-EDIT, SCOPE = b"x-okedit-edit", b"x-okedit-scope"  # which edit fired; whether it answers or is followed from
+EDIT, SCOPE = b"x-okedit-edit", b"x-okedit-scope"  # BUNDLE/EDIT; whether it answers or is followed from
 _log = logging.getLogger("okedit.gateway")
 
 
@@ -149,7 +149,7 @@ class Gateway:
         if hit is None:
             await relay(self.upstream, self.upstream.request(scope, content), receive, send)
             return
-        named = [(EDIT, _header(hit.edit_id)), (SCOPE, b"answers" if hit.answers else b"follows")]
+        named = [(EDIT, _header(f"{hit.bundle}/{hit.edit_id}")), (SCOPE, b"answers" if hit.answers else b"follows")]
         way = self._way(body, hit)
         self.hits.labels(way).inc()
         path = scope["path"]

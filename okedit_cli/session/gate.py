@@ -46,6 +46,8 @@ class Call(threading.local):
         self.prompt_lengths: Sequence[int] | None = None
         # of the rows' prompts, where their files are at hand
         self.pictures: Sequence[Image | None] | None = None
+        # of rows whose last question and its picture are known to who asks, as in a conversation
+        self.asked: Sequence[tuple[str, Look | None] | None] | None = None
         self.deep = False  # inside a forward pass of our own
         # ids and mask that wait for a verdict
         self.prompts: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -208,16 +210,19 @@ class Gate:
             attended = mask[row].nonzero()[:, 0]  # pads may carry any id
             length = lengths[row] if lengths else prompt_length(self.loaded, ids[row, :columns], read[row])
             prompt = attended[:length]
+            self._questions().place = row, prompt
+            starts.append(int(prompt[-1]) if len(prompt) else ids.shape[1])
+            if self.call.asked and (known := self.call.asked[row]):
+                self.call.verdicts.append(self._route(known[0], known[1] and seen(known[1])))
+                continue
             words = ids[row, prompt]
             asked = question_token_ids(self.loaded, words, torch.ones_like(words))
-            self._questions().place = row, prompt
             picture = None
             if placeholder is not None and bool((words == placeholder).any()):
                 picture = pictures.of(
                     row, states[row, prompt], words, self.call.pictures and self.call.pictures[row]
                 )
             self.call.verdicts.append(self._route(question_text(self.loaded, asked), picture))
-            starts.append(int(prompt[-1]) if len(prompt) else ids.shape[1])
         self._hold.begin(self._held(), ids, mask, starts)
         return starts
 
