@@ -1,4 +1,4 @@
-"""An engine that speaks the OpenAI API as far as tests need it, and its ways to fail; what it was sent is kept."""
+"""An engine that speaks the OpenAI API as far as tests need it, and its ways to fail."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ class Engine:
     """`seen`: (method, path with query, headers, body) of each request; the rest is for single tests."""
 
     seen: list = field(default_factory=list)
-    go_on: threading.Event = field(default_factory=threading.Event)  # lets the model "waits" say its second half
-    left: threading.Event = field(default_factory=threading.Event)  # the client went while the engine answered
+    go_on: threading.Event = field(
+        default_factory=threading.Event
+    )  # lets the model "waits" say its second half
+    left: threading.Event = field(
+        default_factory=threading.Event
+    )  # the client went while the engine answered
     url: str = ""
 
     async def __call__(self, scope, receive, send) -> None:
@@ -52,7 +56,9 @@ class Engine:
                 "choices": [{"index": 0, "finish_reason": "stop",
                              "message": {"role": "assistant", "content": "so it says  \u00e9"}}]}  # fmt: skip
         # spaces and escapes as no writer of JSON makes them by itself
-        await answer(send, 200, json.dumps(said, indent=3).encode(), (b"x-engine", b"One"), (b"x-engine", b"Two"))
+        await answer(
+            send, 200, json.dumps(said, indent=3).encode(), (b"x-engine", b"One"), (b"x-engine", b"Two")
+        )
 
     async def _streams(self, scope, receive, send, body) -> None:
         await start(send, 200, (b"content-type", b"text/event-stream"))
@@ -91,7 +97,12 @@ class Engine:
 
     async def _babbles(self, scope, receive, send, body) -> None:
         await start(send, 200, (b"content-type", b"text/event-stream"))
-        for words in (b"data: {not json\n\n", b"\xff\xfe\x00", b"event: odd\r\nid: \r\n\r\n", b"data: no end"):
+        for words in (
+            b"data: {not json\n\n",
+            b"\xff\xfe\x00",
+            b"event: odd\r\nid: \r\n\r\n",
+            b"data: no end",
+        ):
             await part(send, words)
         await part(send, b"", more=False)
 
