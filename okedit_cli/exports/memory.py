@@ -9,6 +9,7 @@ Each fact has a note, the words in which an engine is told it. Not here: what is
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -70,7 +71,8 @@ def as_memory(
             hint="Name a folder with them: --pictures FOLDER; `okedit edit --with-sources` embeds them.",
         )
     manifest = made.bundle.manifest
-    manifest.facts = [_told(rows[row]) for row in kept]
+    radii = book.picture_radius.tolist()
+    manifest.facts = [_told(rows[row], radius) for row, radius in zip(kept, radii, strict=True)]
     manifest.canary = made.canary_rows
     extras = {} if made.reference is None else {"reference_pictures": made.reference}
     left = {row["id"]: NO_SOURCE for n, row in enumerate(rows) if n not in set(kept)}
@@ -189,12 +191,17 @@ def _reaches(spaces: Spaces, fact: Fact) -> tuple[tuple[Reach, Reach | None], li
     return (question, picture_reach(None, spaces, kind, samples)), views
 
 
-def _told(row: dict[str, Any]) -> dict[str, Any]:
-    """A fact's row with what it reaches and the words in which an engine is told it."""
+def _told(row: dict[str, Any], radius: float) -> dict[str, Any]:
+    """A fact's row with what it reaches and the words in which an engine is told it. Of its report the picture
+    radius is left: what the base model answered is no longer to the point.
+    """
     from okedit_cli.scope.reach import reach_of
 
     if row.get("picture_sha256") is not None:
         row.setdefault("reach", reach_of(str(row["prompt"])))
     if not row.get("note"):
         row["note"] = f"Fact: {str(row['prompt']).strip()} {str(row['answer']).strip().rstrip('.')}."
+    row.pop("report", None)
+    if math.isfinite(radius):
+        row["report"] = {"channel": "picture", "radius": round(radius, 6)}
     return row

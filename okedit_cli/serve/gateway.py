@@ -149,7 +149,8 @@ class Gateway:
         if hit is None:
             await relay(self.upstream, self.upstream.request(scope, content), receive, send)
             return
-        named = [(EDIT, _header(f"{hit.bundle}/{hit.edit_id}")), (SCOPE, b"answers" if hit.answers else b"follows")]
+        scoped = b"answers" if hit.answers else b"follows"
+        named = [(EDIT, _header(f"{hit.bundle}/{hit.edit_id}")), (SCOPE, scoped)]
         way = self._way(body, hit)
         self.hits.labels(way).inc()
         path = scope["path"]
