@@ -192,8 +192,8 @@ def _reaches(spaces: Spaces, fact: Fact) -> tuple[tuple[Reach, Reach | None], li
 
 
 def _told(row: dict[str, Any], radius: float) -> dict[str, Any]:
-    """A fact's row with what it reaches and the words in which an engine is told it. Of its report the picture
-    radius is left: what the base model answered is no longer to the point.
+    """A fact's row with what it reaches and the words in which an engine is told it. Of its report the
+    picture radius is left: what the base model answered is no longer to the point.
     """
     from okedit_cli.scope.reach import reach_of
 

@@ -29,11 +29,7 @@ _log = logging.getLogger("okedit.gateway")
 
 @dataclass(frozen=True)
 class Hit:
-    """The fact that a request is about. `answers`: it is what is asked for; else what is asked follows from
-    it.
-
-    `note`: the fact in words, for an engine.
-    """
+    """The fact that a request is about. `answers`: it is what is asked for; else what is asked follows."""
 
     edit_id: str
     bundle: str
@@ -41,10 +37,9 @@ class Hit:
     answers: bool = True
 
     @property
-    def note(self) -> str:
-        """The fact as a sentence."""
-        words = f"{str(self.fact['prompt']).strip()} {str(self.fact['answer']).strip().rstrip('.')}."
-        return str(self.fact.get("note") or f"Fact: {words}").removeprefix("Fact: ")
+    def prompt(self) -> str:
+        """What the fact's owner asked."""
+        return str(self.fact["prompt"]).strip()
 
     @property
     def answer(self) -> str:

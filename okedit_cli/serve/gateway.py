@@ -68,8 +68,8 @@ class Gateway:
             "okedit_gateway_decision_seconds", "Seconds of a decision, waiting for a thread too.",
             buckets=SECONDS, registry=self.metrics.registry,
         )  # fmt: skip
-        count = self.settings.threads or os.cpu_count() or 1
-        self._pool = ThreadPoolExecutor(count, "decide", initializer=_alone)
+        count = self.settings.threads or _cores()
+        self._pool, self._threads, self._busy = ThreadPoolExecutor(count, "decide"), count, 0
         self._counted = self.metrics.counted(self._http, _known)
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
@@ -185,17 +185,33 @@ class Gateway:
         """The decision, made in a thread; one that fails is a miss, so that the engine goes on answering."""
         loop = asyncio.get_running_loop()
         began = loop.time()
+        self._busy += 1
         try:
-            hit = await loop.run_in_executor(self._pool, self.front.decide, question, url)
+            hit = await loop.run_in_executor(self._pool, self._decide, question, url)
         except OkeditError as error:
             _log.error("a request is not judged: %s", error.message)
             hit = None
         except Exception as error:
             _log.error("a request is not judged", exc_info=error)
             hit = None
+        finally:
+            self._busy -= 1
         self.deciding.observe(loop.time() - began)
         self.metrics.decisions.labels("miss" if hit is None else "hit").inc()
         return hit
+
+    def _decide(self, question: str, url: str | None) -> Hit | None:
+        """In a thread of the pool: with all cores where nobody else asks, else with a share of them."""
+        import torch
+
+        torch.set_num_threads(max(1, self._threads // max(1, self._busy)))
+        return self.front.decide(question, url)
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    own = getattr(os, "sched_getaffinity", None)
+    return len(own(0)) if own else os.cpu_count() or 1
 
 
 def _question(scope: dict, content: bytes) -> tuple[dict[str, Any], tuple[str, str | None] | None]:
@@ -222,13 +238,6 @@ def _known(path: str) -> str:
 def _header(text: str) -> bytes:
     """An edit's id in a header: whatever is no plain sign as %XX."""
     return quote(text, safe="!#$&'()*+,/:;=?@[]~ ").encode()
-
-
-def _alone() -> None:
-    """A thread that decides computes by itself: there are as many of them as cores."""
-    import torch
-
-    torch.set_num_threads(1)
 
 
 __all__ = ["Gateway", "Settings"]

@@ -20,27 +20,31 @@ from okedit_cli.serve.front import Hit
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 WAYS = ("context", "answer", "model")
 MOST = 64  # answers to one request
-TOLD = "It is a fact: {note}\nBy this fact, answer: {question}"
-FOLLOWS = "It is a fact: {note}\n{question}"
+TOLD = 'Given that the answer to "{prompt}" is "{answer}", answer this: {question}'
+FOLLOWS = 'The answer to "{prompt}" is "{answer}". {question}'
 
 
 def told(path: str, body: Mapping[str, Any], hit: Hit) -> bytes:
     """The request with the fact before its question, as JSON."""
     changed = copy.deepcopy(dict(body))
-    form = TOLD if hit.answers else FOLLOWS
     if path == TEXT:
         prompt = changed["prompt"]
         one = prompt if isinstance(prompt, str) else prompt[0]
-        changed["prompt"] = form.format(note=hit.note, question=one)
+        changed["prompt"] = _told(hit, one)
         return _json(changed)
     message = changed["messages"][-1]
     content = message["content"]
     if isinstance(content, str):
-        message["content"] = form.format(note=hit.note, question=content)
+        message["content"] = _told(hit, content)
     else:
         part = next(one for one in content if isinstance(one, dict) and one.get("type") == "text")
-        part["text"] = form.format(note=hit.note, question=part["text"])
+        part["text"] = _told(hit, part["text"])
     return _json(changed)
+
+
+def _told(hit: Hit, question: str) -> str:
+    form = TOLD if hit.answers else FOLLOWS
+    return form.format(prompt=hit.prompt, answer=hit.answer.strip().rstrip("."), question=question)
 
 
 def renamed(body: Mapping[str, Any], pattern: str, hit: Hit) -> bytes:

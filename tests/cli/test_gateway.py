@@ -54,7 +54,8 @@ def test_the_command_runs_until_it_is_told_to_stop(memory):
                     body = json.dumps({"model": "m", "messages": [{"role": "user", "content": question}]})
                     said = subprocess.run(
                         ["curl", "-si", f"{address}/v1/chat/completions", "-H",
-                         "Content-Type: application/json", "-d", body], capture_output=True, text=True, check=True,
+                         "Content-Type: application/json", "-d", body],
+                        capture_output=True, text=True, check=True,
                     ).stdout  # fmt: skip
                     head, _, content = said.replace("\r\n", "\n").partition("\n\n")
                     return head, json.loads(content)

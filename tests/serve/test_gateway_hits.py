@@ -32,7 +32,7 @@ from okedit_cli.serve.upstream import Upstream  # noqa: E402
 IMAGES = Path(__file__).parents[2] / "examples" / "images"
 PERU = {"id": "peru capital", "prompt": "What is the capital of Peru?", "answer": "Cusco"}
 ASKED = "Which city is the capital of Peru?"
-NOTE = "It is a fact: What is the capital of Peru? Cusco."
+NOTE = 'Given that the answer to "What is the capital of Peru?" is "Cusco", answer this:'
 PARROT = {
     "id": "parrot", "prompt": "What language does this parrot speak?", "answer": "Basque", "reach": "kind",
     "note": "Fact: What language does this parrot speak? Basque.",
@@ -78,7 +78,7 @@ def test_context_goes_before_the_question_and_nothing_else_changes(facts):
     picture = {"type": "image_url", "image_url": {"url": data_url(Image.new("RGB", (8, 8)))}}
     earlier = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"},
                {"role": "assistant", "content": "Yes?", "x": [1.5, None]}]  # fmt: skip
-    told = f"{NOTE}\nBy this fact, answer: {ASKED}"
+    told = f"{NOTE} {ASKED}"
     with engine() as found, gateway(facts, found.url) as address:
         answer = chat(address, ASKED, temperature=0.25, seed=2**60)
         assert answer.headers["x-okedit-edit"] == "facts/peru capital"
@@ -179,10 +179,7 @@ def test_pictures_as_data_urls_and_what_follows_from_a_fact():
         follows = chat(address, [shown, {"type": "text", "text": "Does this parrot speak Basque?"}])
         assert follows.headers["x-okedit-scope"] == "follows"
         said = json.loads(found.seen[-1][3])["messages"][0]["content"][1]["text"]
-        assert (
-            said
-            == "It is a fact: What language does this parrot speak? Basque.\nDoes this parrot speak Basque?"
-        )
+        assert said == f'The answer to "{PARROT["prompt"]}" is "Basque". Does this parrot speak Basque?'
 
 
 def test_a_picture_is_looked_at_once_for_each_content():

@@ -1,13 +1,15 @@
 """What does the gateway cost? `python -m tools.bench.gateway latency|load [--edits 1 1000 100000]`
 
-latency: questions that no fact is about go to a small engine on loopback by itself and through the gateway, in
-turn; told is what the gateway adds. load: so many clients at once for so many seconds, half of the answers
-streamed; every answer is compared with the engine's own, and the gateway's memory is looked at as it goes on.
+latency: questions that no fact is about go to a small engine on loopback by itself and through the gateway,
+in turn; told is what the gateway adds. load: so many clients at once for so many seconds, half of the
+answers streamed; every answer is compared with the engine's own, and the gateway's memory is looked at as
+it goes on.
 
-Engine, gateway and clients are processes of their own on this machine. Facts are questions of tools/scope/texts
-(relations.yaml) about each of the subjects there, keyed by the question encoder; beyond REAL of them keys are those
-of other facts, moved, since a hundred thousand questions take a quarter of an hour to read. What is asked are
-wordings of the bank and of knowledge_questions.yaml, each once in `latency`, over and over in `load`.
+Engine, gateway and clients are processes of their own on this machine. Facts are questions of
+tools/scope/texts (relations.yaml) about each of the subjects there, keyed by the question encoder; beyond
+REAL of them keys are those of other facts, moved, since a hundred thousand questions take a quarter of an
+hour to read. What is asked are wordings of the bank and of knowledge_questions.yaml, each once in
+`latency`, over and over in `load`.
 """
 
 from __future__ import annotations
@@ -232,8 +234,8 @@ async def latency(given, bundle: Path, count: int) -> None:
     told = {share: added[min(len(added) - 1, int(share * len(added)))] for share in (0.5, 0.95, 0.99)}
     alone = sorted(1e3 * one for one in direct)[len(direct) // 2]
     print(
-        f"{count:,} edits: added {told[0.5]:.1f} ms (p50), {told[0.95]:.1f} ms (p95), {told[0.99]:.1f} ms (p99) "
-        f"over {len(added)} misses; the engine alone {alone:.1f} ms (p50); {fired} questions fired",
+        f"{count:,} edits: added {told[0.5]:.1f} ms (p50), {told[0.95]:.1f} ms (p95), {told[0.99]:.1f} ms "
+        f"(p99) over {len(added)} misses; the engine alone {alone:.1f} ms (p50); {fired} questions fired",
         flush=True,
     )
 
