@@ -181,7 +181,8 @@ def test_a_client_that_leaves_frees_its_place():
             with httpx.Client(base_url=client.url) as other, pytest.raises(httpx.TimeoutException):
                 if leaving:
                     with other.stream("POST", "/v1/chat/completions", json=body, timeout=30) as stream:
-                        next(stream.iter_lines())
+                        lines = stream.iter_lines()
+                        next(lines)
                         refused(client.chat(WORDS), 429)
                     raise httpx.ReadTimeout("left")
                 other.post("/v1/chat/completions", json=body, timeout=0.2)
