@@ -1,4 +1,5 @@
-"""What happens inside a scope: low-rank affine changes of one feed-forward output, of many facts at once.
+"""What happens inside a scope: low-rank affine changes of what one decoder layer gives, of many facts at
+once.
 
 They begin with the directions that tell the places of an answer apart (places.py). Loss: cross-entropy on
 the answer for the edit and its positives, among tokens of the fact's own, so that no fact depends on those
@@ -20,8 +21,9 @@ from torch.nn import functional as F
 
 from okedit_cli.methods.places import parting, places_of
 from okedit_cli.models.encode import answer_ids
+from okedit_cli.models.memory import in_batches
 from okedit_cli.models.prefixes import together
-from okedit_cli.models.reading import shares
+from okedit_cli.models.reading import prompt_tokens, shares
 from okedit_cli.models.sites import hidden_size
 from okedit_cli.models.suffix import Suffix, read_prompts, run_suffix
 
@@ -117,34 +119,40 @@ def _fit_part(
     loaded: LoadedModel, facts: Sequence[Sequence[Sample]], layer: int, seed: int, rank: int, places: bool
 ) -> Values:
     chosen = [(number, sample) for number, samples in enumerate(facts) for sample in _chosen(samples)]
-    pictures = [sample.picture for _, sample in chosen if sample.picture is not None]
-    with together(loaded, pictures) if pictures and shares(loaded) else nullcontext():
-        groups = _groups(loaded, chosen, layer)
-    return _optimise(loaded, groups, len(facts), layer, seed, rank, places)
+    return _optimise(loaded, _groups(loaded, chosen, layer), len(facts), seed, rank, places)
 
 
 def _groups(
     loaded: LoadedModel, chosen: Sequence[tuple[int, Sample]], layer: int
 ) -> list[tuple[Suffix, torch.Tensor]]:
-    """Samples with the numbers of their facts, read up to the site."""
+    """Samples with the numbers of their facts, read up to the site, as many at a time as memory is for."""
     groups = []
     for pictured in (False, True):  # are read apart: every family takes that
         part = [(n, s) for n, s in chosen if (s.picture is not None) == pictured]
-        if not part:
-            continue
-        questions = [(s.prompt, s.picture) for _, s in part]
-        suffix = read_prompts(loaded, questions, [answer_ids(loaded, s.target) for _, s in part], layer)
-        groups.append((suffix, torch.tensor([n for n, _ in part], device=loaded.device)))
+        if pictured:  # questions about one picture stay together
+            first = {id(s.picture): place for place, (_, s) in reversed(list(enumerate(part)))}
+            part.sort(key=lambda one: first[id(one[1].picture)])
+        lengths = [prompt_tokens(loaded, s.prompt, s.picture) for _, s in part]
+        for rows in in_batches(loaded, lengths, len(part)):
+            groups.append(_group(loaded, part[rows], layer))
     return groups
 
 
-def _optimise(
-    loaded: LoadedModel, groups, count: int, layer: int, seed: int, rank: int, places: bool
-) -> Values:
+def _group(
+    loaded: LoadedModel, part: Sequence[tuple[int, Sample]], layer: int
+) -> tuple[Suffix, torch.Tensor]:
+    pictures = [s.picture for _, s in part if s.picture is not None]
+    questions = [(s.prompt, s.picture) for _, s in part]
+    with together(loaded, pictures) if pictures and shares(loaded) else nullcontext():
+        suffix = read_prompts(loaded, questions, [answer_ids(loaded, s.target) for _, s in part], layer)
+    return suffix, torch.tensor([n for n, _ in part], device=loaded.device)
+
+
+def _optimise(loaded: LoadedModel, groups, count: int, seed: int, rank: int, places: bool) -> Values:
     width, device = hidden_size(loaded.model), loaded.device
     noise = torch.Generator().manual_seed(seed)
     first = torch.randn(rank, width, generator=noise).to(device) / width**0.5
-    told = _places_of_answers(loaded, groups, layer) if places else {}
+    told = _places_of_answers(loaded, groups) if places else {}
     # The change is learned in units of the residual stream, so that one rate serves every layer and model.
     unit = _units(groups, count)
     down = parting(told, first, count).requires_grad_()
@@ -162,7 +170,7 @@ def _optimise(
     for step in range(STEPS + 1):
         if step in CHECKS:  # what nobody weighed the answer against may have come to the top
             changes = [_change(owner, down, up * unit[:, None], bias * unit) for _, owner in groups]
-            _add_risen(loaded, own, groups, changes, layer)
+            _add_risen(loaded, own, groups, changes)
             vocabulary, known = _vocabulary(own, strangers)
             targets = [_places(suffix.targets, vocabulary) for suffix, _ in groups]
             best[running] = torch.inf
@@ -170,7 +178,7 @@ def _optimise(
         said, total = torch.zeros(count, device=device), torch.zeros((), device=device)
         for (suffix, owner), target in zip(groups, targets, strict=True):
             change = _change(owner, down, up * unit[:, None], bias * unit)
-            logits = run_suffix(loaded, suffix, layer, change, vocabulary).float()
+            logits = run_suffix(loaded, suffix, change, vocabulary).float()
             logits = logits.masked_fill(~known[owner][:, None], -torch.inf)  # other facts' tokens
             loss = F.cross_entropy(logits.transpose(1, 2), target, ignore_index=-100, reduction="none")
             row = loss.sum(1) / (target != -100).sum(1) / samples[owner]
@@ -195,7 +203,7 @@ def _optimise(
 
 
 def _units(groups, count: int) -> torch.Tensor:
-    """The root mean square [count, 1] of what the site's layer receives, of each fact's samples at the places
+    """The root mean square [count, 1] of what the site's layer gives, of each fact's samples at the places
     of their answers; nothing of a fact depends on those beside it.
     """
     device = groups[0][1].device
@@ -208,7 +216,7 @@ def _units(groups, count: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def _places_of_answers(loaded: LoadedModel, groups, layer: int) -> dict[tuple[int, int], torch.Tensor]:
+def _places_of_answers(loaded: LoadedModel, groups) -> dict[tuple[int, int], torch.Tensor]:
     """What the site receives at each place of the facts' answers."""
     seen: list[torch.Tensor] = []
 
@@ -217,15 +225,15 @@ def _places_of_answers(loaded: LoadedModel, groups, layer: int) -> dict[tuple[in
         return torch.zeros_like(x)
 
     for suffix, _ in groups:
-        run_suffix(loaded, suffix, layer, look, suffix.targets.new_zeros(1))  # whatever is said
+        run_suffix(loaded, suffix, look, suffix.targets.new_zeros(1))  # whatever is said
     return places_of(seen, [suffix.targets for suffix, _ in groups], [owner for _, owner in groups])
 
 
 @torch.no_grad()
-def _add_risen(loaded: LoadedModel, own: list[torch.Tensor], groups, changes, layer: int) -> None:
+def _add_risen(loaded: LoadedModel, own: list[torch.Tensor], groups, changes) -> None:
     """To each fact's tokens those that the changes, as they are, make likeliest of all."""
     for (suffix, owner), change in zip(groups, changes, strict=True):
-        risen = run_suffix(loaded, suffix, layer, change).topk(RISEN, dim=-1).indices
+        risen = run_suffix(loaded, suffix, change).topk(RISEN, dim=-1).indices
         for row, fact in enumerate(owner.tolist()):
             own[fact] = torch.cat([own[fact], risen[row][suffix.targets[row] >= 0].flatten()])
 
