@@ -62,7 +62,9 @@ def encode_row(loaded: LoadedModel, prompt: str, picture: Image | None) -> dict[
     else:
         pictures = {} if picture is None else {"images": [picture]}
         row = loaded.processor(text=[text], **pictures, add_special_tokens=special, return_tensors="pt")
-    row = {key: value for key, value in row.items() if key != "labels"}  # PaliGemma's, for training
+    # PaliGemma's labels are for training; what InstructBLIP's Q-Former reads goes with a picture alone
+    out = ("labels",) if picture is not None else ("labels", "qformer_input_ids", "qformer_attention_mask")
+    row = {key: value for key, value in row.items() if key not in out}
     _check(loaded, row, picture is not None)
     return row
 

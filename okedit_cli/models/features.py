@@ -78,7 +78,10 @@ def pooled(tokens: torch.Tensor) -> torch.Tensor:
 
 def vector_width(loaded: LoadedModel) -> int:
     """Numbers of a picture's vector, before any map that a bundle has."""
-    return mapped(None).shape[-1] if has_learned_map(loaded) else HALVES * hidden_size(loaded.model)
+    if has_learned_map(loaded):
+        return mapped(None).shape[-1]
+    inside = loaded.model.config.vision_config if loaded.model.config.model_type == "instructblip" else None
+    return HALVES * (hidden_size(loaded.model) if inside is None else inside.hidden_size)
 
 
 @contextmanager
@@ -100,8 +103,11 @@ def hook_tower(loaded: LoadedModel, told: Callable[[torch.Tensor], None]) -> Any
     """
     if (reader := picture_reader(loaded.model)) is not None:
 
-        def hear(module: Any, args: tuple, output: torch.Tensor) -> None:
-            rows = output.detach().reshape(*output.shape[:2], -1, output.shape[-1])
+        def hear(module: Any, args: tuple, output: Any) -> None:
+            found = getattr(output, "last_hidden_state", output).detach()
+            if found.dim() == 3:  # InstructBLIP: one picture a row
+                found = found[:, None]
+            rows = found.flatten(2, -2)
             told(torch.stack([torch.stack([pooled(one) for one in row]) for row in rows]))
 
         return reader.register_forward_hook(hear)

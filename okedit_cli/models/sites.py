@@ -44,6 +44,7 @@ def tokens_of_picture(loaded) -> int | None:
     config, processor = loaded.model.config, loaded.processor
     known = {
         "llava": getattr(config, "image_seq_length", None),
+        "mllama": 1,
         "paligemma": getattr(processor, "image_seq_length", None),
         "blip-2": getattr(processor, "num_query_tokens", None),
         "instructblip": getattr(processor, "num_query_tokens", None),
@@ -128,15 +129,18 @@ def answering_layers(model: PreTrainedModel) -> list[int]:
 
 
 def picture_reader(model: PreTrainedModel) -> nn.Module | None:
-    """The module whose output tells of pictures what does not stand at their placeholders, where pictures
-    enter the decoder by cross-attention (Mllama); None in other families.
+    """The module whose output tells of pictures what does not stand at their placeholders, or not of the
+    picture alone: where pictures enter the decoder by cross-attention (Mllama), or a Q-Former reads the
+    question along (InstructBLIP). None in other families.
     """
-    crossing = getattr(text_config(model), "cross_attention_layers", None)
-    if not crossing:
-        return None
-    return next(
-        (one for name, one in model.named_modules() if name.split(".")[-1] == "multi_modal_projector"), None
-    )
+    if getattr(text_config(model), "cross_attention_layers", None):
+        return _named(model, "multi_modal_projector")
+    return _named(model, "vision_model") if model.config.model_type == "instructblip" else None
+
+
+def _named(model: PreTrainedModel, name: str) -> nn.Module | None:
+    """The outermost module of this name."""
+    return next((one for path, one in model.named_modules() if path.split(".")[-1] == name), None)
 
 
 def mlp_of(layer: nn.Module) -> nn.Module:

@@ -128,6 +128,8 @@ def _read(loaded: LoadedModel, batch: dict[str, torch.Tensor]) -> Prompts:
             following = found[0][..., -1:] + 1
         else:
             following = torch.full_like(ids[:, :1], length - 1)
+    if following.shape[-2] != len(ids):  # told of all rows at once
+        following = following.expand(*following.shape[:-2], len(ids), following.shape[-1])
     # Told, not left to the model: Qwen2-VL would count on from the batch that it read last.
     told = "position_ids" in inspect.signature(loaded.model.forward).parameters
     return Prompts(cache, mask[:, :-1], ids[:, -1:], following if told else None, [], [])
