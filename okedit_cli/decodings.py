@@ -70,7 +70,7 @@ def _penalised(rows: torch.Tensor, ids: torch.Tensor, prompt: torch.Tensor) -> b
     """Whether each id comes first when the prompt's and the earlier ones are made less likely."""
     seen = prompt.to(rows.device)
     for row, token in zip(rows, ids, strict=True):
-        row = row.clone()
+        row, seen = row.clone(), seen[seen < len(row)]  # Mllama's placeholder cannot be said
         row[seen] = torch.where(row[seen] < 0, row[seen] * PENALTY, row[seen] / PENALTY)
         if int(row.argmax()) != int(token):
             return False

@@ -153,14 +153,14 @@ def _followed(loaded: LoadedModel, session, questions, answers) -> list[torch.Te
     if shares(loaded):
         prompts = _read(loaded, session, questions)
         inputs, _ = prompts.inputs(answers)
-        logits = loaded.model(**inputs, **taking(loaded.model, prompts.cache)).logits
+        logits = loaded.forward(**inputs, **taking(loaded.speaker, prompts.cache)).logits
         return [row[: len(one)] for row, one in zip(logits, answers, strict=True)]
     inputs = encode(loaded, questions, answers=answers)
     if session:  # where a prompt ends is known here, so nobody needs to find it by the template
         seen = inputs["attention_mask"].sum(1).tolist()
         session.call.prompt_lengths = [n - len(one) for n, one in zip(seen, answers, strict=True)]
     try:
-        logits = loaded.model(**inputs).logits
+        logits = loaded.forward(**inputs).logits
     finally:
         if session:
             session.call.prompt_lengths = None

@@ -27,15 +27,41 @@ def build(family: str, folder: str | Path, seed: int = 0) -> Path:
     folder = Path(folder)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model, saver = _BUILDERS[family]()
-    # Random logits are nearly flat at the default scale of 0.02: a wider head makes greedy answers tell
-    # models apart.
+        model, saver = _builder(family)()
     with torch.no_grad():
-        model.get_output_embeddings().weight.mul_(10)
+        _widen(model)
     model.generation_config.max_new_tokens = None
     model.save_pretrained(folder)
     saver.save_pretrained(folder)
     return folder
+
+
+def _widen(model) -> None:
+    """Random logits are nearly flat at the default scale of 0.02: a wider head makes greedy answers tell
+    models apart. Where it is tied to the embeddings, the norm before it is scaled, and what layers add, or
+    each token would repeat itself.
+    """
+    head = model.get_output_embeddings().weight
+    if head is not model.get_input_embeddings().weight:
+        head.mul_(10)
+        return
+    for name, weight in model.named_parameters():
+        if name.endswith(("o_proj.weight", "out_proj.weight", "down_proj.weight", "fc2.weight")):
+            weight.mul_(10)
+    outer = [part for name, part in model.named_modules() if "layers." not in name]
+    # the decoder is made last
+    last = [part for part in outer if type(part).__name__.endswith(("RMSNorm", "LayerNorm"))][-1]
+    if "Gemma" in type(last).__name__:  # its weight counts from one
+        last.weight.add_(1).mul_(10).sub_(1)
+    else:
+        last.weight.mul_(10)
+
+
+def _builder(family: str) -> Callable:
+    """Of the families built here, else of those in `families`."""
+    import families
+
+    return _BUILDERS.get(family) or families.builder(family)
 
 
 def picture(colour: str = "red", size: tuple[int, int] = (40, 32)):
@@ -70,7 +96,7 @@ def _llava():
     size = {"height": 28, "width": 28}
     images = CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size=size)
     config = LlavaConfig(
-        text_config=LlamaConfig(**_text(words), num_key_value_heads=2),
+        text_config=LlamaConfig(**text_settings(words), num_key_value_heads=2),
         vision_config=CLIPVisionConfig(
             hidden_size=WIDTH,
             intermediate_size=64,
@@ -113,7 +139,7 @@ def _qwen2_vl():
     }
     config = Qwen2VLConfig(
         text_config={
-            **_text(words),
+            **text_settings(words),
             "num_key_value_heads": 2,
             "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0},
         },
@@ -130,9 +156,7 @@ def _qwen2_vl():
         vision_end_token_id=code["vision_end"],
     )
     images = Qwen2VLImageProcessorPil(size={"shortest_edge": 28 * 28, "longest_edge": 56 * 56})
-    return Qwen2VLForConditionalGeneration(config), _Together(
-        "Qwen2VLProcessor", images, words, QWEN_TEMPLATE
-    )
+    return Qwen2VLForConditionalGeneration(config), Together("Qwen2VLProcessor", images, words, QWEN_TEMPLATE)
 
 
 def _tiles():
@@ -146,7 +170,7 @@ def _tiles():
     )
     vision = {"hidden_size": WIDTH, "intermediate_size": 64, "num_hidden_layers": 2, "patch_size": 7}
     return words, {
-        "text_config": LlamaConfig(**_text(words), num_key_value_heads=2),
+        "text_config": LlamaConfig(**text_settings(words), num_key_value_heads=2),
         "vision_config": {**vision, "num_attention_heads": HEADS, "image_size": 28},
         "image_token_id": words.convert_tokens_to_ids("<image>"),
         "scale_factor": 2,
@@ -176,7 +200,7 @@ def _smolvlm():
     from transformers import SmolVLMConfig, SmolVLMForConditionalGeneration, SmolVLMImageProcessorPil
 
     words, config = _tiles()
-    saver = _Together(
+    saver = Together(
         "SmolVLMProcessor", SmolVLMImageProcessorPil(**_TILED), words, IDEFICS_TEMPLATE, image_seq_len=4
     )
     return SmolVLMForConditionalGeneration(SmolVLMConfig(**config)), saver
@@ -206,10 +230,11 @@ def _llama():
     words = tokenizer(
         special, template=LLAMA_TEMPLATE, bos_token="<s>", eos_token="<|eot_id|>", pad_token="<pad>"
     )
-    return LlamaForCausalLM(LlamaConfig(**_text(words), num_key_value_heads=2)), words
+    return LlamaForCausalLM(LlamaConfig(**text_settings(words), num_key_value_heads=2)), words
 
 
-def _text(words) -> dict:
+def text_settings(words) -> dict:
+    """What every text config here has in common: sizes and the tokenizer's ids."""
     return {
         "vocab_size": len(words),
         "hidden_size": WIDTH,
@@ -224,20 +249,23 @@ def _text(words) -> dict:
     }
 
 
-class _Together:
+class Together:
     """Saves an image processor and a tokenizer under a processor class that cannot be built here.
 
     Qwen2-VL's processor wants a video processor, which needs torchvision; checkpoints on the hub carry the
     same files.
     """
 
-    def __init__(self, processor_class: str, images, words, template: str, **settings):
+    def __init__(self, processor_class: str, images, words, template: str | None, **settings):
         self.settings = {"processor_class": processor_class, **settings}
+        self.beside: dict[str, object] = {}  # further tokenizers by the folder that they are kept in
         self.images, self.words, self.template = images, words, template
 
     def save_pretrained(self, folder: Path) -> None:
         self.words.chat_template = self.template
         self.words.save_pretrained(folder)
+        for name, other in self.beside.items():
+            other.save_pretrained(folder / name)
         for name, content in (("preprocessor", self.images.to_dict()), ("processor", {})):
             text = json.dumps({**content, **self.settings})
             (folder / f"{name}_config.json").write_text(text, encoding="utf-8")

@@ -42,7 +42,7 @@ class AtSite:
         """Mean cross-entropy of the answer's tokens with a change [T, d] of what the feed-forward part gives;
         `end`: with the token that ends the turn.
         """
-        logits = run_suffix(self.loaded, self.suffix, self.layer, lambda x: change[None]).float()
+        logits = run_suffix(self.loaded, self.suffix, lambda x: change[None]).float()
         kept = max(1, logits.shape[1] - (not end))
         return F.cross_entropy(logits[0, :kept], self.suffix.targets[0, :kept])
 

@@ -36,7 +36,7 @@ from okedit_cli.methods.spaces import Spaces, spaces_of
 from okedit_cli.methods.values import RANK, RATE, STEPS, Values, fit_values, joined
 from okedit_cli.models.features import forget_looks, look_together
 from okedit_cli.models.mini.pictures import has_learned_map
-from okedit_cli.models.sites import decoder_layers
+from okedit_cli.models.sites import answering_layers, decoder_layers
 from okedit_cli.samples import Sample, Sampler, checked
 from okedit_cli.scope.reach import KIND, reach_of
 from okedit_cli.scope.views import encode_view
@@ -81,7 +81,7 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
         "text_encoder": spaces.encoder,
         "picture_point": spaces.point if spaces.picture is not None else "none",
         "value_layer": layer,
-        "point": "feed-forward output",
+        "point": "layer output",
     }
     settings = {
         "balance": BALANCE,
@@ -205,12 +205,14 @@ def sampler_for(
 
 def value_layer(loaded: LoadedModel, layer: int | str) -> int:
     """The layer whose feed-forward output is changed; UsageError for one that the model has not."""
-    count = len(decoder_layers(loaded.model))
+    count, answering = len(decoder_layers(loaded.model)), answering_layers(loaded.model)
     if layer == "auto":
-        return min(count - 1, round(DEPTH * count))
-    if not 0 <= int(layer) < count:
+        return max(one for one in answering if one <= max(answering[0], round(DEPTH * count)))
+    if int(layer) not in answering:
+        others = "" if len(answering) == count else ", one that every prompt runs through"
         raise UsageError(
-            f"Layer {layer} cannot carry edits of {loaded.name}.", hint=f"Take one from 0 to {count - 1}."
+            f"Layer {layer} cannot carry edits of {loaded.name}.",
+            hint=f"Take one from 0 to {count - 1}{others}.",
         )
     return int(layer)
 

@@ -69,7 +69,7 @@ def tuned(loaded: LoadedModel, sample: Sample, layer: int) -> torch.Tensor:
     optimiser = torch.optim.Adam([weight], lr=rate_for(width))
     for _ in range(STEPS):
         optimiser.zero_grad()
-        logits = run_suffix(loaded, suffix, layer, lambda x: x.float() @ weight).float()
+        logits = run_suffix(loaded, suffix, lambda x: x.float() @ weight).float()
         F.cross_entropy(logits.flatten(0, 1), suffix.targets.flatten(), ignore_index=-100).backward()
         optimiser.step()
     return weight.detach().cpu()

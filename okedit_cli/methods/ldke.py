@@ -108,7 +108,7 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
         "question_point": "question encoder",
         "text_encoder": spaces.encoder,
         "picture_point": spaces.point if spaces.picture is not None else "none",
-        "point": "feed-forward output",
+        "point": "layer output",
         "classifier": FUSED,
     }
     settings = asdict(options.settings) | {"seed": options.seed}

@@ -71,7 +71,7 @@ def answer_loss(loaded: LoadedModel, rows: Sequence[tuple[str, Any, str]], end: 
     """
     answers = [answer_ids(loaded, answer) for _, _, answer in rows]
     inputs = encode(loaded, [row[:2] for row in rows], answers=answers)
-    logits = loaded.model(**inputs).logits.float()
+    logits = loaded.forward(**inputs).logits.float()
     losses = []
     for row, ids in enumerate(answers):
         wanted = torch.tensor(ids, device=logits.device)

@@ -43,7 +43,7 @@ def inputs_at(loaded: LoadedModel, given: Mapping[str, Any], layer: int, point: 
     else:
         part = mlp_of(decoder_layers(loaded.model)[layer])
     with reading([part], [0], 0) as found:
-        loaded.model(**inputs, use_cache=False)
+        loaded.forward(**inputs, use_cache=False)
     return found[0]
 
 

@@ -24,7 +24,9 @@ def image_token(loaded: LoadedModel) -> str | None:
         return None
     token = getattr(loaded.processor, "image_token", None)
     number = image_token_id(loaded.model)
-    return token or (None if number is None else loaded.tokenizer.convert_ids_to_tokens(number))
+    if token:
+        return str(token)  # BLIP-2's is an AddedToken
+    return None if number is None else loaded.tokenizer.convert_ids_to_tokens(number)
 
 
 def control_tokens(loaded: LoadedModel) -> tuple[str, ...]:
@@ -40,6 +42,23 @@ def control_tokens(loaded: LoadedModel) -> tuple[str, ...]:
         marked = (token for token in found if token.strip() and not token.strip().isalnum())
         loaded.cache["control tokens"] = tuple(sorted(marked, key=lambda token: (-len(token), token)))
     return loaded.cache["control tokens"]
+
+
+def control_ids(loaded: LoadedModel) -> frozenset[int]:
+    """Ids of every placeholder and control token: those that mark thinking among them."""
+    if "control ids" not in loaded.cache:
+        tokenizer = loaded.tokenizer
+        found = {*tokenizer.all_special_ids, image_token_id(loaded.model)}
+        found |= {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+        found |= {tokenizer.convert_tokens_to_ids(token) for token in control_tokens(loaded)}
+        words = {number for number in found if number is not None and _is_word(tokenizer, number)}
+        loaded.cache["control ids"] = frozenset(found - words - {None})
+    return loaded.cache["control ids"]
+
+
+def _is_word(tokenizer, number: int) -> bool:
+    """Whether a token that stands for something else too is a word of the vocabulary."""
+    return str(tokenizer.convert_ids_to_tokens(number)).strip().isalnum()
 
 
 def control_token_in(loaded: LoadedModel, text: str) -> str | None:

@@ -28,9 +28,7 @@ def greedy(
     ends = end_ids(loaded)
     if ends:
         options = {"eos_token_id": ends, "pad_token_id": ends[0], **options}
-    out = loaded.model.generate(
-        **inputs, max_new_tokens=count, do_sample=False, **{"num_beams": 1, **options}
-    )
+    out = loaded.generate(**inputs, max_new_tokens=count, do_sample=False, **{"num_beams": 1, **options})
     return out[:, inputs["input_ids"].shape[1] :]
 
 
@@ -54,7 +52,7 @@ def go_on(
     for step in range(count):
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
         told = {} if where is None else {"position_ids": where + step}
-        given = loaded.model(input_ids=ids, attention_mask=mask, **told, **taking(loaded.model, cache))
+        given = loaded.forward(input_ids=ids, attention_mask=mask, **told, **taking(loaded.speaker, cache))
         cache, logits = cache_of(given), given.logits[:, -1]
         if not ended and ends:
             logits[:, ends] = -torch.inf

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from okedit_cli.errors import ModelError, UsageError
 from okedit_cli.models.prompts import adds_special_tokens, render
 from okedit_cli.models.question import question_token_ids
-from okedit_cli.models.sites import image_token_id, text_config
+from okedit_cli.models.sites import image_token_id, looks_both_ways, text_config
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -42,7 +42,7 @@ def encode(
         raise UsageError("There is no question to encode.", hint="Pass at least one (prompt, picture).")
     rows = [encode_row(loaded, prompt, picture) for prompt, picture in questions]
     if answers is not None:
-        rows = [_extend(row, ids) for row, ids in zip(rows, answers, strict=True)]
+        rows = [_extend(loaded, row, ids) for row, ids in zip(rows, answers, strict=True)]
     return join_rows(loaded, rows, side=side)
 
 
@@ -57,12 +57,37 @@ def encode_row(loaded: LoadedModel, prompt: str, picture: Image | None) -> dict[
     special = adds_special_tokens(loaded, text)
     if loaded.processor is None:
         row = loaded.tokenizer(text, add_special_tokens=special, return_tensors="pt")
+    elif picture is None and not _reads_text_alone(loaded):
+        row = _without_picture(loaded, prompt)
     else:
         pictures = {} if picture is None else {"images": [picture]}
         row = loaded.processor(text=[text], **pictures, add_special_tokens=special, return_tensors="pt")
-    row = dict(row)
+    # PaliGemma's labels are for training; what InstructBLIP's Q-Former reads goes with a picture alone
+    out = ("labels",) if picture is not None else ("labels", "qformer_input_ids", "qformer_attention_mask")
+    row = {key: value for key, value in row.items() if key not in out}
     _check(loaded, row, picture is not None)
     return row
+
+
+def _reads_text_alone(loaded: LoadedModel) -> bool:
+    """Whether the processor takes a prompt without a picture (PaliGemma's does not)."""
+    if "reads text alone" not in loaded.cache:
+        try:
+            loaded.processor(text=["?"], return_tensors="pt")
+        except (ValueError, TypeError):
+            loaded.cache["reads text alone"] = False
+        else:
+            loaded.cache["reads text alone"] = True
+    return loaded.cache["reads text alone"]
+
+
+def _without_picture(loaded: LoadedModel, prompt: str) -> dict[str, Tensor]:
+    """A prompt as it stands beside a (blank) picture, and the picture's part taken out."""
+    from PIL import Image
+
+    row = dict(encode_row(loaded, prompt, Image.new("RGB", (64, 64))))
+    words = row["input_ids"][0] != image_token_id(loaded.model)
+    return {key: value[:, words] for key, value in row.items() if _runs_along(key, value, row)}
 
 
 def join_rows(
@@ -145,11 +170,13 @@ def _answer_ids(loaded: LoadedModel, answer: str) -> list[int]:
     return [*found, next((i for i in ids(rest) if i in ends), ends[0])]
 
 
-def _extend(row: dict[str, Tensor], ids: Sequence[int]) -> dict[str, Tensor]:
+def _extend(loaded: LoadedModel, row: dict[str, Tensor], ids: Sequence[int]) -> dict[str, Tensor]:
     """The row with an answer behind it: seen by attention, and text in every other tensor that runs along."""
     import torch
 
     tail = {"input_ids": torch.tensor([list(ids)]), "attention_mask": torch.ones(1, len(ids))}
+    if looks_both_ways(loaded):  # what is told apart as an answer is not seen by the prompt
+        tail["token_type_ids"] = torch.ones(1, len(ids))
     return {
         key: torch.cat(
             [value, tail.get(key, value.new_zeros(1, len(ids), *value.shape[2:])).to(value.dtype)], dim=1
@@ -218,7 +245,7 @@ def _expected(loaded: LoadedModel, row: dict[str, Tensor]) -> int | None:
 
 def _runs_along(key: str, value: Tensor, row: dict[str, Tensor]) -> bool:
     """Whether a tensor has one entry a token (and so is padded with the text)."""
-    return not key.startswith(("pixel", "image")) and value.shape[:2] == row["input_ids"].shape
+    return not key.startswith(("pixel", "image", "qformer")) and value.shape[:2] == row["input_ids"].shape
 
 
 def _pad(value: Tensor, length: int, fill: int, side: str) -> Tensor:

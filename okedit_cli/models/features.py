@@ -16,9 +16,16 @@ import torch
 
 from okedit_cli.bounded import Bounded
 from okedit_cli.models.encode import encode_row, join_rows
-from okedit_cli.models.hooks import of_this_thread
+from okedit_cli.models.hooks import hidden_of, of_this_thread
 from okedit_cli.models.mini.pictures import has_learned_map, mapped
-from okedit_cli.models.sites import decoder, decoder_layers, hidden_size, image_token_id, picture_tower
+from okedit_cli.models.sites import (
+    decoder,
+    decoder_layers,
+    hidden_size,
+    image_token_id,
+    picture_reader,
+    picture_tower,
+)
 from okedit_cli.pictures import held_bytes
 
 if TYPE_CHECKING:
@@ -35,11 +42,6 @@ LOOKS_BYTES = 256 << 20  # of looks and their pictures: thousands of small ones
 
 class _Stop(Exception):
     """Everything that was wanted has been read."""
-
-
-def hidden_of(args: tuple, kwargs: dict) -> torch.Tensor:
-    """A decoder layer's input [B, L, d], however its model passes it."""
-    return args[0] if args else kwargs["hidden_states"]
 
 
 @contextmanager
@@ -68,27 +70,23 @@ def reading(
             handle.remove()
 
 
-def pooled_picture(states: torch.Tensor, ids: torch.Tensor, placeholder: int | None) -> torch.Tensor | None:
-    """One row's picture vector [2 d] from decoder inputs [L, d] and ids [L]; None without a picture."""
-    if placeholder is None:
-        return None
-    tokens = states[ids == placeholder].float()
-    if not len(tokens):
-        return None
+def pooled(tokens: torch.Tensor) -> torch.Tensor:
+    """What is made of a picture's tokens [n, d]: a vector [2 d], fp32, on the CPU."""
     halves = tokens.tensor_split(HALVES) if len(tokens) >= HALVES else [tokens] * HALVES
-    return torch.cat([half.mean(0) for half in halves]).cpu()
+    return torch.cat([half.float().mean(0) for half in halves]).cpu()
 
 
 def vector_width(loaded: LoadedModel) -> int:
     """Numbers of a picture's vector, before any map that a bundle has."""
-    return mapped(None).shape[-1] if has_learned_map(loaded) else HALVES * hidden_size(loaded.model)
+    if has_learned_map(loaded):
+        return mapped(None).shape[-1]
+    inside = loaded.model.config.vision_config if loaded.model.config.model_type == "instructblip" else None
+    return HALVES * (hidden_size(loaded.model) if inside is None else inside.hidden_size)
 
 
 @contextmanager
 def tower_says(loaded: LoadedModel) -> Iterator[list[torch.Tensor]]:
-    """Context: what okedit-mini's tower says of the pictures it looks at, [n, D] a forward pass; nothing of
-    other models.
-    """
+    """Context: what is said of pictures outside the decoder's input (`hook_tower`), a forward pass each."""
     found: list[torch.Tensor] = []
     handle = hook_tower(loaded, of_this_thread(found.append))
     try:
@@ -99,9 +97,20 @@ def tower_says(loaded: LoadedModel) -> Iterator[list[torch.Tensor]]:
 
 
 def hook_tower(loaded: LoadedModel, told: Callable[[torch.Tensor], None]) -> Any:
-    """The handle of a hook by which `told` receives what the tower says of its pictures; None for other
-    models.
+    """The handle of a hook by which `told` receives what is said of pictures outside the decoder's input:
+    by okedit-mini's tower [pictures, D], by what cross-attention reads [rows, pictures of a row, 2 d]. None
+    for other models.
     """
+    if (reader := picture_reader(loaded.model)) is not None:
+
+        def hear(module: Any, args: tuple, output: Any) -> None:
+            found = getattr(output, "last_hidden_state", output).detach()
+            if found.dim() == 3:  # InstructBLIP: one picture a row
+                found = found[:, None]
+            rows = found.flatten(2, -2)
+            told(torch.stack([torch.stack([pooled(one) for one in row]) for row in rows]))
+
+        return reader.register_forward_hook(hear)
     tower = picture_tower(loaded.model)
     if tower is None or not has_learned_map(loaded):
         return None
@@ -112,17 +121,21 @@ def hook_tower(loaded: LoadedModel, told: Callable[[torch.Tensor], None]) -> Any
 
 
 def picture_vector(
-    loaded: LoadedModel, states: torch.Tensor, ids: torch.Tensor, said: torch.Tensor | None
-) -> torch.Tensor | None:
-    """One row's picture vector from decoder inputs [L, d] and ids [L], or of what the tower `said` of its
-    pictures [n, D]; None without a picture. Of several pictures the mean.
+    loaded: LoadedModel,
+    states: torch.Tensor,
+    columns: torch.Tensor,
+    said: torch.Tensor | None,
+    place: tuple[int, int, int] = (0, 0, 0),
+) -> torch.Tensor:
+    """A picture's vector, from its row's decoder input [L, d] and its columns there, or from what was `said`
+    of the batch's pictures; `place`: its row, its number in the row, and its number in the batch.
     """
-    placeholder = image_token_id(loaded.model)
-    if placeholder is None or not bool((ids == placeholder).any()):
-        return None
-    if said is not None and len(said):
-        return mapped(said).mean(0)
-    return pooled_picture(states, ids, placeholder)
+    row, index, number = place
+    if said is None:
+        return pooled(states[columns])
+    if said.dim() == 3:
+        return said[row, index]
+    return mapped(said[number : number + 1])[0]
 
 
 @dataclass
@@ -206,7 +219,7 @@ def _look_at(loaded: LoadedModel, rows: Sequence[dict], pictures: Sequence[Image
     )
     try:
         with reading(decoder_layers(loaded.model), [0], 0) as found, tower_says(loaded) as said:
-            loaded.model(**batch, use_cache=False)
+            loaded.forward(**batch, use_cache=False)
     finally:
         handle.remove()
     embeds, positions = (told[0].get(name) if told else None for name in ("inputs_embeds", "position_ids"))
@@ -217,7 +230,7 @@ def _look_at(loaded: LoadedModel, rows: Sequence[dict], pictures: Sequence[Image
         if where is not None and where.shape[-2] > 1:
             where = where[..., i : i + 1, :].clone()
         places = (ids == image_token_id(loaded.model)).nonzero()[:, 0]
-        vector = picture_vector(loaded, found[0][i], ids, None if said is None else said[i : i + 1])
+        vector = picture_vector(loaded, found[0][i], places, said, (i, 0, i))
         row = tuple(rows[i]["input_ids"][0].tolist())
         out.append(Look(embeds[i : i + 1].clone(), where, vector, picture, places=places, ids=row))
     return out

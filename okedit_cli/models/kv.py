@@ -21,6 +21,7 @@ def cache_in(given: Mapping[str, Any]) -> Any:
 
 def cache_of(output: Any) -> Any:
     """The cache that a forward pass gave."""
+    output = getattr(output, "language_model_outputs", output)  # BLIP-2's keeps it there
     return output.cache if hasattr(output, "cache") else output.past_key_values
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from okedit_cli.errors import ModelError, UsageError
 from okedit_cli.models import hub
+from okedit_cli.models.entries import entry_for, speaker
+from okedit_cli.models.logs import quiet
 from okedit_cli.models.processor import load_processor
 
 if TYPE_CHECKING:
@@ -41,6 +43,19 @@ class LoadedModel:
     # what encode and fingerprint found out once
     cache: dict[str, Any] = field(default_factory=dict, repr=False)
     session: Any = field(default=None, repr=False)  # session.EditedModel, once something was attached
+
+    @cached_property
+    def speaker(self) -> PreTrainedModel:
+        """The module that reads words and says the next (models/entries.py)."""
+        return speaker(self.model)
+
+    def forward(self, **inputs: Any) -> Any:
+        """A forward pass, by the module that takes these inputs (models/entries.py)."""
+        return entry_for(self.model, inputs)(**inputs)
+
+    def generate(self, **inputs: Any) -> torch.Tensor:
+        """The model's own generate(): prompts with what was made behind them."""
+        return entry_for(self.model, inputs).generate(**inputs)
 
 
 def load_model(
@@ -188,24 +203,6 @@ def _revision(config, source: str, revision: str | None) -> str | None:
     if Path(source).is_dir():
         return revision
     return getattr(config, "_commit_hash", None) or revision
-
-
-@contextmanager
-def quiet():
-    """Without transformers' progress bars and advice: stderr belongs to the command, errors still come
-    through.
-    """
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _open(opener, source: str, shown: str, revision: str | None, **options):

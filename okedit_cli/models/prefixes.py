@@ -18,6 +18,7 @@ from okedit_cli.bounded import Bounded
 from okedit_cli.models.encode import encode_row, join_rows
 from okedit_cli.models.features import Look, cut_row, look, look_of
 from okedit_cli.models.kv import cache_of
+from okedit_cli.models.memory import in_batches
 from okedit_cli.models.notes import note_embeds, note_start, reading_notes, with_note
 from okedit_cli.models.question import template_head
 from okedit_cli.models.sites import decoder, image_token_id
@@ -49,6 +50,8 @@ def fork(cache: Any, rows: Sequence[int] | torch.Tensor | slice | None = None) -
     twin.layers = [copy.copy(layer) for layer in cache.layers]
     if rows is not None:
         for layer in twin.layers:
+            if layer.keys is None:  # Mllama's of a picture, where there is none
+                continue
             layer.keys, layer.values = layer.keys[rows], layer.values[rows]
     return twin
 
@@ -113,8 +116,7 @@ def together(loaded: LoadedModel, pictures: Sequence[Image]) -> Iterator[None]:
             shape = None if seen.positions is None else seen.positions.shape
             alike.setdefault((length, shape), []).append((key, length, seen))
     for rows in alike.values():
-        for start in range(0, len(rows), TOGETHER):
-            part = rows[start : start + TOGETHER]
+        for part in (rows[some] for some in in_batches(loaded, [row[1] for row in rows], TOGETHER)):
             drafts |= zip([key for key, _, _ in part], _read_looks(loaded, part), strict=True)
     loaded.cache["drafts"] = drafts
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import sys
 
 
 def load_processor(source: str, *, config, **options):
@@ -28,15 +30,52 @@ def _processor(source: str, config, options: dict):
     try:
         processor = AutoProcessor.from_pretrained(source, **options)
     except (ImportError, TypeError, ValueError):
-        if is_torchvision_available() or type(config) not in PROCESSOR_MAPPING:
+        if is_torchvision_available() and not _wants_num2words(config):
+            raise
+        if type(config) not in PROCESSOR_MAPPING:
             raise
     if processor is None:
-        processor = _image_only(PROCESSOR_MAPPING[type(config)]).from_pretrained(source, **options)
+        found = _light(_named(source, options)) or PROCESSOR_MAPPING[type(config)]
+        processor = _image_only(found).from_pretrained(source, **options)
     if getattr(processor, "tokenizer", None) is None or getattr(processor, "image_processor", None) is None:
         raise ValueError(
             f"there is no processor for pictures and text with it, only a {type(processor).__name__}"
         )
     return _on_pillow(processor, source, options)
+
+
+def _named(source: str, options: dict) -> str:
+    """The processor class that a checkpoint names: LLaVA's class has Pixtral's processor too."""
+    from transformers.processing_utils import ProcessorMixin
+
+    try:
+        settings, _ = ProcessorMixin.get_processor_dict(source, **options)
+    except (OSError, ValueError):
+        return ""
+    return str(settings.get("processor_class", ""))
+
+
+def _light(name: str) -> type | None:
+    """A processor class without a package that only its videos, or its other image processor, need."""
+    if name == "PixtralProcessor":
+        # it imports one function from a module of torchvision's, which the Pillow module has too
+        pillow = importlib.import_module("transformers.models.pixtral.image_processing_pil_pixtral")
+        wanted = "transformers.models.pixtral.image_processing_pixtral"
+        sys.modules[wanted] = pillow
+        try:
+            return importlib.import_module("transformers.models.pixtral.processing_pixtral").PixtralProcessor
+        finally:
+            del sys.modules[wanted]
+    if name == "SmolVLMProcessor":
+        module = importlib.import_module("transformers.models.smolvlm.processing_smolvlm")
+        if module.num2words is None:
+            module.num2words = str  # says numbers of a video's frames; no picture needs it
+        return module.SmolVLMProcessor
+    return None
+
+
+def _wants_num2words(config) -> bool:
+    return config.model_type == "smolvlm"
 
 
 def _on_pillow(processor, source: str, options: dict):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from okedit_cli.errors import ModelError, UsageError
 from okedit_cli.models.control import control_token_in, image_token
+from okedit_cli.models.logs import quiet
+from okedit_cli.models.sites import image_token_id
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
@@ -27,24 +30,51 @@ def render(loaded: LoadedModel, prompt: str, with_picture: bool, answer: str | N
     """
     prompt = prompt.strip()
     _refuse_control_tokens(loaded, prompt)
-    placeholder = image_token(loaded)
+    with_picture = with_picture and not _places_pictures(loaded)
     if chat_template(loaded) is None:
         # a base model goes on in the same text, so the answer begins with a space
-        return (f"{placeholder}\n" if with_picture else "") + prompt + (f" {answer}" if answer else "")
+        marked = f"{image_token(loaded)}\n" if with_picture else ""
+        return marked + prompt + (f" {answer}" if answer else "")
+    turns = [("user", prompt)] + ([] if answer is None else [("assistant", answer)])
+    return _rendered(loaded, turns, with_picture)
+
+
+def render_turns(loaded: LoadedModel, turns: Sequence[tuple[str, str]], *, thinking: bool = False) -> str:
+    """A conversation of (role, text) turns without pictures as text, up to where the model speaks.
+
+    `thinking` leaves it to the model whether it thinks aloud first, where its template knows of that.
+    ModelError for a template that does not take such turns.
+    """
+    if chat_template(loaded) is None:
+        if len(turns) > 1:
+            raise ModelError(
+                f"{loaded.name} has no chat template, so it knows of no turns.", hint="Ask one question."
+            )
+        return turns[0][1]
+    return _rendered(loaded, turns, False, thinking)
+
+
+def _rendered(
+    loaded: LoadedModel, turns: Sequence[tuple[str, str]], with_picture: bool, thinking: bool = False
+) -> str:
+    """The turns as the chat template writes them, a picture in the first of them."""
+    placeholder = image_token(loaded) if with_picture else None
     failure: Exception | None = None
     for form in (_parts, _plain) if loaded.processor is not None else (_plain, _parts):
-        messages = [{"role": "user", "content": form(prompt, placeholder if with_picture else None)}]
-        if answer is not None:
-            messages.append({"role": "assistant", "content": form(answer, None)})
+        messages = [
+            {"role": role, "content": form(text, None if number else placeholder)}
+            for number, (role, text) in enumerate(turns)
+        ]
+        speaks = turns[-1][0] != "assistant"
         try:
-            text = _apply(loaded, messages, add_generation_prompt=answer is None)
+            text = _apply(loaded, messages, add_generation_prompt=speaks, thinking=thinking)
         except Exception as error:  # templates fail in their own words: jinja's, TypeError, KeyError
             failure = error
             continue
         # A template that wants plain strings may print the list of parts as Python would.
-        whole = prompt in text and (answer is None or answer in text)
-        listed = "{'type':" in text and "{'type':" not in prompt
-        if whole and not listed and (not with_picture or text.count(placeholder) == 1):
+        whole = all(said in text for _, said in turns)
+        listed = "{'type':" in text and not any("{'type':" in said for _, said in turns)
+        if whole and not listed and (not with_picture or placeholder in text):
             return text
     raise ModelError(
         f"{loaded.name}: its chat template does not put {'picture and ' if with_picture else ''}prompt"
@@ -63,7 +93,26 @@ def adds_special_tokens(loaded: LoadedModel, text: str) -> bool:
     return loaded.processor is not None and not (begin is not None and text.startswith(begin))
 
 
-def _apply(loaded: LoadedModel, messages: list[dict], *, add_generation_prompt: bool) -> str:
+def _places_pictures(loaded: LoadedModel) -> bool:
+    """Whether a processor puts placeholders before the text by itself, beside those in it (BLIP-2's)."""
+    if "places pictures" not in loaded.cache:
+        from PIL import Image
+
+        blank, number = Image.new("RGB", (64, 64)), image_token_id(loaded.model)
+
+        def count(text: str) -> int:
+            try:
+                row = loaded.processor(text=[text], images=[blank], return_tensors="pt")
+            except Exception:  # in the processor's own words: it wants its placeholder
+                return 0
+            return int((row["input_ids"] == number).sum())
+
+        with quiet():
+            loaded.cache["places pictures"] = count(f"{image_token(loaded)}\n?") > count("?") > 0
+    return loaded.cache["places pictures"]
+
+
+def _apply(loaded: LoadedModel, messages: list[dict], *, add_generation_prompt: bool, thinking: bool) -> str:
     # The tokenizer renders for both: the processor's own method reads a video processor that may not be
     # there.
     template = chat_template(loaded)
@@ -72,6 +121,7 @@ def _apply(loaded: LoadedModel, messages: list[dict], *, add_generation_prompt: 
         chat_template=template if isinstance(template, str) else None,
         tokenize=False,
         add_generation_prompt=add_generation_prompt,
+        **({} if thinking else {"enable_thinking": False}),  # Qwen3's switch; other templates know of none
     )
 
 

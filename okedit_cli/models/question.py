@@ -7,7 +7,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from okedit_cli.models.prompts import adds_special_tokens, render
+from okedit_cli.errors import ModelError
+from okedit_cli.models.control import control_ids
+from okedit_cli.models.prompts import adds_special_tokens, render, render_turns
 from okedit_cli.models.sites import image_token_id
 
 if TYPE_CHECKING:
@@ -18,41 +20,47 @@ if TYPE_CHECKING:
 # They differ in their first and in their last token, so that what they share is the template's and not
 # theirs.
 _SENTINELS = ("a", "Q?", "7 x")
-KEPT = 10_000  # questions of which is remembered what they and their prompts consist of
+KEPT = 10_000  # questions of which is remembered what stands behind a picture
 
 
 @dataclass(frozen=True)
 class _Frame:
-    """Ids right before and right after the question, up to the picture or the end of the prompt."""
+    """Ids that a template puts around a question: what a prompt without picture begins with, how a user's
+    turn opens wherever it stands, the longest form first, and how a prompt ends, in each form.
+    """
 
     before: list[int]
-    after: list[int]
+    openings: list[list[int]]
+    afters: list[list[int]]
 
 
 def question_token_ids(loaded: LoadedModel, input_ids_row, attention_mask_row) -> list[int]:
-    """Ids of the question in a prompt [L]: no pads, image tokens, special tokens or frame.
+    """Ids of the question in a prompt [L], of a conversation the user's last turn: no pads, picture tokens,
+    control tokens or frame. Words may stand before, between and behind pictures.
 
     An answer behind the prompt is left out as well, except where there is no template: nothing tells the two
     apart then. They are the ids of the question's own text, tokenised by itself, so that a frame that ends in
     a space or a picture before the question changes nothing.
     """
-    kept = input_ids_row[attention_mask_row.bool()].tolist()
-    placeholder = image_token_id(loaded.model)
-    pictured = placeholder is not None and placeholder in kept
-    special = set(loaded.tokenizer.all_special_ids)
-    region = _region(kept, _frame(loaded, pictured), placeholder, special)
-    if pictured:  # the picture may stand in an earlier turn
-        region = _last_turn(region, _frame(loaded, False), special)
-    region = [i for i in region if i not in special and i != placeholder]
+    region = tuple(_region(input_ids_row[attention_mask_row.bool()].tolist(), _frame(loaded)))
     known = loaded.cache.setdefault("questions", {})
-    key = tuple(region)
-    if key not in known:
+    if region not in known:
         if len(known) >= KEPT:
             known.clear()
-        text = loaded.tokenizer.decode(region, clean_up_tokenization_spaces=False).strip()
-        own = loaded.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
-        known[key] = [i for i in own if i not in special]
-    return list(known[key])
+        known[region] = question_ids(loaded, " ".join(_texts(loaded, region)))
+    return list(known[region])
+
+
+def _texts(loaded: LoadedModel, ids: Sequence[int]) -> list[str]:
+    """The words before, between and behind control tokens and pictures."""
+    control, parts = control_ids(loaded), [[]]
+    for token in ids:
+        if token in control:
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    texts = (loaded.tokenizer.decode(part, clean_up_tokenization_spaces=False).strip() for part in parts)
+    return [text for text in texts if text]
 
 
 def question_ids(loaded: LoadedModel, text: str) -> list[int]:
@@ -72,46 +80,40 @@ def prompt_length(loaded: LoadedModel, input_ids_row, attention_mask_row) -> int
     template's opening is not found.
     """
     kept = input_ids_row[attention_mask_row.bool()].tolist()
-    after = _frame(loaded, image_token_id(loaded.model) in kept).after
-    stop = _find_last(kept, after, len(kept)) if after else None
-    return len(kept) if stop is None else stop + len(after)
+    stop, after = _end(kept, _frame(loaded))
+    return stop + len(after)
+
+
+def is_open(loaded: LoadedModel, ids: Sequence[int]) -> bool:
+    """Whether the ids of a prompt stop before the model's turn opens, where the template tells: more is to
+    come.
+    """
+    afters = _frame(loaded).afters
+    return bool(afters) and _end(list(ids), _frame(loaded)) == (len(ids), [])
 
 
 def template_head(loaded: LoadedModel, ids: Sequence[int]) -> int:
     """How many leading ids of a prompt without picture are the template's own."""
-    return _shared(ids, _frame(loaded, False).before)
+    return _shared(ids, _frame(loaded).before)
 
 
-def _region(ids: list[int], frame: _Frame, placeholder: int | None, special: set[int]) -> list[int]:
-    """The ids between the frame's two parts; of a conversation, those of its last turn."""
-    # The last place where the frame closes: an answer may follow, and earlier turns may come before.
-    stop = _find_last(ids, frame.after, len(ids)) if frame.after else len(ids)
-    stop = len(ids) if stop is None else stop
-    if placeholder is not None and placeholder in ids[:stop]:
-        last = max(i for i in range(stop) if ids[i] == placeholder)
-        start = last + 1
-        return ids[start + _shared(ids[start:stop], frame.before) : stop]
-    # Another system prompt than the template's own changes the far end of what comes before, not the near
-    # one.
-    begin = max((i for i, token in enumerate(frame.before) if token in special), default=0)
-    for before in (frame.before, frame.before[begin:]):
-        start = _find_last(ids, before, stop)
+def _region(ids: list[int], frame: _Frame) -> list[int]:
+    """The ids of the user's last turn, pictures among them."""
+    stop, _ = _end(ids, frame)
+    for opening in (*frame.openings, frame.before):
+        start = _find_last(ids, opening, stop) if opening else None
         if start is not None:
-            return ids[start + len(before) : stop]
+            return ids[start + len(opening) : stop]
     return ids[:stop]
 
 
-def _last_turn(ids: list[int], frame: _Frame, special: set[int]) -> list[int]:
-    """The ids behind the last opening of a user's turn; all where there is none."""
-    opening = _opening(frame, special)
-    start = _find_last(ids, opening, len(ids)) if opening else None
-    return ids if start is None else ids[start + len(opening) :]
-
-
-def _opening(frame: _Frame, special: set[int]) -> list[int]:
-    """How a user's turn begins: what comes before a question, from its last special token on."""
-    begin = max((i for i, token in enumerate(frame.before) if token in special), default=len(frame.before))
-    return frame.before[begin:]
+def _end(ids: list[int], frame: _Frame) -> tuple[int, list[int]]:
+    """Where the last turn of a user ends, and what closes it: the last place, since an answer may follow and
+    earlier turns may come before; all and nothing where none is found.
+    """
+    found = [(_find_last(ids, after, len(ids)), after) for after in frame.afters]
+    found = [one for one in found if one[0] is not None]
+    return max(found, key=lambda one: (one[0], len(one[1])), default=(len(ids), []))
 
 
 def _find_last(ids: list[int], part: list[int], stop: int) -> int | None:
@@ -131,25 +133,49 @@ def _shared(first: Sequence[int], second: Sequence[int]) -> int:
     return count
 
 
-def _frame(loaded: LoadedModel, pictured: bool) -> _Frame:
-    frames = loaded.cache.setdefault("frames", {})
-    if pictured not in frames:
-        frames[pictured] = _find_frame(loaded, pictured)
-    return frames[pictured]
+def _frame(loaded: LoadedModel) -> _Frame:
+    if "frame" not in loaded.cache:
+        loaded.cache["frame"] = _find_frame(loaded)
+    return loaded.cache["frame"]
 
 
-def _find_frame(loaded: LoadedModel, pictured: bool) -> _Frame:
-    """What is common to the prompts of questions that share nothing."""
-    prompts = [prompt_ids(loaded, sentinel, pictured) for sentinel in _SENTINELS]
+def _find_frame(loaded: LoadedModel) -> _Frame:
+    """What is common to the prompts of questions that share nothing, in one turn and behind another."""
+    first = [("user", "a"), ("assistant", "Q?")]
+    before, after = _around(loaded, [])
+    _, thinking = _around(loaded, [], thinking=True)
+    later, _ = _around(loaded, first)
+    begin = max((i for i, token in enumerate(before) if token in control_ids(loaded)), default=0)
+    # what both share is how a turn opens; from its last control token on where another system prompt stands
+    # before it
+    opening = before[len(before) - _shared(before[::-1], later[::-1]) :] if later else []
+    short = before[begin:]
+    if len(short) == 1:  # a control token that may close a turn as well as open one
+        short = []
+    openings = [one for one in dict.fromkeys(map(tuple, (opening, short))) if one]
+    afters = [list(one) for one in dict.fromkeys((tuple(after), tuple(thinking))) if one]
+    return _Frame(before, [list(one) for one in sorted(openings, key=len, reverse=True)], afters)
+
+
+def _around(
+    loaded: LoadedModel, turns: Sequence[tuple[str, str]], thinking: bool = False
+) -> tuple[list[int], list[int]]:
+    """Ids before and behind a question that comes after some turns; none of either where the template takes
+    no such turns.
+    """
+    try:
+        prompts = [
+            ids_of(loaded, render_turns(loaded, [*turns, ("user", one)], thinking=thinking))
+            for one in _SENTINELS
+        ]
+    except ModelError:
+        if not turns:
+            raise
+        return [], []
     first, *others = prompts
     head = min(_shared(first, other) for other in others)
     tail = min(_shared(first[::-1], other[::-1]) for other in others)
-    before, after = first[:head], first[len(first) - tail :]
-    placeholder = image_token_id(loaded.model)
-    before = _behind(loaded, before)  # placeholders vary in number; what follows the last of them does not
-    if placeholder in after:
-        after = after[: after.index(placeholder) + 1]
-    return _Frame(before, after)
+    return first[:head], first[len(first) - tail :]
 
 
 def prompt_ids(loaded: LoadedModel, prompt: str, pictured: bool) -> list[int]:
@@ -169,7 +195,11 @@ def prompt_ids(loaded: LoadedModel, prompt: str, pictured: bool) -> list[int]:
 
 def _spelled(loaded: LoadedModel, prompt: str, pictured: bool) -> list[int]:
     """Ids of the template's text as the tokenizer makes them, one placeholder for a picture."""
-    text = render(loaded, prompt, pictured)
+    return ids_of(loaded, render(loaded, prompt, pictured))
+
+
+def ids_of(loaded: LoadedModel, text: str) -> list[int]:
+    """Ids of rendered text, of a prompt without pictures."""
     return loaded.tokenizer(text, add_special_tokens=adds_special_tokens(loaded, text))["input_ids"]
 
 

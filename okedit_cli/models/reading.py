@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from okedit_cli.models.encode import check_length, encode_row, join_rows
+from okedit_cli.models.features import look_of
 from okedit_cli.models.kv import cache_of, taking
 from okedit_cli.models.notes import reading_notes
 from okedit_cli.models.prefixes import Prefix, fork, joined, noted, prefix_behind, prefix_of, unedited
@@ -98,11 +99,11 @@ def _agrees(loaded: LoadedModel) -> bool:
         picture = Image.linear_gradient("L").resize((64, 48)).convert("RGB")
     asked = [("What is this?", picture), ("Tell me, how many wheels has a car with four of them?", picture)]
     rows = [encode_row(loaded, *one) for one in asked]
-    whole = loaded.model(**join_rows(loaded, rows)).logits[:, -1].float()
+    whole = loaded.forward(**join_rows(loaded, rows)).logits[:, -1].float()
     try:
         prompts = read(loaded, asked)
         inputs, _ = prompts.inputs([[0], [0]])
-        split = loaded.model(**inputs, **taking(loaded.model, prompts.cache)).logits[:, -1].float()
+        split = loaded.forward(**inputs, **taking(loaded.speaker, prompts.cache)).logits[:, -1].float()
     except (RuntimeError, TypeError, ValueError, AttributeError, IndexError, KeyError):
         return False  # another kind of cache, or a family that wants its prompts whole
     bound = TOLERANCE.get(loaded.dtype, COARSE) * whole.std()
@@ -132,6 +133,13 @@ def read(
     cache, mask = _read_rests(loaded, prefixes, rests, notes)
     last = torch.stack([one[-1:] for one in ids]).to(loaded.device)
     return Prompts(cache, mask, last, ends + 1 + counts, asked, prefixes)
+
+
+def prompt_tokens(loaded: LoadedModel, prompt: str, picture: Image | None) -> int:
+    """How many tokens a prompt has, quickly where its picture was looked at."""
+    if picture is not None and shares(loaded) and asks_behind(loaded):
+        return len(look_of(loaded, picture).ids) + len(behind_picture(loaded, prompt))
+    return encode_row(loaded, prompt, picture)["input_ids"].shape[1]
 
 
 def prompt_ids(loaded: LoadedModel, prompt: str, picture: Image | None) -> torch.Tensor:
@@ -199,7 +207,7 @@ def _read_part(
 
 def _read_on(loaded: LoadedModel, cache: Any, told: dict[str, torch.Tensor]) -> Any:
     """The cache behind what is told, going on from a cache."""
-    return cache_of(loaded.model(**told, **taking(loaded.model, cache), **_last_logits(loaded)))
+    return cache_of(loaded.forward(**told, **taking(loaded.speaker, cache), **_last_logits(loaded)))
 
 
 def _last_logits(loaded: LoadedModel) -> dict[str, int]:

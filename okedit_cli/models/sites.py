@@ -40,11 +40,18 @@ def image_token_id(model: PreTrainedModel) -> int | None:
 
 
 def tokens_of_picture(loaded) -> int | None:
-    """How many placeholders one picture takes where that is fixed; None where it is not known."""
-    count = getattr(loaded.processor, "num_image_tokens", None) or getattr(
-        loaded.model.config, "image_seq_length", None
-    )
-    return count if isinstance(count, int) and count > 0 else None
+    """How many placeholders one picture takes, in families where all take as many; None in others."""
+    config, processor = loaded.model.config, loaded.processor
+    known = {
+        "llava": getattr(config, "image_seq_length", None),
+        "mllama": 1,
+        "paligemma": getattr(processor, "image_seq_length", None),
+        "blip-2": getattr(processor, "num_query_tokens", None),
+        "instructblip": getattr(processor, "num_query_tokens", None),
+    }
+    if getattr(getattr(config, "vision_config", None), "model_type", "") == "pixtral":  # in a LLaVA
+        return None
+    return known.get(config.model_type)
 
 
 def decoder(model: PreTrainedModel) -> nn.Module:
@@ -110,6 +117,32 @@ def picture_tower(model: PreTrainedModel) -> nn.Module | None:
     return None
 
 
+def looks_both_ways(loaded) -> bool:
+    """Whether a prompt's tokens see those behind them, and only an answer is causal (PaliGemma)."""
+    return loaded.model.config.model_type == "paligemma"
+
+
+def answering_layers(model: PreTrainedModel) -> list[int]:
+    """The decoder layers that every prompt runs through: not those that read a picture alone (Mllama's)."""
+    crossing = getattr(text_config(model), "cross_attention_layers", None) or ()
+    return [number for number in range(len(decoder_layers(model))) if number not in crossing]
+
+
+def picture_reader(model: PreTrainedModel) -> nn.Module | None:
+    """The module whose output tells of pictures what does not stand at their placeholders, or not of the
+    picture alone: where pictures enter the decoder by cross-attention (Mllama), or a Q-Former reads the
+    question along (InstructBLIP). None in other families.
+    """
+    if getattr(text_config(model), "cross_attention_layers", None):
+        return _named(model, "multi_modal_projector")
+    return _named(model, "vision_model") if model.config.model_type == "instructblip" else None
+
+
+def _named(model: PreTrainedModel, name: str) -> nn.Module | None:
+    """The outermost module of this name."""
+    return next((one for path, one in model.named_modules() if path.split(".")[-1] == name), None)
+
+
 def mlp_of(layer: nn.Module) -> nn.Module:
     """The layer's feed-forward module, hidden width in and out.
 
@@ -130,6 +163,16 @@ def mlp_of(layer: nn.Module) -> nn.Module:
         f"{type(layer).__name__}: no feed-forward part among {', '.join(children) or 'no modules'}.",
         hint="This family is not supported yet.",
     )
+
+
+def value_input(layer: nn.Module) -> nn.Module:
+    """The module whose input, hidden wide, an edit's value reads: the layer's feed-forward part.
+
+    Where the layer holds the two linear maps itself (OPT's fc1 and fc2), the first.
+    """
+    part = mlp_of(layer)
+    children = dict(layer.named_children())
+    return next((children[first] for first, second in _LINEAR_PAIRS if children.get(second) is part), part)
 
 
 def _has_pair(module: nn.Module) -> bool:

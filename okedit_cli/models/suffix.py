@@ -9,17 +9,18 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from okedit_cli.models.encode import check_length, encode
-from okedit_cli.models.features import cut_row, hidden_of
+from okedit_cli.models.features import cut_row
+from okedit_cli.models.hooks import add_to_layer, hidden_of, of_this_thread
 from okedit_cli.models.kv import cache_of, taking
 from okedit_cli.models.prefixes import fork
 from okedit_cli.models.reading import Prompts, read, shares
-from okedit_cli.models.sites import decoder, decoder_layers, mlp_of
+from okedit_cli.models.sites import decoder, decoder_layers, looks_both_ways
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,25 +29,16 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Passed:
-    """What the site's layer does without a change, so that it need not run again for another one."""
-
-    received: torch.Tensor  # [B, T, d] by its feed-forward part
-    states: torch.Tensor  # [B, T, d] that come out of the layer
-    rest: tuple | None  # what it returns besides; None: states alone
-
-
-@dataclass
 class Suffix:
     """Rows ready to be fitted: their cached prompts, and the answer part as it arrives at the site."""
 
     inputs: dict[str, torch.Tensor]  # of the answer part: input_ids [B, T], attention_mask [B, L + T], ...
-    states: torch.Tensor  # [B, T, d] at the site layer's input
-    rests: list[tuple | None]  # what each layer below the site returns besides its states; None: states alone
-    prompt: Any  # the prompt's cache; None where the prompt is one token
+    received: torch.Tensor  # [B, T, d] by the feed-forward part of the site's layer
+    states: torch.Tensor  # [B, T, d] that come out of that layer
+    rests: list[tuple | None]  # what each layer up to it returns besides its states; None: states alone
+    prompt: Any  # the prompt's cache in the layers above; None where the prompt is one token
     targets: torch.Tensor  # [B, T] next tokens, -100 where there is none
     logits: torch.Tensor  # [B, T, V] of the unedited model
-    passed: Passed | None = None  # None where a change at the site does not come out of its layer as it is
 
     def to_cache(self) -> Any:
         """The prompt's keys and values as a cache that may be written to."""
@@ -59,12 +51,8 @@ class Suffix:
             for name, value in self.inputs.items()
         }
         prompt = None if self.prompt is None else fork(self.prompt, chosen.tolist())
-        passed = self.passed and replace(
-            self.passed, received=self.passed.received[chosen], states=self.passed.states[chosen]
-        )
-        return Suffix(
-            inputs, self.states[chosen], self.rests, prompt, self.targets[chosen], self.logits[chosen], passed
-        )
+        kept = (part[chosen] for part in (self.received, self.states))
+        return Suffix(inputs, *kept, self.rests, prompt, self.targets[chosen], self.logits[chosen])
 
 
 @torch.no_grad()
@@ -78,45 +66,39 @@ def read_prompts(
     prompts = read(loaded, questions) if shares(loaded) else _read(loaded, encode(loaded, questions))
     inputs, targets = prompts.inputs(answers)
     check_length(loaded, int(inputs["attention_mask"].sum(1).max()), "prompt with its answer")
-    layers, states, rests = decoder_layers(loaded.model), [], []
+    layers = decoder_layers(loaded.model)
+    rests: list[tuple | None] = [None] * (layer + 1)
+    came: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def look(x: torch.Tensor, states: torch.Tensor) -> None:
+        came.append((x, states))
+
+    def rest(number: int) -> Callable[..., None]:
+        def hook(module: Any, args: tuple, output: Any) -> None:
+            rests[number] = output[1:] if isinstance(output, tuple) else None
+
+        return of_this_thread(hook)
+
     with ExitStack() as stack:
-        for module in layers[:layer]:
-            handle = module.register_forward_hook(
-                lambda module, args, output: rests.append(output[1:] if isinstance(output, tuple) else None)
-            )
+        for number, module in enumerate(layers[: layer + 1]):
+            stack.callback(module.register_forward_hook(rest(number)).remove)
+        for handle in add_to_layer(layers[layer], of_this_thread(look)):
             stack.callback(handle.remove)
-        handle = layers[layer].register_forward_pre_hook(
-            lambda module, args, kwargs: states.append(hidden_of(args, kwargs)), with_kwargs=True
-        )
-        stack.callback(handle.remove)
         cache = None if prompts.cache is None else fork(prompts.cache)
-        logits = loaded.model(**inputs, **taking(loaded.model, cache)).logits
-    suffix = Suffix(inputs, states[0], rests, prompts.cache, targets, logits)
-    suffix.passed = _passed(loaded, suffix, layer)
-    return suffix
+        logits = loaded.forward(**inputs, **taking(loaded.speaker, cache)).logits
+    prompt = None if prompts.cache is None else _above(prompts.cache, layer)
+    return Suffix(inputs, *came[0], rests, prompt, targets, logits)
 
 
-@torch.no_grad()
-def _passed(loaded: LoadedModel, suffix: Suffix, layer: int) -> Passed | None:
-    """The site's layer without a change; None unless what is added at the site is added to its output."""
-    received, came, site = [], [], decoder_layers(loaded.model)[layer]
-    forward = site.forward
-
-    def ones(x: torch.Tensor) -> torch.Tensor:
-        received.append(x)
-        return torch.ones_like(x)
-
-    def keep(*args, **kwargs):
-        came.append(forward(*args, **kwargs))  # before hooks, which will act on what stands in for it
-        return came[-1]
-
-    with _instead(site, keep):
-        for change in (torch.zeros_like, ones):
-            run_suffix(loaded, suffix, layer, change, suffix.targets.new_zeros(1))
-    without, with_ones = (one[0] if isinstance(one, tuple) else one for one in came)
-    if not torch.allclose(with_ones.float(), without.float() + 1, atol=0.05):
-        return None
-    return Passed(received[0], without, came[0][1:] if isinstance(came[0], tuple) else None)
+def _above(cache: Any, layer: int) -> Any:
+    """The cache with nothing but its length in the layers up to `layer`, which are not run again."""
+    light = fork(cache)
+    for kept in light.layers[: layer + 1]:
+        if kept.keys is None:  # of a picture that the prompt has not
+            continue
+        kept.keys = kept.keys.new_zeros(len(kept.keys), 1, kept.keys.shape[-2], 1)
+        kept.values = kept.keys
+    return light
 
 
 def _read(loaded: LoadedModel, batch: dict[str, torch.Tensor]) -> Prompts:
@@ -126,51 +108,51 @@ def _read(loaded: LoadedModel, batch: dict[str, torch.Tensor]) -> Prompts:
     given, cache = batch.get("position_ids"), None
     following = torch.zeros_like(ids) if given is None else given
     if length > 1:
-        first = cut_row(batch, length - 1)
+        # where a prompt looks both ways its last token is seen by the others, and read again
+        whole = looks_both_ways(loaded)
+        first = batch if whole else cut_row(batch, length - 1)
         found: list[torch.Tensor | None] = []
         handle = decoder(loaded.model).register_forward_pre_hook(
             lambda module, args, kwargs: found.append(kwargs.get("position_ids")), with_kwargs=True
         )
         try:
-            cache = cache_of(loaded.model(**first, use_cache=True))
+            cache = cache_of(loaded.forward(**first, use_cache=True))
         finally:
             handle.remove()
+        if whole:
+            cache = _without_last(cache)
+            found = [where if where is None else where[..., :-1] for where in found]
         if given is not None:
             following = given[:, -1:]
         elif found[0] is not None:
             following = found[0][..., -1:] + 1
         else:
             following = torch.full_like(ids[:, :1], length - 1)
+    if following.shape[-2] != len(ids):  # told of all rows at once
+        following = following.expand(*following.shape[:-2], len(ids), following.shape[-1])
     # Told, not left to the model: Qwen2-VL would count on from the batch that it read last.
     told = "position_ids" in inspect.signature(loaded.model.forward).parameters
     return Prompts(cache, mask[:, :-1], ids[:, -1:], following if told else None, [], [])
 
 
-@contextmanager
-def _skipping(layers: Sequence[torch.nn.Module], suffix: Suffix) -> Iterator[None]:
-    """The layers below the site do nothing; the site's receives the suffix's states."""
-    count = len(suffix.rests)
+def _passing(rest: tuple | None) -> Callable[..., Any]:
+    """The forward pass of a layer that does nothing."""
 
-    def put(module, args, kwargs):
-        if args:
-            return (suffix.states, *args[1:]), kwargs
-        return args, kwargs | {"hidden_states": suffix.states}
+    def forward(*args, **kwargs):
+        hidden = hidden_of(args, kwargs)
+        return hidden if rest is None else (hidden, *rest)
 
-    def passing(rest: tuple | None):
-        def forward(*args, **kwargs):
-            hidden = hidden_of(args, kwargs)
-            return hidden if rest is None else (hidden, *rest)
+    return forward
 
-        return forward
 
-    handle = layers[count].register_forward_pre_hook(put, with_kwargs=True)
-    try:
-        with ExitStack() as stack:
-            for layer, rest in zip(layers, suffix.rests, strict=False):
-                stack.enter_context(_instead(layer, passing(rest)))
-            yield
-    finally:
-        handle.remove()
+def _without_last(cache: Any) -> Any:
+    """The cache of all columns but the last."""
+    shorter = fork(cache)
+    for layer in shorter.layers:
+        layer.keys, layer.values = layer.keys[..., :-1, :], layer.values[..., :-1, :]
+        if hasattr(layer, "cumulative_length"):
+            layer.cumulative_length -= 1
+    return shorter
 
 
 @contextmanager
@@ -199,33 +181,22 @@ def _instead(module: torch.nn.Module, forward: Callable[..., Any]) -> Iterator[N
 def run_suffix(
     loaded: LoadedModel,
     suffix: Suffix,
-    layer: int,
     change: Callable[[torch.Tensor], torch.Tensor],
     vocabulary: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Logits [B, T, V] of the answer part with `change(x) -> [B, T, d]` added to the site's output; of the
-    tokens
-    in `vocabulary` alone where it is given.
+    """Logits [B, T, V] of the answer part with `change(x) -> [B, T, d]` added to what the site's layer
+    gives; of the tokens in `vocabulary` alone where it is given.
     """
-    layers, passed = decoder_layers(loaded.model), suffix.passed
+    layers, rest = decoder_layers(loaded.model)[: len(suffix.rests)], suffix.rests[-1]
 
     def came(*args, **kwargs):
-        changed = passed.states + change(passed.received).to(passed.states.dtype)
-        return changed if passed.rest is None else (changed, *passed.rest)
+        changed = suffix.states + change(suffix.received).to(suffix.states.dtype)
+        return changed if rest is None else (changed, *rest)
 
-    def add(module, args, kwargs, output):
-        whole = output[0] if isinstance(output, tuple) else output
-        whole = whole + change(hidden_of(args, kwargs)).to(whole.dtype)
-        return (whole, *output[1:]) if isinstance(output, tuple) else whole
-
-    handle = mlp_of(layers[layer]).register_forward_hook(add, with_kwargs=True)
-    try:
-        with ExitStack() as stack:
-            stack.enter_context(_skipping(layers, suffix))
-            if passed is not None:
-                stack.enter_context(_instead(layers[layer], came))
-            if vocabulary is not None:
-                stack.enter_context(_speaking(loaded.model.get_output_embeddings(), vocabulary))
-            return loaded.model(**suffix.inputs, **taking(loaded.model, suffix.to_cache())).logits
-    finally:
-        handle.remove()
+    with ExitStack() as stack:
+        for layer, given in zip(layers[:-1], suffix.rests, strict=False):
+            stack.enter_context(_instead(layer, _passing(given)))
+        stack.enter_context(_instead(layers[-1], came))
+        if vocabulary is not None:
+            stack.enter_context(_speaking(loaded.model.get_output_embeddings(), vocabulary))
+        return loaded.forward(**suffix.inputs, **taking(loaded.speaker, suffix.to_cache())).logits

@@ -103,7 +103,7 @@ class Hold:
     """
 
     def __init__(self, loaded: LoadedModel, active: Callable[[], bool]) -> None:
-        self.model, self.active = loaded.model, active
+        self.model, self.active = loaded.speaker, active
         self._call = _Call()
         self._own = self.model.__dict__.get("generate")
         self._generate = self.model.generate

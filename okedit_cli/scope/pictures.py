@@ -5,13 +5,16 @@ Not here: what is done with them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from okedit_cli.models.features import Look, picture_vector
-from okedit_cli.models.sites import image_token_id, tokens_of_picture
+from okedit_cli.models.pixels import rgb_of
+from okedit_cli.models.spans import picture_spans
 from okedit_cli.scope.query import Picture
 
 if TYPE_CHECKING:
@@ -30,42 +33,36 @@ def _of_file(vector: torch.Tensor, file: Image) -> Picture:
 
 
 class Shown:
-    """The pictures of a batch in a forward pass, whose files nobody has at hand."""
+    """The pictures of a batch in a forward pass, whose files nobody has at hand: of ids and mask [B, L], what
+    the pass was `given`, and what was `said` of them (models/features.py).
+    """
 
     def __init__(
-        self, loaded: LoadedModel, ids: torch.Tensor, mask: torch.Tensor, pixels: Any, said: Any
+        self, loaded: LoadedModel, ids: torch.Tensor, mask: torch.Tensor, given: Mapping[str, Any], said: Any
     ) -> None:
-        self.loaded, self.pixels, self.said = loaded, pixels, said
-        placeholder = image_token_id(loaded.model)
-        shows = (ids == (-1 if placeholder is None else placeholder)) & mask.bool()
-        each = tokens_of_picture(loaded)
-        counts = [int(n) // each if each else int(n > 0) for n in shows.sum(1)]
-        self.first = [sum(counts[:row]) for row in range(len(counts) + 1)]
+        self.loaded, self.given = loaded, given
+        self.spans = [  # pads may carry any id
+            picture_spans(loaded, row.where(kept.bool(), -1)) for row, kept in zip(ids, mask, strict=True)
+        ]
+        count = sum(map(len, self.spans))
+        # tiles of pictures, or those of an earlier pass, are not told apart
+        self.said = said if said is None or said.dim() == 3 or len(said) == count else None
 
-    def of(self, row: int, states: torch.Tensor, ids: torch.Tensor, file: Image | None = None) -> Picture:
-        """The picture of one row, of its decoder inputs [L, d] and ids [L]; its pixels are the file's, where
-        that is at hand.
+    def of(self, row: int, states: torch.Tensor, end: int, file: Image | None = None) -> list[Picture]:
+        """The pictures of one row before column `end`, of its decoder input [L, d]; their pixels are the
+        file's, where that is at hand.
         """
-        own = slice(self.first[row], self.first[row + 1])
-        said = None if self.said is None or len(self.said) != self.first[-1] else self.said[own]
-        vector = picture_vector(self.loaded, states, ids, said)
-        if file is not None:
-            return _of_file(vector, file)
-        return Picture(vector, lambda: rgb_of(self.loaded, self.pixels, own, self.first[-1]))
+        found, before = [], sum(map(len, self.spans[:row]))
+        for index, columns in enumerate(self.spans[row]):
+            if int(columns[-1]) >= end:
+                continue
+            place = row, index, before + index
+            vector = picture_vector(self.loaded, states, columns, self.said, place)
+            if file is not None:
+                found.append(_of_file(vector, file))
+            else:
+                found.append(Picture(vector, partial(self._pixels, row, index)))
+        return found
 
-
-def rgb_of(loaded: LoadedModel, pixels: Any, own: slice, count: int):
-    """One of `count` pictures as RGB uint8 [h, w, 3] from pixel values [n, 3, h, w]; None where they come
-    as tiles or patches, or a row has several.
-    """
-    if not isinstance(pixels, torch.Tensor) or not pixels.is_floating_point() or own.stop - own.start != 1:
-        return None
-    if pixels.dim() == 5 and pixels.shape[1] == 1:
-        pixels = pixels[:, 0]
-    if pixels.dim() != 4 or pixels.shape[1] != 3 or len(pixels) != count:
-        return None
-    settings = loaded.processor.image_processor
-    mean, std = (torch.tensor(getattr(settings, f"image_{part}", None) or fill) for part, fill in
-                 (("mean", [0.0] * 3), ("std", [1.0] * 3)))  # fmt: skip
-    found = pixels[own.start].detach().float().cpu() * std.view(3, 1, 1) + mean.view(3, 1, 1)
-    return (found.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+    def _pixels(self, row: int, index: int) -> np.ndarray | None:
+        return rgb_of(self.loaded, self.given, self.spans, row, index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,7 @@ class Verdict:
     `hit`: the edit that answers. `nearest`: that, or the one that came nearest. `context`: no edit answers,
     but the answer follows from this one, so the model is given its note. `candidates`: all that were
     judged, best first. `overruled`: an edit of an older bundle that contradicts the hit and would answer.
+    `picture`: of a prompt with several pictures, the number of the one that was judged, from 0.
     """
 
     hit: Candidate | None = None
@@ -70,11 +72,28 @@ class Verdict:
     context: Candidate | None = None
     candidates: tuple[Candidate, ...] = ()
     overruled: Candidate | None = None
+    picture: int | None = None
 
     @property
     def rejection(self) -> str:
         """Why the nearest edit does not answer; "" where it does, or there is none."""
         return self.nearest.rejection if self.hit is None and self.nearest is not None else ""
+
+
+def best_of(verdicts: Sequence[Verdict]) -> Verdict:
+    """Of the verdicts on one question about each of several pictures, that of an edit that answers, the
+    nearest first; else of one that gives context; else the first.
+    """
+    if len(verdicts) == 1:
+        return verdicts[0]
+
+    def order(number: int) -> tuple:
+        found = verdicts[number]
+        distance = found.nearest.picture_ratio if found.nearest else float("inf")
+        return found.hit is None, found.context is None, distance, number
+
+    best = min(range(len(verdicts)), key=order)
+    return replace(verdicts[best], picture=best)
 
 
 def ratio(distance: float, radius: float) -> float:

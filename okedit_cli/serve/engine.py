@@ -134,17 +134,14 @@ def _answered(
 
 def _tell(loaded: LoadedModel, session: EditedModel, asks: Sequence[Ask], lengths: Sequence[int]) -> None:
     """Let the session know what is known here: where prompts end, their pictures, and of conversations the
-    last question with its picture.
+    last question with its pictures.
     """
     session.call.prompt_lengths = lengths
     session.call.pictures = [ask.prompt.picture for ask in asks]
     with session.at_rest():
         session.call.asked = [
             None
-            if (prompt := ask.prompt).single
-            else (
-                prompt.question.strip(),
-                None if prompt.picture is None else look_of(loaded, prompt.picture),
-            )
+            if ask.prompt.single
+            else (ask.prompt.question.strip(), [look_of(loaded, one) for one in ask.prompt.latest])
             for ask in asks
         ]

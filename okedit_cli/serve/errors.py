@@ -5,6 +5,8 @@ Not here: what is wrong with a request (messages.py, limits.py) or with a bundle
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ from okedit_cli.errors import InvalidBundle, InvalidFacts, ModelMismatch, Okedit
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+LINGER = 2.0  # seconds for which the rest of a body that is too long is thrown away
 INVALID = "invalid_request_error"
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _CODES = {401: "invalid_api_key", 403: "forbidden", 404: "not_found", 405: "method_not_allowed",
@@ -69,10 +72,31 @@ def respond(error: Exception) -> Any:
     """The answer that tells of an error; what nobody expected goes to the log with its traceback."""
     from fastapi.responses import JSONResponse
 
+    class Lingering(JSONResponse):
+        """Told to who is still sending: what comes is thrown away for a while, since a connection that is
+        closed on unread bytes takes the answer with it.
+        """
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            """The answer, whole, and its end once nothing comes any more."""
+            start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+            await send(start)
+            await send({"type": "http.response.body", "body": self.body, "more_body": True})
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(_rest(receive), LINGER)
+            await send({"type": "http.response.body", "body": b""})
+
     found = told(error)
     if found.status >= 500 and not isinstance(error, OkeditError):
         _log.error("a request failed", exc_info=error)
-    return JSONResponse(found.body(), status_code=found.status, headers=found.headers)
+    kind = Lingering if found.status == 413 else JSONResponse
+    return kind(found.body(), status_code=found.status, headers=found.headers)
+
+
+async def _rest(receive: Any) -> None:
+    """Throw away what is left of a request's body."""
+    while (message := await receive())["type"] == "http.request" and message.get("more_body"):
+        pass
 
 
 def install(app: FastAPI) -> None:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import datetime
 import json
+import logging
 import threading
 from pathlib import Path
 from typing import Any
 
 from okedit_cli.errors import OkeditError
+
+_log = logging.getLogger("okedit.serve")
 
 
 class Log:
@@ -32,8 +35,11 @@ class Log:
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
         text = json.dumps({"time": now, **fields}, ensure_ascii=False)
         with self._lock:
-            self._file.write(text + "\n")
-            self._file.flush()
+            try:
+                self._file.write(text + "\n")
+                self._file.flush()
+            except OSError as error:  # a full disk is no reason not to answer
+                _log.error("the log cannot be written: %s", error.strerror)
 
     def close(self) -> None:
         """No line comes any more."""

@@ -49,10 +49,14 @@ class Conversation:
         return self.turns[-1].text
 
     @property
+    def latest(self) -> list[Image]:
+        """What the last question is about: its own pictures, else those of the last turn that showed any."""
+        return next((turn.pictures for turn in reversed(self.turns) if turn.pictures), [])
+
+    @property
     def picture(self) -> Image | None:
-        """What the last question is about: its own last picture, else the last one shown before; or None."""
-        shown = self.pictures
-        return shown[-1] if shown else None
+        """The last of these; None without any."""
+        return self.latest[-1] if self.latest else None
 
     @property
     def pictures(self) -> list[Image]:

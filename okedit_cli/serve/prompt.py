@@ -40,6 +40,8 @@ class Completion:
         """None."""
         return []
 
+    latest = pictures
+
     def asking(self, question: str) -> Completion:
         """Another text in its place."""
         return Completion(question)
@@ -124,6 +126,7 @@ def _apply(loaded: LoadedModel, turns: list[Turn], form: Callable[[LoadedModel, 
         chat_template=template if isinstance(template, str) else None,
         tokenize=False,
         add_generation_prompt=True,
+        enable_thinking=False,  # as one question is put (models/prompts.py)
     )
 
 

@@ -10,63 +10,33 @@ its thread. Not here: which bundles are attached (session/model.py).
 from __future__ import annotations
 
 import inspect
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from okedit_cli.errors import InvalidBundle, UsageError
+from okedit_cli.errors import UsageError
 from okedit_cli.methods.whole_prompt import Questions
-from okedit_cli.models.features import Look, hidden_of, hook_tower
+from okedit_cli.models.entries import entries
+from okedit_cli.models.features import Look, hook_tower
+from okedit_cli.models.hooks import hidden_of
 from okedit_cli.models.kv import cache_in
 from okedit_cli.models.notes import hook_reader, write_notes
-from okedit_cli.models.question import prompt_length, question_text, question_token_ids
-from okedit_cli.models.sites import decoder_layers, image_token_id, mlp_of, picture_tower
+from okedit_cli.models.question import is_open, prompt_length, question_text, question_token_ids
+from okedit_cli.models.sites import decoder_layers, image_token_id, picture_tower
 from okedit_cli.models.verbatim import Held, Hold, held_answer
 from okedit_cli.scope.pictures import Shown, seen
 from okedit_cli.scope.query import Picture, Query
 from okedit_cli.scope.router import Router
-from okedit_cli.scope.verdict import Candidate, Verdict
-from okedit_cli.session.side import check_rows, hook_sides
+from okedit_cli.scope.verdict import Verdict, best_of
+from okedit_cli.session.acting import Acting
+from okedit_cli.session.call import Call, Part
+from okedit_cli.session.side import hook_sides
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from okedit_cli.models.load import LoadedModel
-
-
-class Call(threading.local):
-    """What one thread's forward passes have decided and read."""
-
-    def __init__(self) -> None:
-        self.verdicts: list[Verdict] = []
-        # attended tokens a row, where prompts end that are read with an answer; None: by the chat template
-        self.prompt_lengths: Sequence[int] | None = None
-        # of the rows' prompts, where their files are at hand
-        self.pictures: Sequence[Image | None] | None = None
-        # of rows whose last question and its picture are known to who asks, as in a conversation
-        self.asked: Sequence[tuple[str, Look | None] | None] | None = None
-        self.deep = False  # inside a forward pass of our own
-        # ids and mask that wait for a verdict
-        self.prompts: tuple[torch.Tensor, torch.Tensor] | None = None
-        self.pixels: Any = None  # of the pictures that were looked at last
-        self.said: torch.Tensor | None = None  # of these pictures by the tower
-        # first changed column of each row; None outside the model's forward
-        self.starts: list[int] | None = None
-        self.last_read = True  # whether the prompts' last tokens have been read
-        self.notes_from: list[int | None] = []  # first column of each row read as a note is
-        self.questions: Questions | None = None
-
-    @contextmanager
-    def at_rest(self) -> Iterator[None]:
-        """Context: nothing is decided in this thread, nothing changed; decisions stay."""
-        before, self.deep = self.deep, True
-        try:
-            yield
-        finally:
-            self.deep = before
 
 
 class Gate:
@@ -79,24 +49,21 @@ class Gate:
     ) -> None:
         self.loaded, self.router, self.bundles, self.call = loaded, router, router.bundles, call
         self._check = check
-        self._values: dict[tuple[int, int], tuple[torch.Tensor, ...]] = {}
         self._hold = Hold(loaded, lambda: not call.deep)
-        self._signature = inspect.signature(loaded.model.forward)
-        layers, tower = decoder_layers(loaded.model), picture_tower(loaded.model)
         self._handles = hook_reader(loaded, lambda: [] if call.deep else call.notes_from)
-        self._handles += [
-            loaded.model.register_forward_pre_hook(self._begin, with_kwargs=True),
-            loaded.model.register_forward_hook(self._end, always_call=True),
-            layers[0].register_forward_pre_hook(self._read, with_kwargs=True),
-        ]
-        if tower is not None:
-            self._handles.append(tower.register_forward_pre_hook(self._look, with_kwargs=True))
-            self._handles += filter(None, [hook_tower(loaded, self._hear)])
-        books = [(bundle.codebook, bundle.manifest.site) for bundle in router.scoped]
-        for layer in sorted({layer for book, site in books for layer in book.layers(site)}):
+        for module in entries(loaded.model):
+            signature = inspect.signature(module.forward)
             self._handles.append(
-                mlp_of(layers[layer]).register_forward_hook(self._change(layer), with_kwargs=True)
+                module.register_forward_pre_hook(partial(self._begin, signature), with_kwargs=True)
             )
+            self._handles.append(module.register_forward_hook(self._end, always_call=True))
+        first, table = decoder_layers(loaded.model)[0], loaded.model.get_input_embeddings()
+        self._handles.append(first.register_forward_pre_hook(self._read, with_kwargs=True))
+        self._handles.append(table.register_forward_pre_hook(self._embed))
+        if (tower := picture_tower(loaded.model)) is not None:
+            self._handles.append(tower.register_forward_pre_hook(self._look, with_kwargs=True))
+        self._handles += filter(None, [hook_tower(loaded, self._hear)])
+        self._handles += Acting(loaded, router, call).handles
         self._handles += hook_sides(loaded, router.bundles, call)
 
     def remove(self) -> None:
@@ -111,7 +78,7 @@ class Gate:
 
         What is run on a cache afterwards is changed by it.
         """
-        pictures = [None if look is None else seen(look) for look in looks]
+        pictures = [[] if look is None else [seen(look)] for look in looks]
         with self.call.at_rest():
             self.call.verdicts = [self._route(*one) for one in zip(questions, pictures, strict=True)]
         self.call.starts = self.call.prompts = None
@@ -144,33 +111,62 @@ class Gate:
         if not self.call.deep:
             self.call.pixels = kwargs.get("pixel_values", args[0] if args else None)
 
-    def _begin(self, module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
+    def _embed(self, module: Any, args: tuple) -> None:
+        if not self.call.deep and args:
+            self.call.embedded.see(args[0])
+
+    def _begin(self, signature: inspect.Signature, module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
         """A forward pass begins; with an empty cache it reads a new prompt."""
-        if self.call.deep:
+        if self.call.deep or self.call.inside is not None:
             return
         self._check()
-        given = self._signature.bind_partial(*args, **kwargs).arguments
-        cache = cache_in(given)
+        self.call.inside = module
+        given = signature.bind_partial(*args, **kwargs).arguments
+        named = {**given, **given.get("kwargs", {})}
+        cache, mask = cache_in(named), named.get("attention_mask")
         if cache is not None and cache.get_seq_length() > 0:
             self.call.starts = [0] * len(self.call.verdicts)
             self.call.notes_from = [0 if note else None for note in self.notes()]
-            self._hold.read(given.get("input_ids"), given.get("attention_mask"))
+            ids = named.get("input_ids")
+            self._hold.read(ids, mask)
+            if self.call.part is not None and ids is not None:
+                self.call.prompts = ids, mask
             return
         self.call.verdicts, self.call.starts, self.call.prompts = [], None, None
-        self.call.last_read = False
+        self.call.last_read, self.call.part = False, None
         self._hold.begin([])
-        ids, mask = given.get("input_ids"), given.get("attention_mask")
-        if ids is not None:
+        if (ids := self._ids(named)) is not None:
             # other masks than [B, L] tell nothing about pads
-            self.call.prompts = (
-                ids,
-                mask if getattr(mask, "shape", None) == ids.shape else torch.ones_like(ids),
-            )
+            seen_ = mask if getattr(mask, "shape", None) == ids.shape else torch.ones_like(ids)
+            self.call.prompts = ids, seen_
+            self.call.given = named
             self._questions().begin(given)
 
-    def _end(self, module: Any, args: tuple, output: Any) -> Any:
-        if self.call.deep:
+    def _ids(self, named: Mapping[str, Any]) -> torch.Tensor | None:
+        """The ids of the prompts that a pass reads; None, with a warning, where only others' embeddings are
+        given.
+        """
+        if (ids := named.get("input_ids")) is not None:
+            return ids
+        embeds = named.get("inputs_embeds")
+        if embeds is None:
             return None
+        table = self.loaded.model.get_input_embeddings()
+        with self.call.at_rest():
+            ids = self.call.embedded.of(embeds, table, image_token_id(self.loaded.model))
+        if ids is None:
+            warnings.warn(
+                "A prompt came as inputs_embeds that the model's own embeddings of words are not, so no edit"
+                " was looked for; give input_ids.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return ids
+
+    def _end(self, module: Any, args: tuple, output: Any) -> Any:
+        if self.call.deep or self.call.inside is not module:
+            return None
+        self.call.inside = None
         self.call.starts = self.call.prompts = None
         self.call.last_read = True
         self.call.notes_from = []
@@ -183,16 +179,40 @@ class Gate:
         (ids, mask), self.call.prompts, self.call.deep = self.call.prompts, None, True
         try:
             states = hidden_of(args, kwargs)
+            if self.call.part is not None:
+                self._go_on(ids, mask, states.detach())
+                return None
             self.call.starts = self._decide(ids, mask, states.detach())
+            if all(
+                is_open(self.loaded, row[kept.bool()].tolist()) for row, kept in zip(ids, mask, strict=True)
+            ):
+                self.call.part = Part(ids, states.detach(), self.call.given, self.call.said)
             told = None
             if any(notes := self.notes()):
                 told, self.call.notes_from = write_notes(self.loaded, ids, mask, states, notes)
         finally:
-            self.call.deep, self.call.pixels, self.call.said = False, None, None
+            self.call.deep, self.call.given, self.call.pixels, self.call.said = False, {}, None, None
             self._questions().begin(None)
         if told is None:
             return None
         return ((told, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": told})
+
+    def _go_on(self, ids: torch.Tensor, mask: Any, states: torch.Tensor) -> None:
+        """Another part of prompts that are read in several: once they are whole they are decided again."""
+        part = self.call.part
+        before = part.ids.shape[1]
+        if len(ids) != len(part.ids):  # the model speaks, in several beams
+            self.call.part = None
+            return
+        ids, states = torch.cat([part.ids, ids], 1), torch.cat([part.states, states], 1)
+        self.call.part = Part(ids, states, part.given, part.said)
+        seen_ = mask[:, : ids.shape[1]] if getattr(mask, "ndim", 0) == 2 else torch.ones_like(ids)
+        if any(is_open(self.loaded, row[kept.bool()].tolist()) for row, kept in zip(ids, seen_, strict=True)):
+            return
+        self.call.given, self.call.said, self.call.verdicts = part.given, part.said, []
+        starts = self._decide(ids, seen_, states)
+        self.call.starts = [max(0, start - before) for start in starts]
+        self.call.part = None
 
     @torch.no_grad()
     def _decide(self, ids: torch.Tensor, mask: torch.Tensor, states: torch.Tensor) -> list[int]:
@@ -203,9 +223,10 @@ class Gate:
                 f"There are {len(lengths)} prompt_lengths for {len(ids)} rows.",
                 hint="Give one for each row, or None.",
             )
-        placeholder, columns = image_token_id(self.loaded.model), self._hold.prompt_columns(ids.shape[1])
+        columns = self._hold.prompt_columns(ids.shape[1])
         read = mask[:, :columns]  # of what generate() reads again without a cache, the prompt
-        pictures = Shown(self.loaded, ids, mask, self.call.pixels, self.call.said)
+        given = {"pixel_values": self.call.pixels, **self.call.given}
+        shown = Shown(self.loaded, ids, mask, given, self.call.said)
         for row in range(len(ids)):
             attended = mask[row].nonzero()[:, 0]  # pads may carry any id
             length = lengths[row] if lengths else prompt_length(self.loaded, ids[row, :columns], read[row])
@@ -213,16 +234,13 @@ class Gate:
             self._questions().place = row, prompt
             starts.append(int(prompt[-1]) if len(prompt) else ids.shape[1])
             if self.call.asked and (known := self.call.asked[row]):
-                self.call.verdicts.append(self._route(known[0], known[1] and seen(known[1])))
+                self.call.verdicts.append(self._route(known[0], [seen(look) for look in known[1]]))
                 continue
             words = ids[row, prompt]
             asked = question_token_ids(self.loaded, words, torch.ones_like(words))
-            picture = None
-            if placeholder is not None and bool((words == placeholder).any()):
-                picture = pictures.of(
-                    row, states[row, prompt], words, self.call.pictures and self.call.pictures[row]
-                )
-            self.call.verdicts.append(self._route(question_text(self.loaded, asked), picture))
+            end = int(prompt[-1]) + 1 if len(prompt) else 0
+            pictures = shown.of(row, states[row], end, self.call.pictures and self.call.pictures[row])
+            self.call.verdicts.append(self._route(question_text(self.loaded, asked), pictures))
         self._hold.begin(self._held(), ids, mask, starts)
         return starts
 
@@ -230,53 +248,10 @@ class Gate:
         self.call.questions = self.call.questions or Questions(self.loaded)
         return self.call.questions
 
-    def _route(self, question: str, picture: Picture | None) -> Verdict:
+    def _route(self, question: str, pictures: Sequence[Picture]) -> Verdict:
+        """The verdict on a question about pictures, any of which may be an edit's."""
+
         def read(site: Mapping[str, Any]) -> torch.Tensor:
-            return self._questions().feature(site, question, picture and picture.source)
+            return self._questions().feature(site, question, pictures[0].source if pictures else None)
 
-        return self.router.route(Query(question, picture, read))
-
-    def _change(self, layer: int):
-        def hook(module: Any, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:
-            if self.call.deep or self.call.starts is None:
-                return None
-            rows = [i for i, d in enumerate(self.call.verdicts) if d.hit and self._layer(d.hit) == layer]
-            if not rows:
-                return None
-            whole = output[0] if isinstance(output, tuple) else output
-            check_rows(self.call.verdicts, whole)
-            states, changed = hidden_of(args, kwargs), whole.clone()
-            for i in rows:
-                hit, start = self.call.verdicts[i].hit, self.call.starts[i]
-                down, up, bias = self._value(hit, whole)
-                if self.bundles[hit.number].manifest.site.get("change") == "replace":
-                    if not self.call.last_read:  # GRACE's replace_last: the prompt's last token alone
-                        changed[i, start : start + 1] = bias.to(whole.dtype)
-                    continue
-                x = states[i, start:].to(down.dtype)
-                changed[i, start:] += ((x @ down.T) @ up + bias).to(whole.dtype)
-            return (changed, *output[1:]) if isinstance(output, tuple) else changed
-
-        return hook
-
-    def _layer(self, hit: Candidate) -> int | None:
-        """Where the value of the edit that fired acts; None where it has none of its own."""
-        edits, site = self.bundles[hit.number].edits, self.bundles[hit.number].manifest.site
-        return edits.layer_of(hit.row, site) if edits.kind == "codebook" else None
-
-    def _value(self, hit: Candidate, like: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """One edit's value, read from the bundle when it first fires."""
-        key = (hit.number, hit.row)
-        if key not in self._values:
-            book = self.bundles[hit.number].codebook
-            found = tuple(
-                t[hit.row].to(like.device, torch.float32)
-                for t in (book.value_down, book.value_up, book.value_bias)
-            )
-            if not all(bool(torch.isfinite(t).all()) for t in found):
-                raise InvalidBundle(
-                    f"{hit.bundle}: the value of {hit.edit_id} holds numbers that are not finite.",
-                    hint="Make the bundle again with `okedit edit`; `okedit verify` reads every byte.",
-                )
-            self._values[key] = found
-        return self._values[key]
+        return best_of([self.router.route(Query(question, one, read)) for one in pictures or [None]])

@@ -120,6 +120,6 @@ class BaseModel:
         for start in range(0, len(prompts), BATCH):
             asked = [(prompt, None) for prompt in prompts[start : start + BATCH]]
             inputs = encode(self.loaded, asked, answers=[ids[0][: shared + 1]] * len(asked))
-            chances = self.loaded.model(**inputs).logits[:, -2].float().log_softmax(-1)
+            chances = self.loaded.forward(**inputs).logits[:, -2].float().log_softmax(-1)
             out += (chances[:, ids[0][shared]] - chances[:, ids[1][shared]]).tolist()
         return out

@@ -1,7 +1,6 @@
 """Fitting values: the cut-down run is the whole model's, leaves no trace, and teaches the answer."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import tiny
@@ -14,7 +13,8 @@ from okedit_cli.models.decode import go_on
 from okedit_cli.models.encode import answer_ids, encode
 from okedit_cli.models.reading import read
 from okedit_cli.models.sites import decoder_layers, hidden_size, mlp_of
-from okedit_cli.models.suffix import _skipping, read_prompts, run_suffix
+from okedit_cli.models.prefixes import forget_prefixes
+from okedit_cli.models.suffix import read_prompts, run_suffix
 from okedit_cli.samples import Sample
 
 LAYER = 2
@@ -72,9 +72,9 @@ def test_the_cut_down_run_is_the_whole_models(loaded):
     kinds = list(suffixes(loaded))
     for questions, answers, suffix in [*kinds, kinds[0]]:  # the first again, behind another batch
         with torch.no_grad():
-            unchanged = run_suffix(loaded, suffix, LAYER, torch.zeros_like)
-            changed = run_suffix(loaded, suffix, LAYER, change)
-            assert torch.equal(run_suffix(loaded, suffix, LAYER, torch.zeros_like), unchanged)
+            unchanged = run_suffix(loaded, suffix, torch.zeros_like)
+            changed = run_suffix(loaded, suffix, change)
+            assert torch.equal(run_suffix(loaded, suffix, torch.zeros_like), unchanged)
         torch.testing.assert_close(unchanged, suffix.logits, atol=1e-5, rtol=1e-4)
         for row, (plain, edited) in enumerate(whole(loaded, questions, answers)):
             torch.testing.assert_close(unchanged[row, : len(plain)], plain, atol=1e-4, rtol=1e-4)
@@ -82,51 +82,23 @@ def test_the_cut_down_run_is_the_whole_models(loaded):
             assert suffix.targets[row][suffix.targets[row] != -100].tolist() == answers[row]
 
 
-def test_the_sites_layer_runs_once(loaded):
-    """What it does without a change is kept, and hooks of others act on what stands in for it."""
+def test_hooks_of_others_act_on_what_stands_in_for_the_sites_layer(loaded):
     site, calls = decoder_layers(loaded.model)[LAYER], []
-    *_, (_, _, suffix) = suffixes(loaded)
-    assert suffix.passed is not None and suffix.rows(torch.tensor([1])).passed.states.shape[0] == 1
     handle = mlp_of(site).register_forward_hook(lambda *about: calls.append(1))
-    with torch.no_grad():
-        slow = run_suffix(loaded, replace(suffix, passed=None), LAYER, change)
-        assert len(calls) == 1
-        quick = run_suffix(loaded, suffix, LAYER, change)
-    handle.remove()
-    assert len(calls) == 1
-    torch.testing.assert_close(quick, slow, atol=1e-5, rtol=1e-4)
     shift = site.register_forward_hook(
         lambda module, args, output: (output[0] + 1, *output[1:]) if isinstance(output, tuple) else output + 1
     )
-    *_, (_, _, shifted) = suffixes(loaded)
+    forget_prefixes(loaded)
+    *_, (questions, answers, suffix) = suffixes(loaded)
     with torch.no_grad():
-        slow, quick = (
-            run_suffix(loaded, one, LAYER, change) for one in (replace(shifted, passed=None), shifted)
-        )
-    shift.remove()
-    torch.testing.assert_close(quick, slow, atol=1e-5, rtol=1e-4)
-
-
-def test_a_layer_that_changes_what_is_added_runs_each_time():
-    """As those do that normalise behind their feed-forward part."""
-    loaded = fitted("llama").loaded
-    site = decoder_layers(loaded.model)[LAYER]
-    forward = site.forward
-
-    def bent(*args, **kwargs):
-        out = forward(*args, **kwargs)
-        return (out[0].tanh(), *out[1:]) if isinstance(out, tuple) else out.tanh()
-
-    site.forward = bent
-    try:
-        questions, answers, suffix = next(iter(suffixes(loaded)))
-        assert suffix.passed is None
-        with torch.no_grad():
-            changed = run_suffix(loaded, suffix, LAYER, change)
+        read = len(calls)
+        changed = run_suffix(loaded, suffix, change)
+        assert len(calls) == read  # the layer's own work is not done again
         for row, (_, edited) in enumerate(whole(loaded, questions, answers)):
             torch.testing.assert_close(changed[row, : len(edited)], edited, atol=1e-4, rtol=1e-4)
-    finally:
-        del site.forward
+    handle.remove()
+    shift.remove()
+    forget_prefixes(loaded)
 
 
 def test_a_prompt_of_one_token():
@@ -135,7 +107,7 @@ def test_a_prompt_of_one_token():
     questions, answers = [(word, None)], [answer_ids(loaded, MISO)]
     suffix = read_prompts(loaded, questions, answers, LAYER)
     with torch.no_grad():
-        changed = run_suffix(loaded, suffix, LAYER, change)
+        changed = run_suffix(loaded, suffix, change)
     torch.testing.assert_close(changed[0], whole(loaded, questions, answers)[0][1], atol=1e-4, rtol=1e-4)
 
 
@@ -147,25 +119,10 @@ def test_layers_are_their_own_again(loaded):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        run_suffix(loaded, suffix, LAYER, fails)
+        run_suffix(loaded, suffix, fails)
     for layer, own in zip(decoder_layers(loaded.model), before, strict=True):
         assert layer.__dict__.keys() == own.keys() and not layer._forward_pre_hooks
         assert not mlp_of(layer)._forward_hooks
-
-
-def test_layers_that_return_more_than_states():
-    """As older families do: (states, attentions)."""
-
-    class Layer(torch.nn.Module):
-        def forward(self, hidden_states):
-            return hidden_states * 2, "attentions"
-
-    layers, states = [Layer(), Layer()], torch.ones(1)
-    with _skipping(layers, SimpleNamespace(states=states, rests=[("attentions",)])):
-        hidden, rest = layers[0](torch.full((1,), 9.0))
-        assert hidden == 9 and rest == "attentions"
-        assert layers[1](hidden)[0] == 2
-    assert layers[0](states)[0] == 2
 
 
 def samples_of(loaded, answer):
@@ -191,7 +148,7 @@ def test_values_teach_the_answer(loaded, monkeypatch):
                 loaded, [(sample.prompt, sample.picture)], [answer_ids(loaded, sample.target)], LAYER
             )
             with torch.no_grad():
-                logits = run_suffix(loaded, suffix, LAYER, lambda x, own=own: values.change_rows(x, *own))
+                logits = run_suffix(loaded, suffix, lambda x, own=own: values.change_rows(x, *own))
             assert torch.equal(logits.argmax(-1), suffix.targets)
 
 
@@ -221,14 +178,14 @@ def test_some_rows_of_a_suffix_say_what_they_said_among_all(loaded):
     """And the suffix that they were taken from goes on as it was."""
     for _, _, suffix in suffixes(loaded):
         with torch.no_grad():
-            whole_ = run_suffix(loaded, suffix, LAYER, change)
+            whole_ = run_suffix(loaded, suffix, change)
             for chosen in ([0], [len(suffix.targets) - 1], [len(suffix.targets) - 1, 0]):
                 part = suffix.rows(torch.tensor(chosen))
-                found = run_suffix(loaded, part, LAYER, change)
+                found = run_suffix(loaded, part, change)
                 there = part.targets != -100
                 torch.testing.assert_close(found[there], whole_[chosen][there], atol=1e-5, rtol=1e-4)
                 assert torch.equal(part.targets, suffix.targets[chosen])
-            assert torch.equal(run_suffix(loaded, suffix, LAYER, change), whole_)
+            assert torch.equal(run_suffix(loaded, suffix, change), whole_)
 
 
 def test_a_fact_that_is_done_leaves_and_the_others_go_on(monkeypatch):

@@ -19,7 +19,8 @@ import torch
 
 from okedit_cli.methods.tuning import located
 from okedit_cli.models.encode import encode, encode_row
-from okedit_cli.models.features import cut_row, hidden_of
+from okedit_cli.models.features import cut_row
+from okedit_cli.models.hooks import hidden_of
 from okedit_cli.models.kv import cache_of, taking
 from okedit_cli.models.points import Point
 from okedit_cli.models.prefixes import fork
@@ -123,7 +124,7 @@ def see(loaded: LoadedModel, place: Place, layers: Sequence[int], prefixes: int)
         module = decoder_layers(loaded.model)[layers[-1]]
         stack.callback(module.register_forward_hook(state).remove)
         with suppress(_Read):
-            loaded.model(**batch)
+            loaded.forward(**batch)
     return Seen(keys, states[0])
 
 
@@ -156,7 +157,7 @@ class Reading:
         kept = {"logits_to_keep": count} if known else {}
         cache = {} if self.cache is None else taking(self.loaded.model, fork(self.cache))
         with _put(decoder_layers(self.loaded.model), changed, self.rests):
-            out = self.loaded.model(**self.inputs, **cache, **kept).logits
+            out = self.loaded.forward(**self.inputs, **cache, **kept).logits
         return out[:, -count:].float()
 
 
@@ -193,8 +194,8 @@ def read_to(
         for module in decoder_layers(loaded.model)[: layer + 1]:
             stack.callback(module.register_forward_hook(keep).remove)
         with suppress(_Read):
-            given = {} if cache is None else taking(loaded.model, fork(cache))
-            loaded.model(**inputs, **given)
+            given = {} if cache is None else taking(loaded.speaker, fork(cache))
+            loaded.forward(**inputs, **given)
     return Reading(loaded, layer, inputs, cache, place, states[0], rests)
 
 
@@ -207,7 +208,7 @@ def _split(
         lambda module, args, kwargs: found.append(kwargs.get("position_ids")), with_kwargs=True
     )
     try:
-        cache = cache_of(loaded.model(**cut_row(batch, start), use_cache=True))
+        cache = cache_of(loaded.forward(**cut_row(batch, start), use_cache=True))
     finally:
         handle.remove()
     ids = batch["input_ids"][:, start:]

@@ -121,7 +121,7 @@ def _read(
             mask = batch["attention_mask"].bool()
             count += int(mask.sum())
             with suppress(_Read):
-                loaded.model(**batch)
+                loaded.forward(**batch)
     tell("reading the corpus", len(texts), len(texts))
     # in the precision of the file, so that the first edit is made with what later ones find
     return {layer: Moment(_rounded(whole / count), count) for layer, whole in sums.items()}

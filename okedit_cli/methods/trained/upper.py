@@ -19,8 +19,7 @@ from torch.nn import functional as F
 from okedit_cli.errors import ModelError
 from okedit_cli.methods.tuning import located
 from okedit_cli.models.encode import answer_ids, encode
-from okedit_cli.models.features import hidden_of
-from okedit_cli.models.hooks import of_this_thread
+from okedit_cli.models.hooks import hidden_of, of_this_thread
 from okedit_cli.models.points import points_of
 from okedit_cli.models.sites import decoder, decoder_layers
 
@@ -119,7 +118,7 @@ class Upper:
                 handle = module.register_forward_pre_hook(of_this_thread(hook), with_kwargs=True)
                 stack.callback(handle.remove)
             try:
-                self.loaded.model(**inputs, use_cache=False)
+                self.loaded.forward(**inputs, use_cache=False)
             except _Stop:
                 pass
         out, where = [], found["positions"]
@@ -217,7 +216,7 @@ class Upper:
         """ModelError unless the upper layers alone say what the whole model says."""
         [row] = self.read([asked])
         inputs = encode(self.loaded, [asked[:2]], answers=[row.ids])
-        wanted = self.loaded.model(**inputs).logits[0, -len(row.ids) - 1 : -1].float()
+        wanted = self.loaded.forward(**inputs).logits[0, -len(row.ids) - 1 : -1].float()
         found = self.say(self.run(self.batch([row])))
         if (found - wanted).abs().max() > TOLERANCE * wanted.std():
             raise ModelError(

@@ -94,7 +94,7 @@ def _clear_leftovers(*folders: Path) -> None:
 
 def _build(language: Path, pictures: Path, folder: Path, progress: Progress | None) -> None:
     """Write the checkpoint beside its place, make it durable, and move it there in one step."""
-    from okedit_cli.models.load import quiet
+    from okedit_cli.models.logs import quiet
 
     scratch = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=folder.parent))
     try:
@@ -127,7 +127,7 @@ def build_model(language: Path, pictures: Path, weights: Path):
     from safetensors import safe_open
     from transformers import LlavaConfig, LlavaForConditionalGeneration
 
-    from okedit_cli.models.load import quiet
+    from okedit_cli.models.logs import quiet
     from okedit_cli.models.mini.efficientnet import package_state
     from okedit_cli.models.mini.language import load_language_model
     from okedit_cli.models.mini.tower import OkeditMiniVisionConfig, assemble_state, register
