@@ -58,7 +58,9 @@ def gateway(
     ] = "",
     strictness: options.Strictness = None,
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", metavar="N", help="0 takes any free one.")] = 8080,
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", min=0, max=65535, help="0: any that is free.")
+    ] = 8080,
     api_key: Annotated[
         list[str] | None,
         typer.Option(
@@ -144,5 +146,5 @@ def _app(
     fetch = None if remote is None else remote_pictures(remote, settings.limits)
     reader = PictureReader(settings.limits, fetch)
     front = Front(opened, image_encoder=image_encoder, strictness=strictness, reader=reader)
-    front.decide("What is this?")  # encoders are loaded before the first request
+    front.open_encoders()
     return Gateway(front, engine, settings)

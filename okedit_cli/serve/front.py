@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from okedit_cli.scope.query import Picture
 
 CACHE = 256 << 20  # bytes of pictures that were seen
+HEAD, TAIL = 10_000, 40_000  # signs of a longer question that are judged: its beginning and its end
 QUESTIONS = "question encoder"
 _log = logging.getLogger("okedit.gateway")
 
@@ -81,6 +82,23 @@ class Front:
     def __len__(self) -> int:
         return sum(map(len, self.bundles))
 
+    def open_encoders(self) -> None:
+        """Load every encoder now, not with the first request. SetupError, ModelError: one is not to be had."""
+        import numpy as np
+        from PIL import Image
+
+        from okedit_cli.encoders.pair import judge_pairs
+        from okedit_cli.encoders.text import DEFAULT, text_vectors
+        from okedit_cli.scope.query import Picture
+
+        black = Image.new("RGB", (32, 32))
+        for bundle in self.bundles:
+            text_vectors(["What is this?"], str(bundle.manifest.site.get("text_encoder", DEFAULT)))
+            if len(bundle.codebook.picture_keys):
+                picture = Picture(self._vector(black), lambda: np.asarray(black))
+                picture.vector_of(str(bundle.manifest.site["picture_point"]))
+        judge_pairs([("What is this?", "What is that?")])
+
     def decide(self, question: str, url: str | None = None) -> Hit | None:
         """Which fact a question, with its picture's URL, is about; None: none. It computes: not for an
         event loop.
@@ -89,6 +107,8 @@ class Front:
         """
         from okedit_cli.scope.query import Query
 
+        if len(question) > HEAD + TAIL:
+            question = f"{question[:HEAD]} {question[-TAIL:]}"
         picture = self._picture(url) if url is not None and self.looks else None
         verdict = self.router.route(Query(question, picture))
         found = verdict.hit or verdict.context

@@ -169,6 +169,14 @@ def test_whatever_is_sent_arrives(both, body, path):
     assert found.seen[-1][3] == content and answer.status_code in (200, 400)
 
 
+def test_a_prompt_of_a_hundred_thousand_words_is_judged_and_arrives(both):
+    found, address = both
+    for words in (f"{'word ' * 100_000}", "a" * 3_000_000):
+        content = json.dumps({"messages": [{"role": "user", "content": f"{words} {MISS}"}]}).encode()
+        assert httpx.post(f"{address}/v1/chat/completions", content=content, timeout=60).status_code == 200
+        assert found.seen[-1][3] == content
+
+
 def test_upstream_must_be_an_address():
     for url in ("localhost:8000", "file:///etc/passwd", "http://", "http://a/?b"):
         with pytest.raises(UsageError, match="no address of a server"):
