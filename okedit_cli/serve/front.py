@@ -83,7 +83,7 @@ class Front:
         return sum(map(len, self.bundles))
 
     def open_encoders(self) -> None:
-        """Load every encoder now, not with the first request. SetupError, ModelError: one is not to be had."""
+        """Load every encoder now, not with the first request. SetupError, ModelError: one is not there."""
         import numpy as np
         from PIL import Image
 

@@ -8,7 +8,9 @@ import fitted
 import pytest
 import tiny
 import torch
+from encoders.test_hub import image_encoder
 from scope.held import bundle as held
+from serving import data_url
 
 from okedit_cli.bundle import Bundle, check_fit, read_manifest
 from okedit_cli.bundle.canary import measure_drift
@@ -120,3 +122,22 @@ def test_facts_of_any_kind_of_bundle_can_be_exported(small, tmp_path):
         replace(made).save(tmp_path / f"{method}.safetensors")
         memory = as_memory(tmp_path / f"{method}.safetensors").bundle
         assert memory.edits.kind == "codebook" and routed(memory, fitted.WORDS) == "capital"
+
+
+def test_another_image_encoder_keys_pictures_and_the_gateway_asks_it(small, pictured, tmp_path, monkeypatch):
+    source, data = pictured
+    monkeypatch.chdir(tmp_path)
+    image_encoder("siglip", tmp_path / "siglip")
+    sha = read_manifest(source).facts[0]["picture_sha256"]
+    made = as_memory(source, image_encoder="siglip", pictures={sha: data}).bundle
+    assert made.manifest.site["picture_point"] == "siglip" and "reference_pictures" in made.extras
+    made.save(tmp_path / "m.safetensors")
+    pytest.importorskip("fastapi", reason="okedit[serve] is not installed")
+    from okedit_cli.serve.front import Front
+
+    front = Front([Bundle.load(tmp_path / "m.safetensors")], image_encoder="siglip")
+    front.open_encoders()
+    assert front.decide(fitted.PICTURED, data_url(tiny.picture())).edit_id == "cat"
+    assert front.decide(fitted.PICTURED) is None and front.decide(fitted.WORDS).edit_id == "capital"
+    with pytest.raises(UsageError, match="path of this machine"):
+        as_memory(source, image_encoder=str(tmp_path / "siglip"))

@@ -196,6 +196,13 @@ class Served:
         with open(f"/proc/{self.processes[-1].pid}/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
+    @property
+    def processor(self) -> float:
+        """Seconds of processor time that the gateway has had."""
+        with open(f"/proc/{self.processes[-1].pid}/stat", encoding="ascii") as file:
+            parts = file.read().rpartition(")")[2].split()
+        return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
+
     def __enter__(self) -> Served:
         return self
 
@@ -216,6 +223,8 @@ async def latency(given, bundle: Path, count: int) -> None:
             for number, question in enumerate(asked):
                 if len(times[served.gateway]) - first >= given.requests:
                     break
+                if len(times[served.gateway]) == first:
+                    before, began_at = served.processor, number
                 body, pair = body_of(question, False), []
                 for url in times:
                     began = time.perf_counter()
@@ -229,13 +238,14 @@ async def latency(given, bundle: Path, count: int) -> None:
                     continue
                 for row, took in zip(times.values(), pair, strict=True):
                     row.append(took)
+            spent = 1e3 * (served.processor - before) / max(1, number - began_at)
     direct, behind = (row[first:] for row in times.values())
     added = sorted(1e3 * (b - a) for a, b in zip(direct, behind, strict=True))
     told = {share: added[min(len(added) - 1, int(share * len(added)))] for share in (0.5, 0.95, 0.99)}
     alone = sorted(1e3 * one for one in direct)[len(direct) // 2]
     print(
         f"{count:,} edits: added {told[0.5]:.1f} ms (p50), {told[0.95]:.1f} ms (p95), {told[0.99]:.1f} ms "
-        f"(p99) over {len(added)} misses; the engine alone {alone:.1f} ms (p50); {fired} questions fired",
+        f"(p99) over {len(added)} misses; {spent:.1f} ms of a core each; the engine alone {alone:.1f} ms (p50); {fired} questions fired",
         flush=True,
     )
 
