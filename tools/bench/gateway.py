@@ -30,7 +30,7 @@ from pathlib import Path
 import httpx
 import yaml
 
-REAL = 5_000  # facts whose keys are read
+REAL = 2_000  # facts whose keys are read
 MOVED = (
     0.7  # how far a made key lies from the one that it is made of; questions of two facts lie about 1 apart
 )
@@ -245,7 +245,8 @@ async def latency(given, bundle: Path, count: int) -> None:
     alone = sorted(1e3 * one for one in direct)[len(direct) // 2]
     print(
         f"{count:,} edits: added {told[0.5]:.1f} ms (p50), {told[0.95]:.1f} ms (p95), {told[0.99]:.1f} ms "
-        f"(p99) over {len(added)} misses; {spent:.1f} ms of a core each; the engine alone {alone:.1f} ms (p50); {fired} questions fired",
+        f"(p99) over {len(added)} misses; {spent:.1f} ms of a core each; the engine alone {alone:.1f} ms "
+        f"(p50); {fired} questions fired",
         flush=True,
     )
 
