@@ -130,6 +130,7 @@ def serve(
         )  # fmt: skip
         for name, path in files.items():
             server.bundles.put(name, held_copy(server, path))
+        server.warm()
         if not api_key and not _is_loopback(host):
             out.warn(f"whoever reaches {host} may ask; --api-key KEY lets in those alone who have it.")
         run(build(server), listener, drain=drain, ready=lambda: _tell(out, address(listener), server))

@@ -17,7 +17,7 @@ from okedit_cli.models.decode import greedy
 from okedit_cli.models.encode import join_rows
 from okedit_cli.models.features import look_of
 from okedit_cli.serve.decoding import Sampling, Saying, watching
-from okedit_cli.serve.prompt import Prompt, encode_prompt
+from okedit_cli.serve.prompt import Completion, Prompt, encode_prompt
 from okedit_cli.session.recalling import in_turn, put_questions
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _recalled(loaded: LoadedModel, session: EditedModel, asks: Sequence[Ask]) ->
 
     def spoken(i: int, speaker: Any) -> bool:
         ask = asks[i]
-        saying = Saying(loaded, ask.sampling, ask.on_text, ask.gone)
+        saying = _saying(loaded, ask)
         ask.begun(put[i].verdict, sum(map(len, speaker.read)))
         saying.say(speaker.answer(ask.sampling.max_tokens))
         ask.ended(saying.reason, len(saying.ids))
@@ -112,7 +112,7 @@ def _answered(
     asks = [ask for ask, _ in rows]
     inputs = join_rows(loaded, [row for _, row in rows])
     lengths = inputs["attention_mask"].sum(1).tolist()
-    sayings = [Saying(loaded, ask.sampling, ask.on_text, ask.gone) for ask in asks]
+    sayings = [_saying(loaded, ask) for ask in asks]
     for one in sayings:
         one.limit = room(loaded, inputs["input_ids"].shape[1], one.sampling.max_tokens)
     if session is not None:
@@ -130,6 +130,11 @@ def _answered(
             session.call.prompt_lengths = session.call.pictures = session.call.asked = None
     for ask, one in zip(asks, sayings, strict=True):
         ask.ended(one.reason or "length", len(one.ids))
+
+
+def _saying(loaded: LoadedModel, ask: Ask) -> Saying:
+    trimmed = not isinstance(ask.prompt, Completion)
+    return Saying(loaded, ask.sampling, ask.on_text, ask.gone, trimmed)
 
 
 def _tell(loaded: LoadedModel, session: EditedModel, asks: Sequence[Ask], lengths: Sequence[int]) -> None:
