@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import httpx
@@ -159,7 +160,7 @@ def _rounds(
 ) -> dict[int, list[tuple[Asked, Asked]]]:
     """Of each server and round a long answer and a short one to a near question, none of them an edit's."""
     most = servers[max(servers)]
-    free = [question for question in near if not _answered(most, question)][:rounds]
+    free = list(islice((question for question in near if not _answered(most, question)), rounds))
     found: dict[int, list[tuple[Asked, Asked]]] = {count: [] for count in servers}
     for http in servers.values():
         ask(http, LONG[0], 8)  # whatever is read at first
