@@ -91,6 +91,7 @@ def serve(
     device: options.Device = None,
     dtype: options.Dtype = None,
     revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Answer over HTTP as the OpenAI API does: chats, completions, models; a page to try it at /.
@@ -109,7 +110,7 @@ def serve(
     with bound(host, port) as listener:
         loaded = open_model(
             model or options.DEFAULT_MODEL, out, device=device or "auto", dtype=dtype or "auto",
-            revision=revision,
+            revision=revision, trust_remote_code=trust_remote_code,
         )  # fmt: skip
         check_named(list(files.values()), loaded, out, strict)
         from ..serve.app import Server, build
