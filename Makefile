@@ -1,4 +1,6 @@
 # make demo   a model's answers before and after an edit      make test   all tests      make lint   style
+# make test-families   tests of every model family, of which `make test` runs a part
+# make families-table   the same, and the README's table of what they found
 # Each sets up what it needs in .venv on its first run and reuses it afterwards.
 
 PYTHON ?= python3
@@ -7,9 +9,9 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 # the tests and the linter never reach for the network
-test lint: export HF_HUB_OFFLINE = 1
+test test-families families-table lint: export HF_HUB_OFFLINE = 1
 
-.PHONY: demo test lint
+.PHONY: demo test test-families families-table lint
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -22,6 +24,11 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/okedit setup
 	$(BIN)/python -m pytest
+
+test-families families-table: export OKEDIT_FAMILIES = all
+test-families families-table: $(READY)
+	$(BIN)/okedit setup
+	$(BIN)/python -m pytest tests/families $(if $(filter families-table,$@),--families-table README.md)
 
 lint: $(READY)
 	$(BIN)/ruff check .

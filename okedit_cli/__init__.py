@@ -7,6 +7,11 @@ The Python API, loaded at first use so that `import okedit_cli` needs neither to
     result = okedit_cli.fit(loaded, facts)
     with okedit_cli.attach(loaded, [result.bundle]):
         print(okedit_cli.generate(loaded, [("What is this cat's name?", picture)])[0].text)
+
+or on a model that is loaded already:
+
+    with okedit_cli.EditedModel(model, processor, ["facts.safetensors"]):
+        ids = model.generate(**inputs)
 """
 
 from __future__ import annotations
@@ -23,6 +28,8 @@ __version__ = "0.1.0"
 # public name -> module that has it
 _API = {
     "load_model": "okedit_cli.models.load",
+    "wrap": "okedit_cli.models.wrap",
+    "EditedModel": "okedit_cli.session",
     "load_facts": "okedit_cli.facts",
     "fit": "okedit_cli.fitting",
     "attach": "okedit_cli.session",

@@ -152,6 +152,7 @@ def ask(
     device: options.Device = None,
     dtype: options.Dtype = None,
     revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -175,7 +176,12 @@ def ask(
     asked = _Asked(text, _picture(image, fetch), image)
     named = readable(bundle or ())
     loaded = open_model(
-        model or options.DEFAULT_MODEL, out, device=device or "auto", dtype=dtype or "auto", revision=revision
+        model or options.DEFAULT_MODEL,
+        out,
+        device=device or "auto",
+        dtype=dtype or "auto",
+        revision=revision,
+        trust_remote_code=trust_remote_code,
     )
     check_named(named, loaded, out, strict)
     paths = [] if no_edits else named or _found(loaded, out, strict)

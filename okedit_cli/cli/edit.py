@@ -106,6 +106,7 @@ def edit(
     device: options.Device = None,
     dtype: options.Dtype = None,
     revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
     with_sources: Annotated[
         bool, typer.Option("--with-sources", help="Put the pictures into the bundle, too.")
     ] = False,
@@ -169,6 +170,7 @@ def edit(
             device=chosen["device"],
             dtype=chosen["dtype"],
             revision=revision,
+            trust_remote_code=trust_remote_code,
         )
         if earlier:
             earlier.check(loaded)

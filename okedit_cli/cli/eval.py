@@ -145,6 +145,7 @@ def evaluate(
     device: options.Device = None,
     dtype: options.Dtype = None,
     revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -192,7 +193,12 @@ def evaluate(
         plan = Plan(mode, tuple(counts), tuple(gaps), seed, forced, sample)
         source = {"format": format, "images": images, "fetch": fetcher(remote_images, remote_hosts)}
         found = cases_of(out, data, source, skip_missing, skip_bad, seed, limit)
-        opening = {"device": device or "auto", "dtype": dtype or "auto", "revision": revision}
+        opening = {
+            "device": device or "auto",
+            "dtype": dtype or "auto",
+            "revision": revision,
+            "trust_remote_code": trust_remote_code,
+        }
         asked = {
             "limit": limit,
             "skip_bad": skip_bad,

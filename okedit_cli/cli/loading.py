@@ -39,7 +39,15 @@ def check_method(name: str, settings: Sequence[str] = (), **options: Any) -> Non
     settings_of(method_named(name), settings)
 
 
-def open_model(name: str, out: Output, *, device: str, dtype: str, revision: str | None = None) -> Any:
+def open_model(
+    name: str,
+    out: Output,
+    *,
+    device: str,
+    dtype: str,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+) -> Any:
     """The LoadedModel of that name; what takes long is said on stderr."""
     from okedit_cli.models import mini, sentences
 
@@ -52,7 +60,9 @@ def open_model(name: str, out: Output, *, device: str, dtype: str, revision: str
         with out.progress() as progress:
             sentences.ensure(progress=progress)
     start = time.perf_counter()
-    loaded = okedit_cli.load_model(name, device=device, dtype=dtype, revision=revision)
+    loaded = okedit_cli.load_model(
+        name, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
+    )
     precision = str(loaded.dtype).removeprefix("torch.")
     out.say(f"model: {loaded.name} on {loaded.device} in {precision}, {time.perf_counter() - start:.1f} s")
     return loaded

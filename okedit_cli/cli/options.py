@@ -27,6 +27,13 @@ Revision = Annotated[
         "--revision", metavar="NAME", help="Branch, tag or commit of a model on the hub. [default: main]"
     ),
 ]
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-remote-code",
+        help="Run the code that lies in a model's checkpoint, as some families need. Read it before.",
+    ),
+]
 Device = Annotated[
     str | None,
     typer.Option(

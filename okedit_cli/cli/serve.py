@@ -91,6 +91,7 @@ def serve(
     device: options.Device = None,
     dtype: options.Dtype = None,
     revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Answer over HTTP as the OpenAI API does: chats, completions, models; a page to try it at /.
@@ -109,7 +110,7 @@ def serve(
     with bound(host, port) as listener:
         loaded = open_model(
             model or options.DEFAULT_MODEL, out, device=device or "auto", dtype=dtype or "auto",
-            revision=revision,
+            revision=revision, trust_remote_code=trust_remote_code,
         )  # fmt: skip
         check_named(list(files.values()), loaded, out, strict)
         from ..serve.app import Server, build
@@ -130,6 +131,7 @@ def serve(
         )  # fmt: skip
         for name, path in files.items():
             server.bundles.put(name, held_copy(server, path))
+        server.warm()
         if not api_key and not _is_loopback(host):
             out.warn(f"whoever reaches {host} may ask; --api-key KEY lets in those alone who have it.")
         run(build(server), listener, drain=drain, ready=lambda: _tell(out, address(listener), server))

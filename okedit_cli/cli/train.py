@@ -53,6 +53,7 @@ def train(
     ] = False,
     device: options.Device = None,
     dtype: options.Dtype = None,
+    trust_remote_code: options.TrustRemoteCode = False,
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", envvar="OKEDIT_SEED", min=0, help="Of all that is random.")
     ] = 0,
@@ -76,7 +77,13 @@ def train(
 
     training_settings(chosen, settings or ())
     check_data(data)
-    loaded = open_model(model or options.DEFAULT_MODEL, out, device=device or "auto", dtype=dtype or "auto")
+    loaded = open_model(
+        model or options.DEFAULT_MODEL,
+        out,
+        device=device or "auto",
+        dtype=dtype or "auto",
+        trust_remote_code=trust_remote_code,
+    )
     with out.progress() as progress:
 
         def tell(stage: str, done: int, total: int) -> None:

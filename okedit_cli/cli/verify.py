@@ -35,6 +35,7 @@ def verify(
     device: options.Device = None,
     dtype: options.Dtype = None,
     revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -53,7 +54,14 @@ def verify(
         "pictures": len(opened.manifest.sources), "model": None, "fit": None, "drift": [], "warnings": [],
     }  # fmt: skip
     if model is not None:
-        loaded = open_model(model, out, device=device or "auto", dtype=dtype or "auto", revision=revision)
+        loaded = open_model(
+            model,
+            out,
+            device=device or "auto",
+            dtype=dtype or "auto",
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+        )
         found["model"] = loaded.name
         found |= _fits(loaded, opened, path, strict)
         for warning in found["warnings"]:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
 VIEWS = 4  # of each picture of the bank
-RECIPE = 21  # changes whenever a space would come out differently
+RECIPE = 22  # changes whenever a space would come out differently
 KIND = 0.9  # radius of a whitened space, in median distances of a bank picture to the nearest other one
 # share of reference pictures inside a radius, and what is left of it then (tools/scope/train_pictures.py)
 STRANGERS, CLEAR = 0.01, 0.92

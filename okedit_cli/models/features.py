@@ -26,6 +26,7 @@ from okedit_cli.models.sites import (
     picture_reader,
     picture_tower,
 )
+from okedit_cli.models.spans import showing_all
 from okedit_cli.pictures import held_bytes
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def picture_vector(
     """
     row, index, number = place
     if said is None:
-        return pooled(states[columns])
+        return pooled(states[showing_all(loaded, columns)])
     if said.dim() == 3:
         return said[row, index]
     return mapped(said[number : number + 1])[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from okedit_cli.models.prompts import chat_template
@@ -76,7 +77,7 @@ def weights_hash(model: nn.Module) -> str:
     """
     import torch
 
-    found = (tensor for tensor in model.state_dict().values() if isinstance(tensor, torch.Tensor))
+    found = (tensor for tensor in _stored(model) if isinstance(tensor, torch.Tensor))
     # tied weights stand in the state dict under each of their names, and count once
     tensors = list({(tensor.data_ptr(), tensor.shape, tensor.stride()): tensor for tensor in found}.values())
     digests = []
@@ -84,6 +85,24 @@ def weights_hash(model: nn.Module) -> str:
         shape = ",".join(map(str, tensor.shape))
         digests.append(_sha256(shape.encode() + b"|" + values))
     return _sha256("".join(sorted(digests)).encode())
+
+
+def _stored(model: nn.Module) -> Iterator[Tensor]:
+    """Every stored tensor, those that accelerate keeps elsewhere (off-loaded to memory or disk) as well."""
+    away: dict[str, Tensor] = {}
+    for path, module in model.named_modules():
+        hook = getattr(module, "_hf_hook", None)
+        for one in getattr(hook, "hooks", (hook,)):
+            kept = getattr(one, "weights_map", None)
+            if kept is not None:
+                for name, value in (
+                    *module.named_parameters(recurse=False),
+                    *module.named_buffers(recurse=False),
+                ):
+                    if value.device.type == "meta" and name in kept:
+                        away[f"{path}.{name}" if path else name] = kept[name]
+    for name, tensor in model.state_dict().items():
+        yield away.get(name, tensor)
 
 
 def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -42,7 +42,7 @@ class LoadedModel:
     dtype: torch.dtype
     # what encode and fingerprint found out once
     cache: dict[str, Any] = field(default_factory=dict, repr=False)
-    session: Any = field(default=None, repr=False)  # session.EditedModel, once something was attached
+    session: Any = field(default=None, repr=False)  # session.Session, once something was attached
 
     @cached_property
     def speaker(self) -> PreTrainedModel:
@@ -59,15 +59,21 @@ class LoadedModel:
 
 
 def load_model(
-    name: str, *, device: str = "auto", dtype: str = "auto", revision: str | None = None
+    name: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    revision: str | None = None,
+    trust_remote_code: bool = False,
 ) -> LoadedModel:
     """Load `name` offline where it can: fp32 on a CPU; on a GPU bf16, or fp16 where the checkpoint is fp16.
 
+    `trust_remote_code` runs code that lies in the checkpoint; without it a model that needs some is refused.
     Raises ModelError (not found, not reachable, not supported, files missing, no such device), UsageError
     (bad words).
     """
     source, shown = _source(name)
-    at_hand = _at_hand(source, shown, revision)
+    at_hand = _at_hand(source, shown, revision) | {"trust_remote_code": trust_remote_code}
     place = _device(device)
     with quiet():
         config = _open(_load_config, source, shown, revision, **at_hand)
@@ -190,8 +196,9 @@ def _auto_class(config, shown: str):
     """The auto class for this config: with pictures where the family has them, else plain text."""
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
+    own = getattr(config, "auto_map", None) or {}  # what is in the checkpoint's own code
     for auto in (AutoModelForImageTextToText, AutoModelForCausalLM):
-        if type(config) in auto._model_mapping:
+        if type(config) in auto._model_mapping or auto.__name__ in own:
             return auto
     raise ModelError(
         f"{shown}: models of type {config.model_type!r} neither answer about pictures nor generate text.",
@@ -228,6 +235,11 @@ def _told(error: Exception, source: str, shown: str, revision: str | None) -> Mo
         return any(isinstance(link, kinds) for link in chain)
 
     first = str(error).strip().split("\n")[0]
+    if "trust_remote_code" in str(error):
+        return ModelError(
+            f"{shown}: code that lies in its checkpoint has to be run, and that was not allowed.",
+            hint="Read that code, then pass --trust-remote-code (trust_remote_code=True in Python).",
+        )
     if among(errors.GatedRepoError):
         return ModelError(
             f"{shown}: access to this model must be asked for.",

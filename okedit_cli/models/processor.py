@@ -11,7 +11,8 @@ def load_processor(source: str, *, config, **options):
     """(processor or None, tokenizer) of the checkpoint; a text-only model has no processor."""
     from transformers import AutoModelForImageTextToText, AutoTokenizer
 
-    if type(config) not in AutoModelForImageTextToText._model_mapping:
+    sees = type(config) in AutoModelForImageTextToText._model_mapping
+    if not sees and "AutoModelForImageTextToText" not in (getattr(config, "auto_map", None) or {}):
         return None, AutoTokenizer.from_pretrained(source, **options)
     processor = _processor(source, config, options)
     return processor, processor.tokenizer

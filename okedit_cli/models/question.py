@@ -26,7 +26,7 @@ KEPT = 10_000  # questions of which is remembered what stands behind a picture
 @dataclass(frozen=True)
 class _Frame:
     """Ids that a template puts around a question: what a prompt without picture begins with, how a user's
-    turn opens wherever it stands, the longest form first, and how a prompt ends, in each form.
+    turn opens wherever it stands, and how a prompt ends, each in all its forms.
     """
 
     before: list[int]
@@ -100,11 +100,14 @@ def template_head(loaded: LoadedModel, ids: Sequence[int]) -> int:
 def _region(ids: list[int], frame: _Frame) -> list[int]:
     """The ids of the user's last turn, pictures among them."""
     stop, _ = _end(ids, frame)
-    for opening in (*frame.openings, frame.before):
-        start = _find_last(ids, opening, stop) if opening else None
-        if start is not None:
-            return ids[start + len(opening) : stop]
-    return ids[:stop]
+    ends = [
+        start + len(opening)
+        for opening in frame.openings
+        if (start := _find_last(ids, opening, stop)) is not None
+    ]
+    if not ends and (start := _find_last(ids, frame.before, stop)) is not None:
+        ends = [start + len(frame.before)]
+    return ids[max(ends, default=0) : stop]
 
 
 def _end(ids: list[int], frame: _Frame) -> tuple[int, list[int]]:
@@ -152,9 +155,11 @@ def _find_frame(loaded: LoadedModel) -> _Frame:
     short = before[begin:]
     if len(short) == 1:  # a control token that may close a turn as well as open one
         short = []
-    openings = [one for one in dict.fromkeys(map(tuple, (opening, short))) if one]
+    # a picture right behind it may change how its last token is cut
+    cut = [one[:-1] for one in (opening, short) if len(one) > 2]
+    openings = [one for one in dict.fromkeys(map(tuple, (opening, short, *cut))) if one]
     afters = [list(one) for one in dict.fromkeys((tuple(after), tuple(thinking))) if one]
-    return _Frame(before, [list(one) for one in sorted(openings, key=len, reverse=True)], afters)
+    return _Frame(before, list(map(list, openings)), afters)
 
 
 def _around(

@@ -33,6 +33,32 @@ def picture_spans(loaded: LoadedModel, ids: torch.Tensor) -> list[torch.Tensor]:
     return _joined(loaded, ids, runs)
 
 
+def side_by_side(
+    loaded: LoadedModel, spans: list[list[torch.Tensor]], sizes: torch.Tensor | None
+) -> list[list[torch.Tensor]]:
+    """The spans of a batch's rows, where pictures of these sizes [n, 2] stand side by side: cut by how many
+    tokens each takes, or equally (LLaVA-OneVision).
+    """
+    count = sum(map(len, spans))
+    if sizes is None or not count or len(sizes) == count:
+        return spans
+    whole = sum(len(span) for row in spans for span in row)
+    told = getattr(loaded.processor, "_get_num_multimodal_tokens", None)
+    lengths = [] if told is None else list(told(image_sizes=sizes.tolist())["num_image_tokens"])
+    if sum(lengths) != whole:  # several pictures of one prompt are not cut into tiles
+        lengths = [whole // len(sizes)] * len(sizes)
+    if sum(lengths) != whole:
+        return spans
+    out, start = [], 0
+    for row in spans:
+        out.append([])
+        for span in row:
+            while len(span) and start < len(lengths):
+                out[-1].append(span[: lengths[start]])
+                span, start = span[lengths[start] :], start + 1
+    return out
+
+
 def _joined(loaded: LoadedModel, ids: torch.Tensor, runs: list[torch.Tensor]) -> list[torch.Tensor]:
     """Runs of placeholders as pictures: those that are parts of one belong together."""
     kind, convert = _kind(loaded), loaded.tokenizer.convert_tokens_to_ids
@@ -57,6 +83,21 @@ def _kind(loaded: LoadedModel) -> str:
     config = loaded.model.config
     vision = getattr(getattr(config, "vision_config", None), "model_type", "")
     return "pixtral" if vision == "pixtral" else config.model_type
+
+
+def showing_all(loaded: LoadedModel, columns: torch.Tensor) -> torch.Tensor:
+    """Of a picture's columns those that show all of it, where others show tiles: how many tiles there are
+    depends on the picture's size and on the pictures beside it.
+    """
+    config, kind = loaded.model.config, _kind(loaded)
+    if kind in ("llava_next", "llava_onevision"):
+        vision = config.vision_config
+        return columns[: (vision.image_size // vision.patch_size) ** 2]
+    if kind in ("idefics3", "smolvlm"):
+        return columns[-getattr(loaded.processor, "image_seq_len", len(columns)) :]
+    if kind == "internvl":
+        return columns[-getattr(loaded.processor, "image_seq_length", len(columns)) :]
+    return columns
 
 
 def parts_of(span: torch.Tensor) -> int:

@@ -94,6 +94,7 @@ class _Call(threading.local):
         self.passed: list[tuple[list[int], list[int]]] = []  # of a forward pass: columns and their ids
         self.width = 0  # of that pass
         self.calls: list[int] = []  # running generate(): columns of their prompts, 0 while unread
+        self.inputs: list[dict[str, Any]] = []  # of these, by name
 
 
 class Hold:
@@ -169,6 +170,13 @@ class Hold:
         self._call.calls[-1] = self._call.calls[-1] or columns
         return min(columns, self._call.calls[-1])
 
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What the running generate() was given, by name; nothing without one. Its passes are not given
+        all of it: pictures may have been looked at before.
+        """
+        return self._call.inputs[-1] if self._call.inputs else {}
+
     def said_in(self, output: Any) -> Any:
         """A forward pass's output with held rows constrained; None where nothing changes."""
         passed, self._call.passed = self._call.passed, []
@@ -203,10 +211,13 @@ class Hold:
             processors = given.arguments.get("logits_processor") or []
             given.arguments["logits_processor"] = _with_processor(processors, self)
             self._call.calls.append(0)
+            named = {k: v for k, v in given.arguments.items() if not isinstance(v, dict)}
+            self._call.inputs.append(named | given.kwargs)
             try:
                 return self._generate(*given.args, **given.kwargs)
             finally:
                 self._call.calls.pop()
+                self._call.inputs.pop()
 
         return generate
 

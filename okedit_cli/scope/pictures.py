@@ -14,7 +14,7 @@ import torch
 
 from okedit_cli.models.features import Look, picture_vector
 from okedit_cli.models.pixels import rgb_of
-from okedit_cli.models.spans import picture_spans
+from okedit_cli.models.spans import picture_spans, side_by_side
 from okedit_cli.scope.query import Picture
 
 if TYPE_CHECKING:
@@ -41,9 +41,14 @@ class Shown:
         self, loaded: LoadedModel, ids: torch.Tensor, mask: torch.Tensor, given: Mapping[str, Any], said: Any
     ) -> None:
         self.loaded, self.given = loaded, given
-        self.spans = [  # pads may carry any id
+        spans = [  # pads may carry any id
             picture_spans(loaded, row.where(kept.bool(), -1)) for row, kept in zip(ids, mask, strict=True)
         ]
+        # a prompt of several beams is several rows, and its pictures were given once
+        prompts = given.get("input_ids")
+        self.times = 1 if prompts is None else max(1, len(ids) // len(prompts))
+        own = side_by_side(loaded, spans[:: self.times], given.get("image_sizes"))
+        self.spans = [own[row // self.times] for row in range(len(spans))]
         count = sum(map(len, self.spans))
         # tiles of pictures, or those of an earlier pass, are not told apart
         self.said = said if said is None or said.dim() == 3 or len(said) == count else None
@@ -65,4 +70,4 @@ class Shown:
         return found
 
     def _pixels(self, row: int, index: int) -> np.ndarray | None:
-        return rgb_of(self.loaded, self.given, self.spans, row, index)
+        return rgb_of(self.loaded, self.given, self.spans[:: self.times], row // self.times, index)

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import quote
 
 from okedit_cli.explain import verdict_json, verdict_words
 from okedit_cli.serve.errors import told
@@ -32,7 +33,7 @@ class Shape:
     def headers(self) -> dict[str, str]:
         """x-okedit-edit: BUNDLE/EDIT, where an edit answers."""
         hit = self.exchange.verdict and self.exchange.verdict.hit
-        return {HEADER: f"{hit.bundle}/{hit.edit_id}"} if hit else {}
+        return {HEADER: f"{quote(hit.bundle)}/{quote(hit.edit_id, safe='')}"} if hit else {}
 
     def whole(self, text: str) -> dict[str, Any]:
         """The answer as one object."""

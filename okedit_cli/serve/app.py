@@ -17,9 +17,12 @@ from okedit_cli import __version__
 from okedit_cli.serve import changes, chat, errors
 from okedit_cli.serve.auth import Keys
 from okedit_cli.serve.bundles import Bundles
+from okedit_cli.serve.decoding import Sampling
+from okedit_cli.serve.engine import Ask, answer
 from okedit_cli.serve.errors import ApiError
 from okedit_cli.serve.limits import Limits, Places
 from okedit_cli.serve.log import Log
+from okedit_cli.serve.messages import Conversation, Turn
 from okedit_cli.serve.metrics import Metrics
 from okedit_cli.serve.pictures import PictureReader
 from okedit_cli.serve.worker import Worker
@@ -58,6 +61,12 @@ class Server:
         self.changing = asyncio.Lock()
         self._folder = tempfile.TemporaryDirectory(prefix="okedit-serve-")
         self.folder = Path(self._folder.name)
+
+    def warm(self) -> None:
+        """Read the model and the encoders before somebody waits for them; before the app is started."""
+        prompt, told = Conversation((Turn("user", ("Hello",)),)), lambda *_: None
+        with self.bundles.using(self.bundles.listed) as session:
+            answer(self.bundles.loaded, session, [Ask(prompt, Sampling(1), told, told, told, told)])
 
     def close(self) -> None:
         """Answer what waits; nothing is left on the disk."""

@@ -22,7 +22,7 @@ from okedit_cli.session import attach, session_of
 if TYPE_CHECKING:
     from okedit_cli.bundle import Bundle
     from okedit_cli.models.load import LoadedModel
-    from okedit_cli.session import Attachment, EditedModel
+    from okedit_cli.session import Attachment, Session
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 JOIN = "+"
@@ -111,7 +111,7 @@ class Bundles:
         self.listed = listed
 
     @contextmanager
-    def using(self, chosen: Sequence[Held]) -> Iterator[EditedModel | None]:
+    def using(self, chosen: Sequence[Held]) -> Iterator[Session | None]:
         """Context: these act and no others; the session, None where it is the base model by itself."""
         session = session_of(self.loaded)
         if chosen:
@@ -123,7 +123,7 @@ class Bundles:
         else:
             yield None
 
-    def _install(self, session: EditedModel, chosen: Sequence[Held]) -> None:
+    def _install(self, session: Session, chosen: Sequence[Held]) -> None:
         wanted = [one.attachment for one in chosen]
         if len(wanted) != len(session.attachments) or any(
             one is not other for one, other in zip(wanted, session.attachments, strict=True)
@@ -131,7 +131,7 @@ class Bundles:
             self._restore(session, wanted)
 
     @staticmethod
-    def _restore(session: EditedModel, wanted: Sequence[Attachment]) -> None:
+    def _restore(session: Session, wanted: Sequence[Attachment]) -> None:
         for one in list(session.attachments):
             session.take_off(one)
         for one in wanted:

@@ -35,7 +35,7 @@ class Sampling:
 
 class Saying:
     """One answer while it is made. `on_text` receives its text as soon as it is final; `gone` tells whether
-    nobody waits for it any more.
+    nobody waits for it any more. `trimmed`: without spaces around it, which a text that goes on has.
     """
 
     def __init__(
@@ -44,7 +44,9 @@ class Saying:
         sampling: Sampling,
         on_text: Callable[[str], None] = lambda text: None,
         gone: Callable[[], bool] = lambda: False,
+        trimmed: bool = True,
     ) -> None:
+        self.trimmed = trimmed
         self.loaded, self.sampling, self.on_text, self.gone = loaded, sampling, on_text, gone
         self.ids: list[int] = []
         self.reason = ""  # "stop", "length" or "gone" once it is at its end
@@ -93,9 +95,12 @@ class Saying:
 
     def _text(self) -> tuple[str, bool]:
         """What has been said, and whether a stop was among it."""
-        text = self.loaded.tokenizer.decode(self.ids, skip_special_tokens=True).strip()
+        text = self._trim(self.loaded.tokenizer.decode(self.ids, skip_special_tokens=True))
         places = [place for stop in self.sampling.stop if (place := text.find(stop)) >= 0]
-        return (text[: min(places)].rstrip(), True) if places else (text, False)
+        return (self._trim(text[: min(places)]), True) if places else (text, False)
+
+    def _trim(self, text: str) -> str:
+        return text.strip() if self.trimmed else text
 
     def _held_back(self, text: str) -> int:
         """How many signs at the end are not final yet: half a character, or the beginning of a stop."""

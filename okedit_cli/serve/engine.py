@@ -17,13 +17,13 @@ from okedit_cli.models.decode import greedy
 from okedit_cli.models.encode import join_rows
 from okedit_cli.models.features import look_of
 from okedit_cli.serve.decoding import Sampling, Saying, watching
-from okedit_cli.serve.prompt import Prompt, encode_prompt
+from okedit_cli.serve.prompt import Completion, Prompt, encode_prompt
 from okedit_cli.session.recalling import in_turn, put_questions
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
     from okedit_cli.scope.verdict import Verdict
-    from okedit_cli.session import EditedModel
+    from okedit_cli.session import Session
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Ask:
 
 
 @torch.inference_mode()
-def answer(loaded: LoadedModel, session: EditedModel | None, asks: Sequence[Ask]) -> None:
+def answer(loaded: LoadedModel, session: Session | None, asks: Sequence[Ask]) -> None:
     """Answer a batch; `session` is that of the edits that act, None where the base model is asked by itself.
 
     What is wrong with one request fails that one alone. All have pictures, or none has.
@@ -65,7 +65,7 @@ def answer(loaded: LoadedModel, session: EditedModel | None, asks: Sequence[Ask]
             ask.failed(error)
 
 
-def _recalled(loaded: LoadedModel, session: EditedModel, asks: Sequence[Ask]) -> None:
+def _recalled(loaded: LoadedModel, session: Session, asks: Sequence[Ask]) -> None:
     """Questions as attached text memories put them."""
 
     def say(prompts: Sequence[str]) -> list[str]:
@@ -78,7 +78,7 @@ def _recalled(loaded: LoadedModel, session: EditedModel, asks: Sequence[Ask]) ->
     routed = session.decide([question.strip() for question, _ in questions], looks)
     put = put_questions(loaded, session, questions, routed, say)
 
-    def part(numbers: list[int], by: EditedModel | None) -> list[None]:
+    def part(numbers: list[int], by: Session | None) -> list[None]:
         some = []
         for i in numbers:
             prompt = asks[i].prompt.asking(put[i].question[0]) if put[i].told else asks[i].prompt
@@ -93,7 +93,7 @@ def _recalled(loaded: LoadedModel, session: EditedModel, asks: Sequence[Ask]) ->
 
     def spoken(i: int, speaker: Any) -> bool:
         ask = asks[i]
-        saying = Saying(loaded, ask.sampling, ask.on_text, ask.gone)
+        saying = _saying(loaded, ask)
         ask.begun(put[i].verdict, sum(map(len, speaker.read)))
         saying.say(speaker.answer(ask.sampling.max_tokens))
         ask.ended(saying.reason, len(saying.ids))
@@ -104,7 +104,7 @@ def _recalled(loaded: LoadedModel, session: EditedModel, asks: Sequence[Ask]) ->
 
 def _answered(
     loaded: LoadedModel,
-    session: EditedModel | None,
+    session: Session | None,
     rows: Sequence[tuple[Ask, Any]],
     verdicts: Sequence[Verdict | None] | None,
 ) -> None:
@@ -112,7 +112,7 @@ def _answered(
     asks = [ask for ask, _ in rows]
     inputs = join_rows(loaded, [row for _, row in rows])
     lengths = inputs["attention_mask"].sum(1).tolist()
-    sayings = [Saying(loaded, ask.sampling, ask.on_text, ask.gone) for ask in asks]
+    sayings = [_saying(loaded, ask) for ask in asks]
     for one in sayings:
         one.limit = room(loaded, inputs["input_ids"].shape[1], one.sampling.max_tokens)
     if session is not None:
@@ -132,7 +132,12 @@ def _answered(
         ask.ended(one.reason or "length", len(one.ids))
 
 
-def _tell(loaded: LoadedModel, session: EditedModel, asks: Sequence[Ask], lengths: Sequence[int]) -> None:
+def _saying(loaded: LoadedModel, ask: Ask) -> Saying:
+    trimmed = not isinstance(ask.prompt, Completion)
+    return Saying(loaded, ask.sampling, ask.on_text, ask.gone, trimmed)
+
+
+def _tell(loaded: LoadedModel, session: Session, asks: Sequence[Ask], lengths: Sequence[int]) -> None:
     """Let the session know what is known here: where prompts end, their pictures, and of conversations the
     last question with its pictures.
     """

@@ -225,7 +225,9 @@ class Gate:
             )
         columns = self._hold.prompt_columns(ids.shape[1])
         read = mask[:, :columns]  # of what generate() reads again without a cache, the prompt
-        given = {"pixel_values": self.call.pixels, **self.call.given}
+        known = {name: value for name, value in self.call.given.items() if value is not None}
+        # a running generate() was given all of it, and rows once that may be several beams here
+        given = {"pixel_values": self.call.pixels, **(self._hold.inputs or known)}
         shown = Shown(self.loaded, ids, mask, given, self.call.said)
         for row in range(len(ids)):
             attended = mask[row].nonzero()[:, 0]  # pads may carry any id

@@ -1,4 +1,4 @@
-"""EditedModel: a base model with bundles attached, of any kind, in the order in which they were attached.
+"""A session: a base model with bundles attached, of any kind, in the order in which they were attached.
 
 Codebooks act through hooks (gate.py), weight deltas through exchanged weights (weights.py), text memories by
 putting a prompt anew before it is read, which only okedit's own generate() can do. What a call decides is
@@ -45,7 +45,7 @@ class Attachment:
 
     def __init__(
         self,
-        session: EditedModel,
+        session: Session,
         bundles: Sequence[Bundle],
         strictness: float | None,
         without: Collection[str],
@@ -89,7 +89,7 @@ class Attachment:
         self.session.call.prompt_lengths = value
 
 
-class EditedModel:
+class Session:
     """The bundles attached to one model, and everything that holds them there."""
 
     def __init__(self, loaded: LoadedModel) -> None:
@@ -234,10 +234,10 @@ def _router(attachments: Sequence[Attachment]) -> Router:
     )
 
 
-def session_of(loaded: LoadedModel) -> EditedModel:
+def session_of(loaded: LoadedModel) -> Session:
     """The session of a model, made when it is first asked for."""
     if loaded.session is None:
-        loaded.session = EditedModel(loaded)
+        loaded.session = Session(loaded)
     return loaded.session
 
 

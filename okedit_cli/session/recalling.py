@@ -16,7 +16,7 @@ import torch
 from okedit_cli.edits.counterfactual import Speaker
 from okedit_cli.models.encode import answer_ids, encode
 from okedit_cli.models.features import look_of
-from okedit_cli.session.model import EditedModel
+from okedit_cli.session.model import Session
 from okedit_cli.session.said import joined
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Put:
 
 def put_questions(
     loaded: LoadedModel,
-    session: EditedModel,
+    session: Session,
     questions: Sequence[tuple[str, Image | None]],
     routed: Sequence[Verdict],
     say: Callable[[Sequence[str]], list[str]],
@@ -64,7 +64,7 @@ def put_questions(
     return out
 
 
-def _speaker(loaded: LoadedModel, session: EditedModel, verdict: Verdict, question: str) -> Speaker | None:
+def _speaker(loaded: LoadedModel, session: Session, verdict: Verdict, question: str) -> Speaker | None:
     """Who answers a question that a counterfactual memory holds in scope."""
     bundle = verdict.hit and session.bundles[verdict.hit.number]
     if bundle is None or bundle.edits.kind != "counterfactual":
@@ -73,7 +73,7 @@ def _speaker(loaded: LoadedModel, session: EditedModel, verdict: Verdict, questi
 
 
 def in_turn(
-    session: EditedModel,
+    session: Session,
     recalled: Sequence[Put],
     part: Callable[[list[int], Any], Sequence],
     spoken: Callable[[int, Speaker], Any],

@@ -6,9 +6,10 @@ where norms stand, which layers see a window only, how logits are capped, what t
 
 from __future__ import annotations
 
-from families import text_templates as templates
 from tiny import HEADS, LAYERS, WIDTH
 from tiny_words import tokenizer
+
+from families import text_templates as templates
 
 WINDOW = 24  # tokens that a sliding window sees: fewer than a prompt with its answer has
 

@@ -35,8 +35,8 @@ QWEN3 = (
     "{{ '<think>\n' + thought.text.strip('\n') + '\n</think>\n\n' + content.lstrip('\n') }}"
     "{% else %}{{ content }}{% endif %}{{ '<|im_end|>\n' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}"
-    "{% if enable_thinking is defined and enable_thinking is false %}{{ '<think>\n\n</think>\n\n' }}{% endif %}"
-    "{% endif %}"
+    "{% if enable_thinking is defined and enable_thinking is false %}"
+    "{{ '<think>\n\n</think>\n\n' }}{% endif %}{% endif %}"
 )
 # no system turn, turns in strict alternation, an assistant called model
 GEMMA2 = (

@@ -7,7 +7,7 @@ import json
 import pytest
 import tiny
 from fitted import MISO, OTHER, PARIS, PICTURED, WORDS, fitted
-from serving import serving_model
+from serving import data_url, serving_model
 
 import okedit_cli
 
@@ -81,6 +81,15 @@ def test_of_a_conversation_the_last_question_and_its_picture_decide(client, pict
     found = client.chat((PICTURED, own), said, (PICTURED, other)).json()
     assert found["okedit"]["edit"] is None
     assert client.chat(OTHER, said, WORDS).json()["okedit"]["edit"] == "capital"
+
+
+def test_of_several_pictures_any_may_be_an_edits(client):
+    own, other = (data_url(tiny.picture(*one)) for one in ((), ("blue", (60, 33))))
+    parts = [{"type": "image_url", "image_url": {"url": url}} for url in (own, other)]
+    found = client.chat({"role": "user", "content": [*parts, {"type": "text", "text": PICTURED}]})
+    assert found.json()["okedit"]["edit"] == "cat"
+    only = client.chat({"role": "user", "content": [parts[1], parts[1], {"type": "text", "text": PICTURED}]})
+    assert only.json()["okedit"]["edit"] is None
 
 
 def test_turns_are_read(client):

@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import httpx
@@ -158,8 +159,8 @@ def _rounds(
     servers: dict[int, httpx.Client], near: Sequence[str], rounds: int
 ) -> dict[int, list[tuple[Asked, Asked]]]:
     """Of each server and round a long answer and a short one to a near question, none of them an edit's."""
-    most = servers[max(servers)]
-    free = [question for question in near if not _answered(most, question)][:rounds]
+    missed = (one for one in near if not any(_answered(http, one) for http in servers.values()))
+    free = list(islice(missed, rounds))
     found: dict[int, list[tuple[Asked, Asked]]] = {count: [] for count in servers}
     for http in servers.values():
         ask(http, LONG[0], 8)  # whatever is read at first

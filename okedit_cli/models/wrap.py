@@ -1,0 +1,85 @@
+"""A model that the caller has loaded, as okedit knows models: however it was placed, quantised or adapted.
+
+Not here: loading one (load.py).
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from okedit_cli.errors import ModelError, UsageError
+from okedit_cli.models.load import LoadedModel
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from transformers import PreTrainedModel
+
+# one LoadedModel a model: two would hook it twice
+_KNOWN: weakref.WeakKeyDictionary[Any, LoadedModel] = weakref.WeakKeyDictionary()
+
+
+def wrap(model: nn.Module | LoadedModel, processor: Any = None, *, name: str | None = None) -> LoadedModel:
+    """The model with its processor, or of a text-only model its tokenizer, for fit, attach and generate.
+
+    What is attached acts in the caller's own `model.generate(**inputs)` too. The model may lie on several
+    devices, be off-loaded or quantised; of one that torch.compile or peft has wrapped the model inside is
+    taken. Put into eval mode it must be; its parameters are left as they are. The same model gives the same
+    object. ModelError: no model or processor that okedit can use.
+    """
+    if isinstance(model, LoadedModel):
+        return model
+    inner = _inside(model)
+    if inner not in _KNOWN:
+        _KNOWN[inner] = _wrapped(inner, processor, name)
+    return _KNOWN[inner]
+
+
+def _inside(model: Any) -> PreTrainedModel:
+    """The transformers model inside what torch.compile or peft made of it."""
+    from transformers import PreTrainedModel
+
+    model = getattr(model, "_orig_mod", model)
+    if not isinstance(model, PreTrainedModel) and hasattr(model, "get_base_model"):
+        model = model.get_base_model()
+    if not isinstance(model, PreTrainedModel):
+        raise ModelError(
+            f"{type(model).__name__} is not a transformers model.",
+            hint="Give the model that from_pretrained returned.",
+        )
+    return model
+
+
+def _wrapped(model: PreTrainedModel, processor: Any, name: str | None) -> LoadedModel:
+    if processor is None:
+        raise UsageError(
+            "The model's processor is missing, or of a text-only model its tokenizer.",
+            hint="okedit_cli.wrap(model, AutoProcessor.from_pretrained(...)).",
+        )
+    tokenizer = getattr(processor, "tokenizer", None)
+    if tokenizer is None:
+        processor, tokenizer = None, processor
+    if not hasattr(tokenizer, "all_special_ids"):
+        raise UsageError(
+            f"{type(tokenizer).__name__} is neither a processor nor a tokenizer.",
+            hint="Give what AutoProcessor or AutoTokenizer returned.",
+        )
+    if model.training:
+        raise UsageError(
+            "The model is in training mode, where its answers change from pass to pass.",
+            hint="Call model.eval() first.",
+        )
+    config = model.config
+    name = name or getattr(config, "_name_or_path", "") or type(model).__name__
+    revision = getattr(config, "_commit_hash", None)
+    return LoadedModel(model, processor, tokenizer, name, revision, input_device(model), model.dtype)
+
+
+def input_device(model: PreTrainedModel) -> torch.device:
+    """Where a model wants its inputs: where its embeddings are, or are put when they are run."""
+    import torch
+
+    table = model.get_input_embeddings()
+    place = getattr(getattr(table, "_hf_hook", None), "execution_device", None)
+    return torch.device(table.weight.device if place is None else place)
