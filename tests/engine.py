@@ -72,7 +72,7 @@ class Engine:
 
         await start(send, 200, (b"content-type", b"text/event-stream"))
         await part(send, b"data: first\n\n")
-        await anyio.to_thread.run_sync(self.go_on.wait, 20)
+        await anyio.to_thread.run_sync(self.go_on.wait, 60)
         await part(send, b"data: second\n\n", more=False)
 
     async def _stalls(self, scope, receive, send, body) -> None:

@@ -68,7 +68,7 @@ def test_the_command_runs_until_it_is_told_to_stop(memory):
                 assert "x-okedit" not in head and answer["model"] == "echo" and head.count("date:") == 1
             finally:
                 process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
 
 
 def test_what_makes_no_sense_is_refused_before_anything_is_loaded(memory):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import socket
 import subprocess
+import time
 
 import httpx
 import pytest
@@ -24,6 +27,7 @@ from okedit_cli.serve.gateway import Gateway, Settings  # noqa: E402
 from okedit_cli.serve.limits import Limits  # noqa: E402
 from okedit_cli.serve.upstream import Upstream  # noqa: E402
 
+post = functools.partial(httpx.post, timeout=60)  # machines may be busy
 MISS = "What is the capital of Chile?"
 
 
@@ -31,6 +35,7 @@ MISS = "What is the capital of Chile?"
 def gateway(url: str, *, timeout: float = 20.0, key: str | None = None, **given):
     """The address of a gateway with one fact in front of an engine."""
     front = Front([bundle({"id": "peru", "prompt": "What is the capital of Peru?", "answer": "Cusco"})])
+    front.open_encoders()
     with running(Gateway(front, Upstream(url, timeout=timeout, key=key), Settings(**given))) as address:
         yield address
 
@@ -67,7 +72,7 @@ def test_a_miss_is_what_the_engine_is_sent_and_what_it_answers(both, content):
                ("X-Hop", "1"), ("TE", "trailers"), ("Content-Type", "application/json")]  # fmt: skip
     answers = []
     for url in (found.url, address):
-        answers.append(httpx.post(f"{url}/v1/chat/completions?a=1&b=%2F", content=content, headers=headers))
+        answers.append(post(f"{url}/v1/chat/completions?a=1&b=%2F", content=content, headers=headers))
     (direct, sent), (behind, handed) = zip(answers, found.seen[-2:], strict=True)
     assert handed[:2] == sent[:2] and handed[3] == sent[3] == content
     assert dict(handed[2])[b"authorization"] == b"Bearer k" and b"x-hop" not in dict(handed[2])
@@ -81,7 +86,7 @@ def test_answers_of_every_kind_come_as_the_engine_gives_them(both, model):
     found, address = both
     raw = []
     for url in (found.url, address):
-        with httpx.stream("POST", f"{url}/v1/chat/completions", json=asking(model)) as answer:
+        with httpx.stream("POST", f"{url}/v1/chat/completions", json=asking(model), timeout=60) as answer:
             raw.append((answer.status_code, passed(answer.headers), b"".join(answer.iter_raw())))
     assert raw[0] == raw[1]
 
@@ -93,13 +98,13 @@ def test_other_paths_and_methods_pass_with_their_bodies(both):
     method, path, _, body = found.seen[-1]
     assert (method, path, body) == ("PUT", "/v1/files/a%20b", b"x" * 3000)
     assert httpx.head(f"{address}/v1/models").status_code == 200
-    assert httpx.post(f"{address}/v1/chat/completions/", json=asking()).status_code == 200
+    assert post(f"{address}/v1/chat/completions/", json=asking()).status_code == 200
 
 
 def test_events_come_as_they_are_made(both):
     found, address = both
     found.go_on.clear()
-    with httpx.stream("POST", f"{address}/v1/chat/completions", json=asking("waits"), timeout=20) as answer:
+    with httpx.stream("POST", f"{address}/v1/chat/completions", json=asking("waits"), timeout=60) as answer:
         pieces = answer.iter_raw()
         assert next(pieces) == b"data: first\n\n"
         found.go_on.set()
@@ -107,29 +112,38 @@ def test_events_come_as_they_are_made(both):
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/other"])
-def test_a_client_that_goes_takes_its_request_with_it(both, path):
+@pytest.mark.parametrize("model", ["stalls", "halts"])
+def test_a_client_that_goes_takes_its_request_with_it(both, path, model):
     found, address = both
-    for model in ("stalls", "halts"):
-        found.left.clear()
-        with pytest.raises(httpx.ReadTimeout), httpx.Client(timeout=0.5) as client:
-            client.post(address + path, json=asking(model))
-        assert found.left.wait(10)
+    found.left.clear()
+    before, content = len(found.seen), json.dumps(asking(model)).encode()
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as link:
+        link.sendall(f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(content)}\r\n\r\n".encode())
+        link.sendall(content)
+        for _ in range(600):
+            if len(found.seen) > before:
+                break
+            time.sleep(0.1)
+        if model == "halts":
+            assert b"200 OK" in link.recv(1000)
+    assert found.left.wait(30)
 
 
 def test_an_engine_that_stalls_is_told_in_time_and_another_goes_on():
-    with engine() as found, gateway(found.url, timeout=0.5) as address:
-        told = httpx.post(f"{address}/v1/chat/completions", json=asking("stalls"))
+    with engine() as found, gateway(found.url, timeout=3) as address:
+        told = post(f"{address}/v1/chat/completions", json=asking("stalls"))
         assert told.status_code == 504 and told.json()["error"]["code"] == "upstream_timeout"
-        assert found.left.wait(10)
+        assert found.left.wait(30)
         for model in ("halts", "breaks"):  # what is cut off must not look whole
             with pytest.raises(httpx.RemoteProtocolError):
-                httpx.post(f"{address}/v1/chat/completions", json=asking(model), timeout=10)
-        assert httpx.post(f"{address}/v1/chat/completions", json=asking()).status_code == 200
+                post(f"{address}/v1/chat/completions", json=asking(model))
+        assert post(f"{address}/v1/chat/completions", json=asking()).status_code == 200
 
 
 def test_an_engine_that_drops_or_is_not_there():
     with dropping() as url, gateway(url) as address:
-        told = httpx.post(f"{address}/v1/chat/completions", json=asking())
+        told = post(f"{address}/v1/chat/completions", json=asking())
         assert told.status_code == 502 and told.json()["error"]["type"] == "server_error"
     with gateway(url) as address:  # nobody listens there any more
         told = httpx.get(f"{address}/v1/models")
@@ -140,14 +154,14 @@ def test_an_engine_that_drops_or_is_not_there():
 def test_keys_and_sizes():
     limits = Limits(body=10_000)
     with engine() as found, gateway(found.url, key="theirs", keys=Keys(["ours"]), limits=limits) as address:
-        told = httpx.post(f"{address}/v1/chat/completions", json=asking())
+        told = post(f"{address}/v1/chat/completions", json=asking())
         assert told.status_code == 401 and told.json()["error"]["code"] == "invalid_api_key"
         assert not found.seen
         headers = {"Authorization": "Bearer ours"}
-        assert httpx.post(f"{address}/v1/chat/completions", json=asking(), headers=headers).status_code == 200
+        assert post(f"{address}/v1/chat/completions", json=asking(), headers=headers).status_code == 200
         assert dict(found.seen[-1][2])[b"authorization"] == b"Bearer theirs"
         for content in (b"x" * 100_000_000, (b"x" * 6000 for _ in range(2))):
-            told = httpx.post(f"{address}/v1/chat/completions", content=content, headers=headers)
+            told = post(f"{address}/v1/chat/completions", content=content, headers=headers)
             assert told.status_code == 413 and told.json()["error"]["code"] == "request_too_large"
         assert httpx.get(f"{address}/metrics").text.count('okedit_decisions_total{verdict="miss"} 1.0') == 1
 
@@ -165,7 +179,7 @@ BODIES = st.recursive(
 def test_whatever_is_sent_arrives(both, body, path):
     found, address = both
     content = json.dumps(body).encode()
-    answer = httpx.post(address + path, content=content)
+    answer = post(address + path, content=content)
     assert found.seen[-1][3] == content and answer.status_code in (200, 400)
 
 
@@ -173,7 +187,7 @@ def test_a_prompt_of_a_hundred_thousand_words_is_judged_and_arrives(both):
     found, address = both
     for words in (f"{'word ' * 100_000}", "a" * 3_000_000):
         content = json.dumps({"messages": [{"role": "user", "content": f"{words} {MISS}"}]}).encode()
-        assert httpx.post(f"{address}/v1/chat/completions", content=content, timeout=60).status_code == 200
+        assert post(f"{address}/v1/chat/completions", content=content, timeout=60).status_code == 200
         assert found.seen[-1][3] == content
 
 

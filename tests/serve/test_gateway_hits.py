@@ -59,6 +59,7 @@ def facts():
 
 @contextlib.contextmanager
 def gateway(front, url: str, on_hit: str = "context", **given):
+    front.open_encoders()
     with running(Gateway(front, Upstream(url), Settings(on_hit, **given))) as address:
         yield address
 
@@ -109,7 +110,7 @@ def test_what_is_no_question_in_words_is_not_judged(facts):
     ]  # fmt: skip
     with engine() as found, gateway(facts, found.url, "answer") as address:
         for path, body in bodies:
-            assert "x-okedit-edit" not in httpx.post(address + path, json=body).headers
+            assert "x-okedit-edit" not in httpx.post(address + path, json=body, timeout=60).headers
             assert json.loads(found.seen[-1][3]) == body
 
 
