@@ -172,11 +172,12 @@ def main(words: Sequence[str] | None = None) -> None:
         print("|---|---|---|---|---|")
         for count, found in asked.items():
             pairs = list(zip(found, base, strict=True))
+            more = [getattr(one, first) - getattr(two, first) for (_, one), (_, two) in pairs]
             cells = (
                 f"{_middle(getattr(long, speed) for long, _ in found):.1f}",
                 f"{_middle(getattr(one[0], speed) / getattr(two[0], speed) for one, two in pairs):.3f}",
                 f"{1e3 * _middle(getattr(short, first) for _, short in found):.0f}",
-                f"{1e3 * _middle(getattr(one[1], first) - getattr(two[1], first) for one, two in pairs):+.0f}",
+                f"{1e3 * _middle(more):+.0f}",
             )
             print(f"| {count:,} | {' | '.join(cells)} |")
 
