@@ -1,4 +1,4 @@
-"""okedit doctor: what is at hand on this machine."""
+"""okedit doctor: what is at hand on this machine, and with -m what okedit finds in a model."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import os
 import platform
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from . import options
 from .bundles import in_bytes
+from .loading import open_model
 from .output import Output
 
 EXAMPLES = """
   okedit doctor
   okedit doctor --json
+  okedit doctor -m ./llava-1.5-7b-hf
 """
 
 PACKAGES = ("torch", "transformers", "safetensors", "tokenizers", "huggingface_hub", "numpy", "pillow",
@@ -24,12 +26,38 @@ PACKAGES = ("torch", "transformers", "safetensors", "tokenizers", "huggingface_h
 MISSING = "not installed"
 
 
-def doctor(json: options.Json = False, quiet: options.Quiet = False) -> None:
-    """Say which versions, devices, models and bundles are at hand.
+def doctor(
+    model: Annotated[
+        str | None,
+        typer.Option("-m", "--model", metavar="MODEL", help="Say instead what okedit finds in this model."),
+    ] = None,
+    device: options.Device = None,
+    dtype: options.Dtype = None,
+    revision: options.Revision = None,
+    trust_remote_code: options.TrustRemoteCode = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Say which versions, devices, models and bundles are at hand; with -m, how a model is edited and what an
+    edit of it costs.
 
-    Exit code 1: a package that okedit needs is not installed.
+    Exit code 1: a package that okedit needs is not installed, or the model cannot be edited.
     """
     out = Output(json=json, quiet=quiet)
+    if model is not None:
+        loaded = open_model(
+            model,
+            out,
+            device=device or "auto",
+            dtype=dtype or "auto",
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+        )
+        from ..models.describe import describe
+
+        found = describe(loaded)
+        out.json_object(found) if out.json else _render_model(out, found)
+        return
     found = {
         "okedit": _okedit(),
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
@@ -70,6 +98,25 @@ def _render(out: Output, found: dict[str, Any]) -> None:
             bundle["problem"] or f"{bundle['facts']} edits for {bundle['model'] or 'a model without a name'}"
         )
         out.line(f"                {bundle['file']}: {words}")
+
+
+def _render_model(out: Output, found: dict[str, Any]) -> None:
+    cost, edits = found["cost"], found["edits"]
+    longest = f", reads {found['longest']:,} tokens" if found["longest"] else ""
+    out.line(f"class           {found['class']} ({found['type']}), {found['parameters']:,} parameters")
+    out.line(f"on              {found['device']} in {found['dtype']}")
+    out.line(f"decoder         {found['layers']} layers, {found['width']} wide{longest}")
+    out.line(f"template        {found['template']}")
+    out.line(f"values read     {edits['reads']}, and act on {edits['adds to']}")
+    if found["pictures"] is not None:
+        out.line(f"pictures        recognised by {found['pictures']}")
+        out.line(f"                one of 640 x 480 takes {found['picture_tokens']:,} tokens")
+    out.line(
+        f"an edit         {cost['prompts_a_fact']} prompts of {in_bytes(cost['bytes_a_prompt'])} of keys and"
+        f" values, {in_bytes(cost['bytes_at_once'])} at once over the model"
+    )
+    for limit in found["limits"]:
+        out.line(f"not possible    {limit}")
 
 
 def _okedit() -> str:

@@ -54,11 +54,16 @@ class EmbeddedIds:
         """Ids have been embedded."""
         self.ids = ids if getattr(ids, "dim", lambda: 0)() == 2 else None
 
-    def of(self, embeds: torch.Tensor, table: nn.Module, placeholder: int | None) -> torch.Tensor | None:
-        """The ids [B, L] of embeds [B, L, d], placeholders where pictures are; None where they are not."""
-        if self.ids is None or self.ids.shape != embeds.shape[:2]:
-            return None
-        ids = self.ids.to(embeds.device)
-        words = ids != (-1 if placeholder is None else placeholder)
-        found = table(ids)[words]
-        return ids if bool((found == embeds[words].to(found.dtype)).all()) else None
+
+def ids_of_embeds(
+    ids: torch.Tensor | None, embeds: torch.Tensor, table: nn.Module, placeholder: int | None
+) -> torch.Tensor | None:
+    """The ids [B, L] of embeds [B, L, d], if these ids are theirs but for pictures; a prompt of several beams
+    was given once. None where they are not.
+    """
+    if ids is None or ids.shape[1] != embeds.shape[1] or len(embeds) % len(ids):
+        return None
+    ids = ids.to(embeds.device).repeat_interleave(len(embeds) // len(ids), 0)
+    words = ids != (-1 if placeholder is None else placeholder)
+    found = table(ids)[words]
+    return ids if bool((found == embeds[words].to(found.dtype)).all()) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+from types import SimpleNamespace
 
 
 def load_processor(source: str, *, config, **options):
@@ -95,6 +96,8 @@ def _image_only(processor_class: type) -> type:
     """The processor class without its video processor; everything about pictures and text is inherited."""
 
     class ImageOnlyProcessor(processor_class):
+        video_processor = SimpleNamespace(num_frames=None, fps=None)  # SmolVLM's templates read these two
+
         # __init__ stays the family's own: from_pretrained reads from its code which settings to pass on
         @classmethod
         def get_attributes(cls):

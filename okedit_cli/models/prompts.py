@@ -30,11 +30,11 @@ def render(loaded: LoadedModel, prompt: str, with_picture: bool, answer: str | N
     """
     prompt = prompt.strip()
     _refuse_control_tokens(loaded, prompt)
-    with_picture = with_picture and not _places_pictures(loaded)
+    mark = _mark(loaded) if with_picture else ""
+    with_picture = bool(mark)
     if chat_template(loaded) is None:
         # a base model goes on in the same text, so the answer begins with a space
-        marked = f"{image_token(loaded)}\n" if with_picture else ""
-        return marked + prompt + (f" {answer}" if answer else "")
+        return mark + prompt + (f" {answer}" if answer else "")
     turns = [("user", prompt)] + ([] if answer is None else [("assistant", answer)])
     return _rendered(loaded, turns, with_picture)
 
@@ -93,9 +93,11 @@ def adds_special_tokens(loaded: LoadedModel, text: str) -> bool:
     return loaded.processor is not None and not (begin is not None and text.startswith(begin))
 
 
-def _places_pictures(loaded: LoadedModel) -> bool:
-    """Whether a processor puts placeholders before the text by itself, beside those in it (BLIP-2's)."""
-    if "places pictures" not in loaded.cache:
+def _mark(loaded: LoadedModel) -> str:
+    """What stands for a picture before a text without template; nothing where the processor adds placeholders
+    to those that it finds (BLIP-2's).
+    """
+    if "picture mark" not in loaded.cache:
         from PIL import Image
 
         blank, number = Image.new("RGB", (64, 64)), image_token_id(loaded.model)
@@ -107,9 +109,13 @@ def _places_pictures(loaded: LoadedModel) -> bool:
                 return 0
             return int((row["input_ids"] == number).sum())
 
+        token = image_token(loaded)
         with quiet():
-            loaded.cache["places pictures"] = count(f"{image_token(loaded)}\n?") > count("?") > 0
-    return loaded.cache["places pictures"]
+            alone, marked = count("?"), count(f"{token}\n?")
+        # PaliGemma's puts them where there are none: its own prompts have no line end behind them
+        own = token if alone else f"{token}\n"
+        loaded.cache["picture mark"] = "" if marked > alone > 0 else own
+    return loaded.cache["picture mark"]
 
 
 def _apply(loaded: LoadedModel, messages: list[dict], *, add_generation_prompt: bool, thinking: bool) -> str:

@@ -53,14 +53,36 @@ def question_token_ids(loaded: LoadedModel, input_ids_row, attention_mask_row) -
 
 def _texts(loaded: LoadedModel, ids: Sequence[int]) -> list[str]:
     """The words before, between and behind control tokens and pictures."""
+    texts, (left, right) = _parts(loaded, ids), _beside_picture(loaded)
+    if len(texts) > 1:
+        texts = [texts[0].removesuffix(left), *(one.removeprefix(right) for one in texts[1:])]
+        texts[1:-1] = [one.strip().removesuffix(left) for one in texts[1:-1]]
+    return [text.strip() for text in texts if text.strip()]
+
+
+def _parts(loaded: LoadedModel, ids: Sequence[int]) -> list[str]:
+    """The texts that control tokens and pictures part; empty ones in the middle are none."""
     control, parts = control_ids(loaded), [[]]
     for token in ids:
-        if token in control:
-            parts.append([])
-        else:
+        if token not in control:
             parts[-1].append(token)
-    texts = (loaded.tokenizer.decode(part, clean_up_tokenization_spaces=False).strip() for part in parts)
-    return [text for text in texts if text]
+        elif parts[-1] or len(parts) == 1:
+            parts.append([])
+    return [loaded.tokenizer.decode(part, clean_up_tokenization_spaces=False).strip() for part in parts]
+
+
+def _beside_picture(loaded: LoadedModel) -> tuple[str, str]:
+    """The words that a template writes right before and right behind a picture (MiniGPT-4's <Img>), which are
+    no control tokens of the tokenizer.
+    """
+    if "beside picture" not in loaded.cache:
+        loaded.cache["beside picture"] = "", ""
+        if loaded.processor is not None:
+            prompts = [_region(prompt_ids(loaded, one, True), _frame(loaded)) for one in _SENTINELS]
+            head = min(_shared(prompts[0], other) for other in prompts[1:])
+            texts = _parts(loaded, prompts[0][:head])
+            loaded.cache["beside picture"] = (texts[0], texts[-1]) if len(texts) > 1 else ("", "")
+    return loaded.cache["beside picture"]
 
 
 def question_ids(loaded: LoadedModel, text: str) -> list[int]:

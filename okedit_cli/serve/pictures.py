@@ -17,8 +17,6 @@ from okedit_cli.serve.errors import ApiError, bad
 from okedit_cli.serve.limits import Limits, in_megabytes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from PIL.Image import Image
 
     from okedit_cli.remote import Remote
@@ -29,7 +27,7 @@ _KINDS = {"jpg": "jpeg", "pjpeg": "jpeg", "x-png": "png", "x-ms-bmp": "bmp", "x-
           "x-portable-pixmap": "ppm", "heic": "heif"}  # fmt: skip
 
 
-def remote_pictures(hosts: tuple[str, ...] = (), limits: Limits = Limits()) -> Remote:  # noqa: B008
+def remote_pictures(hosts: tuple[str, ...] = (), limits: Limits = Limits()) -> Remote:
     """What fetches pictures by http and https for a server; nothing that it reads is kept on disk."""
     from pathlib import Path
 
@@ -41,7 +39,7 @@ def remote_pictures(hosts: tuple[str, ...] = (), limits: Limits = Limits()) -> R
 class PictureReader:
     """Reads the pictures that requests name; `remote` fetches those of the web, None: they are refused."""
 
-    def __init__(self, limits: Limits = Limits(), remote: Remote | None = None) -> None:  # noqa: B008
+    def __init__(self, limits: Limits = Limits(), remote: Remote | None = None) -> None:
         self.limits, self.remote = limits, remote
 
     def __call__(self, url: Any, param: str) -> Image:
@@ -156,9 +154,3 @@ def _not_fetched(error: InvalidFacts, param: str) -> ApiError:
             why = error.message[error.message.index(words) :]
     why = why or "cannot be fetched."
     return bad(f"The picture at {param} {why}", param=param, code="invalid_image_url")
-
-
-def read_file(path: Path) -> str:
-    """A picture's file as a data URL, for clients."""
-    kind, _ = _looked_at(data := path.read_bytes())
-    return f"data:image/{kind or 'png'};base64,{base64.b64encode(data).decode()}"

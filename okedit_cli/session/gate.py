@@ -19,7 +19,7 @@ import torch
 
 from okedit_cli.errors import UsageError
 from okedit_cli.methods.whole_prompt import Questions
-from okedit_cli.models.entries import entries
+from okedit_cli.models.entries import entries, ids_of_embeds
 from okedit_cli.models.features import Look, hook_tower
 from okedit_cli.models.hooks import hidden_of
 from okedit_cli.models.kv import cache_in
@@ -153,7 +153,10 @@ class Gate:
             return None
         table = self.loaded.model.get_input_embeddings()
         with self.call.at_rest():
-            ids = self.call.embedded.of(embeds, table, image_token_id(self.loaded.model))
+            for known in (self._hold.inputs.get("input_ids"), self.call.embedded.ids):
+                ids = ids_of_embeds(known, embeds, table, image_token_id(self.loaded.model))
+                if ids is not None:
+                    break
         if ids is None:
             warnings.warn(
                 "A prompt came as inputs_embeds that the model's own embeddings of words are not, so no edit"

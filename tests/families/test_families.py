@@ -271,7 +271,8 @@ def test_own_prompt_in_words(case):
         inputs = check.inputs_without_template(case.loaded, case.facts[-1].prompt)
     else:
         inputs = check.inputs_of(case.loaded, [user(case.facts[-1].prompt)])
-    fires(case, inputs, "capital", ANSWERS["capital"])
+    # PaliGemma's processor takes no words alone, and what a tokenizer makes of them is another prompt
+    fires(case, inputs, "capital", None if case.family == "paligemma" else ANSWERS["capital"])
 
 
 @every

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from fitted import OTHER, PARIS, WORDS, fact, fit, fitted, load, world
 from serving import serving_model
 
 import okedit_cli
+from okedit_cli.methods import method_named
+from okedit_cli.methods.trained.making import make
 
 
 def bundle_of(method: str, family: str = "llama", **options):
@@ -57,3 +61,29 @@ def test_weight_deltas_act_for_those_alone_who_ask_for_them():
         found = client.together([(WORDS, {"model": client.base}), (WORDS, {})] * 4)
         answers = [one.json()["choices"][0]["message"]["content"] for one in found]
         assert answers == [plain[0], changed[0]] * 4
+
+
+def test_a_small_model_that_answers_in_the_models_place(tmp_path):
+    rows = [
+        {
+            "src": f"What is the capital of country {n}?", "alt": answer, "pred": "Rome",
+            "rephrase": f"Country {n} has which capital?", "loc": f"who wrote book {n}", "loc_ans": "Homer",
+        }
+        for n, answer in enumerate(("Lyon", "Nice", "Brest", "Lille"))
+    ]  # fmt: skip
+    (tmp_path / "words.json").write_text(json.dumps(rows))
+    loaded = load("llama")
+    editor = make(
+        loaded, method_named("serac"), [tmp_path / "words.json"], output=tmp_path / "serac.safetensors",
+        steps=12, minutes=5, held_out=1,
+        settings=["width=32", "layers=2", "scope=16", "batch=4", "rate=0.003"],
+    )  # fmt: skip
+    bundle = bundle_of("serac", settings={"editor": str(editor.path)})
+    [expected, other] = said(loaded, [bundle], [WORDS, OTHER])
+    assert expected.verdict.hit and not other.verdict.hit
+    with serving_model("llama", ("small", bundle)) as client:
+        found = client.together([(WORDS, {}), (OTHER, {})])
+        answers = [one.json()["choices"][0]["message"]["content"] for one in found]
+        assert answers == [expected.text, other.text]
+        assert found[0].headers["x-okedit-edit"] == "small/capital"
+        assert client.chat(WORDS, max_tokens=2).json()["usage"]["completion_tokens"] <= 2

@@ -3,7 +3,8 @@
 `okedit serve` runs once for each number of edits, each a process of its own with okedit-mini. Then all are
 asked the same questions in turn, by one client, as streams; no edit answers any of them. Told are tokens a
 second behind the first token, and how long that takes, both beside the server without edits, round by round,
-so that what else the machine does falls on all alike.
+so that what else the machine does falls on all alike; and the same by what the server's threads worked, which
+counts nothing of others' work (Linux alone tells it).
 
 The edits: the facts of sets/everyday.yaml, held as `okedit edit` holds them, and copies of them whose keys
 are drawn anew with the spread of the real ones. The questions: near questions of the same set, which the
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -72,19 +73,47 @@ def many(bundle: Bundle, count: int, seed: int = 0) -> Bundle:
 
 @dataclass(frozen=True)
 class Asked:
-    """One answer: seconds until its first token, tokens behind that, and the seconds that these took."""
+    """One answer: seconds until its first token, tokens behind that, and the seconds that these took; of both
+    the seconds in which the server's threads worked.
+    """
 
     first: float
     tokens: int
     seconds: float
+    worked_first: float
+    worked: float
+
+    @property
+    def speed(self) -> float:
+        """Tokens a second behind the first."""
+        return self.tokens / self.seconds
+
+    @property
+    def worked_speed(self) -> float:
+        """The same of a server that has a core to itself."""
+        return self.tokens / self.worked if self.worked else float("nan")
 
 
-def ask(http: httpx.Client, question: str, tokens: int) -> Asked:
+@dataclass(frozen=True)
+class Running:
+    """A server: a client of it, and its process."""
+
+    http: httpx.Client
+    pid: int
+
+    def worked(self) -> float:
+        """Seconds in which its threads have run; 0 where that is not told."""
+        files = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
+        return sum(int(file.read_text().split()[0]) for file in files) / 1e9
+
+
+def ask(server: Running, question: str, tokens: int) -> Asked:
     """Ask as a stream; AssertionError where an edit answers."""
     body = {"messages": [{"role": "user", "content": question}], "max_tokens": tokens, "stream": True,
             "stream_options": {"include_usage": True}}  # fmt: skip
     began, first, last, made = time.perf_counter(), 0.0, 0.0, 0
-    with http.stream("POST", "/v1/chat/completions", json=body) as answer:
+    worked = [server.worked()] * 2
+    with server.http.stream("POST", "/v1/chat/completions", json=body) as answer:
         assert "x-okedit-edit" not in answer.headers, f"an edit answers {question!r}"
         for line in answer.iter_lines():
             if not line.startswith("data: {"):
@@ -92,13 +121,15 @@ def ask(http: httpx.Client, question: str, tokens: int) -> Asked:
             event = json.loads(line[6:])
             if event["choices"] and event["choices"][0]["delta"].get("content"):
                 last = time.perf_counter()
-                first = first or last
+                if not first:
+                    first, worked[1] = last, server.worked()
             made = (event.get("usage") or {}).get("completion_tokens", made)
-    return Asked(first - began, made - 1, last - first)
+    rest = server.worked() - worked[1]
+    return Asked(first - began, made - 1, last - first, worked[1] - worked[0], rest)
 
 
 @contextlib.contextmanager
-def served(bundle: Path | None) -> Iterator[httpx.Client]:
+def served(bundle: Path | None) -> Iterator[Running]:
     """A client of `okedit serve` with a bundle or none."""
     command = [sys.executable, "-c", "from okedit_cli.cli import main; main()", "serve", "--port", "0"]
     command += [] if bundle is None else ["-b", str(bundle)]
@@ -112,7 +143,7 @@ def served(bundle: Path | None) -> Iterator[httpx.Client]:
         else:
             sys.exit("".join(said))
         with httpx.Client(base_url=found[1], timeout=600) as http:
-            yield http
+            yield Running(http, process.pid)
     finally:
         process.terminate()
         process.wait()
@@ -135,16 +166,24 @@ def main(words: Sequence[str] | None = None) -> None:
         servers = {count: stack.enter_context(served(files.get(count))) for count in given.edits}
         print(f"{given.rounds} rounds, {TOKENS} tokens each, okedit-mini, {torch.get_num_threads()} threads")
         asked = _rounds(servers, near, given.rounds)
-    print("| edits attached | tokens/s | of none | first token, ms | more than none, ms |")
-    print("|---|---|---|---|---|")
     base = asked[given.edits[0]]
-    for count, found in asked.items():
-        speeds = [long.tokens / long.seconds for long, _ in found]
-        shares = [speed / (long.tokens / long.seconds) for speed, (long, _) in zip(speeds, base, strict=True)]
-        firsts = [short.first for _, short in found]
-        more = [first - short.first for first, (_, short) in zip(firsts, base, strict=True)]
-        print(f"| {count:,} | {statistics.median(speeds):.1f} | {statistics.median(shares):.3f} |"
-              f" {1e3 * statistics.median(firsts):.0f} | {1e3 * statistics.median(more):+.0f} |")  # fmt: skip
+    for what, speed, first in (("clock", "speed", "first"), ("work", "worked_speed", "worked_first")):
+        print(f"| by the {what}: edits | tokens/s | of none | first token, ms | more than none, ms |")
+        print("|---|---|---|---|---|")
+        for count, found in asked.items():
+            pairs = list(zip(found, base, strict=True))
+            more = [getattr(one, first) - getattr(two, first) for (_, one), (_, two) in pairs]
+            cells = (
+                f"{_middle(getattr(long, speed) for long, _ in found):.1f}",
+                f"{_middle(getattr(one[0], speed) / getattr(two[0], speed) for one, two in pairs):.3f}",
+                f"{1e3 * _middle(getattr(short, first) for _, short in found):.0f}",
+                f"{1e3 * _middle(more):+.0f}",
+            )
+            print(f"| {count:,} | {' | '.join(cells)} |")
+
+
+def _middle(values: Iterable[float]) -> float:
+    return statistics.median(values)
 
 
 def _held(folder: Path, rows: Sequence[dict]) -> Bundle:
@@ -156,19 +195,19 @@ def _held(folder: Path, rows: Sequence[dict]) -> Bundle:
 
 
 def _rounds(
-    servers: dict[int, httpx.Client], near: Sequence[str], rounds: int
+    servers: dict[int, Running], near: Sequence[str], rounds: int
 ) -> dict[int, list[tuple[Asked, Asked]]]:
     """Of each server and round a long answer and a short one to a near question, none of them an edit's."""
-    missed = (one for one in near if not any(_answered(http, one) for http in servers.values()))
+    missed = (one for one in near if not any(_answered(server.http, one) for server in servers.values()))
     free = list(islice(missed, rounds))
     found: dict[int, list[tuple[Asked, Asked]]] = {count: [] for count in servers}
-    for http in servers.values():
-        ask(http, LONG[0], 8)  # whatever is read at first
+    for server in servers.values():
+        ask(server, LONG[0], 8)  # whatever is read at first
     for number in range(rounds):
         order = list(servers.items())
-        for count, http in order[number % len(order) :] + order[: number % len(order)]:
-            long = ask(http, LONG[number % len(LONG)], TOKENS)
-            found[count].append((long, ask(http, free[number % len(free)], 2)))
+        for count, server in order[number % len(order) :] + order[: number % len(order)]:
+            long = ask(server, LONG[number % len(LONG)], TOKENS)
+            found[count].append((long, ask(server, free[number % len(free)], 2)))
     return found
 
 
