@@ -1,14 +1,35 @@
-"""A mapping that forgets: what was used longest ago goes once the whole is larger than so many bytes.
+"""What forgets: a mapping of at most so many bytes, and functions that remember short texts.
 
-Threads may share one.
+What was used longest ago goes first. Threads may share either.
 """
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator, MutableMapping
+from collections.abc import Callable, Hashable, Iterator, MutableMapping
 from typing import Any
+
+LONGEST = 2_000  # signs of the texts that a function remembers
+
+
+def remembering(most: int, longest: int = LONGEST) -> Callable[[Callable], Callable]:
+    """A decorator: a function of texts remembers what it gave for the last `most` arguments of at most
+    `longest` signs. Longer ones would fill the memory of a server that strangers ask.
+    """
+
+    def decorate(function: Callable) -> Callable:
+        known = functools.lru_cache(maxsize=most)(function)
+
+        @functools.wraps(function)
+        def remembered(*args: Any) -> Any:
+            short = sum(len(one) for one in args if isinstance(one, str)) <= longest
+            return known(*args) if short else function(*args)
+
+        return remembered
+
+    return decorate
 
 
 class Bounded(MutableMapping):

@@ -250,7 +250,7 @@ def _read(loaded: LoadedModel, session, questions) -> Prompts:
 def _together(loaded: LoadedModel, session, questions, max_new_tokens: int):
     """Ids and verdicts of questions whose common beginnings are read once."""
     prompts = _read(loaded, session, questions)
-    max_new_tokens = _room(loaded, prompts.mask.shape[1] + 1, max_new_tokens)
+    max_new_tokens = room(loaded, prompts.mask.shape[1] + 1, max_new_tokens)
     if session is None:
         return go_on(loaded, prompts, max_new_tokens), [None] * len(questions)
     verdicts = list(session.call.verdicts)
@@ -262,7 +262,7 @@ def _together(loaded: LoadedModel, session, questions, max_new_tokens: int):
 def _whole(loaded: LoadedModel, session, questions, max_new_tokens: int, streamer):
     """Ids and verdicts of questions read as the model's own generate() reads them."""
     inputs = encode(loaded, questions)
-    max_new_tokens = _room(loaded, inputs["input_ids"].shape[1], max_new_tokens)
+    max_new_tokens = room(loaded, inputs["input_ids"].shape[1], max_new_tokens)
     if session:  # known here, whether there is a template that tells it or not
         session.call.prompt_lengths = inputs["attention_mask"].sum(1).tolist()
         session.call.pictures = [picture for _, picture in questions]
@@ -274,7 +274,7 @@ def _whole(loaded: LoadedModel, session, questions, max_new_tokens: int, streame
     return out, list(session.call.verdicts) if session else [None] * len(questions)
 
 
-def _room(loaded: LoadedModel, prompt: int, wanted: int) -> int:
+def room(loaded: LoadedModel, prompt: int, wanted: int) -> int:
     """How many of the tokens wanted a model has positions for behind a prompt; the last is read by nobody."""
     longest = getattr(text_config(loaded.model), "max_position_embeddings", None)
     return max(1, min(wanted, longest + 1 - prompt)) if longest else wanted

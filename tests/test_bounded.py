@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okedit_cli.bounded import Bounded
+from okedit_cli.bounded import Bounded, remembering
 
 STEPS = st.lists(st.tuples(st.sampled_from("pgd"), st.integers(0, 5), st.integers(0, 9)), max_size=40)
 
@@ -34,3 +34,16 @@ def test_a_value_without_a_size_is_refused():
         Bounded()["a"] = 1
     with pytest.raises(KeyError):
         Bounded()["a"]
+
+
+def test_a_function_remembers_short_texts_alone():
+    asked = []
+
+    @remembering(2, longest=10)
+    def shout(text: str, more: str = "") -> str:
+        asked.append(text)
+        return text.upper() + more
+
+    for text in ("a", "a", "b", "long text here", "long text here", "a"):
+        assert shout(text) == text.upper()
+    assert asked == ["a", "b", "long text here", "long text here"]

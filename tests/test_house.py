@@ -33,8 +33,10 @@ ORDER = [
     {"decodings"},
     {"checking"},
     {"fitting"},
+    {"exports"},
     {"evaluate"},
     {"dataset"},
+    {"serve"},
     {"cli"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
@@ -103,7 +105,13 @@ def loaded_by(code: str) -> set[str]:
         "import okedit_cli; okedit_cli.load_facts",
         *(
             f"from okedit_cli.cli import main\ntry: main({words})\nexcept SystemExit as e: assert not e.code"
-            for words in (["--help"], ["--version"], ["edit", "--help"], ["ask", "--help"])
+            for words in (
+                ["--help"],
+                ["--version"],
+                ["edit", "--help"],
+                ["ask", "--help"],
+                ["serve", "--help"],
+            )
         ),
     ],
 )

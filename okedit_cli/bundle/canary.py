@@ -43,9 +43,9 @@ class Drift:
         )
 
 
-def check_canary(loaded: LoadedModel, bundle: Bundle) -> None:
+def check_canary(loaded: LoadedModel | None, bundle: Bundle) -> None:
     """ModelMismatch where edits would not be found any more, BundleWarning where their borders have moved a
-    little. However well the settings agree, this decides.
+    little. However well the settings agree, this decides. `loaded` None: keys are the encoders' alone.
     """
     for drift in measure_drift(loaded, bundle):
         if not drift.distance <= REFUSED * drift.radius:
@@ -63,8 +63,10 @@ def check_canary(loaded: LoadedModel, bundle: Bundle) -> None:
             )
 
 
-def measure_drift(loaded: LoadedModel, bundle: Bundle) -> tuple[Drift, ...]:
+def measure_drift(loaded: LoadedModel | None, bundle: Bundle) -> tuple[Drift, ...]:
     """The drift of each channel that has a canary; measured once for a bundle object and a model."""
+    if loaded is None:
+        return tuple(_drifts(None, bundle))
     known = loaded.cache.setdefault("canaries", {})
     held, drifts = known.get(id(bundle), (lambda: None, ()))
     if held() is not bundle:
@@ -73,7 +75,7 @@ def measure_drift(loaded: LoadedModel, bundle: Bundle) -> tuple[Drift, ...]:
     return drifts
 
 
-def _drifts(loaded: LoadedModel, bundle: Bundle) -> Iterator[Drift]:
+def _drifts(loaded: LoadedModel | None, bundle: Bundle) -> Iterator[Drift]:
     import torch
 
     if bundle.edits.kind != "codebook":  # weights are compared by content (edits/delta.py)
@@ -98,7 +100,7 @@ def _drifts(loaded: LoadedModel, bundle: Bundle) -> Iterator[Drift]:
 
 
 def _questions(
-    loaded: LoadedModel, bundle: Bundle, rows: list[dict]
+    loaded: LoadedModel | None, bundle: Bundle, rows: list[dict]
 ) -> tuple[list[int], torch.Tensor | None]:
     from okedit_cli.encoders.text import DEFAULT, text_vectors
 
@@ -111,12 +113,14 @@ def _questions(
     )
 
 
-def _pictures(loaded: LoadedModel, bundle: Bundle, rows: list[dict]) -> tuple[list[int], torch.Tensor | None]:
+def _pictures(
+    loaded: LoadedModel | None, bundle: Bundle, rows: list[dict]
+) -> tuple[list[int], torch.Tensor | None]:
     """Pictures by name; a name that this version's bank does not have is left out."""
     from okedit_cli.bank import load_bank
     from okedit_cli.methods.spaces import vectors_at
 
-    if loaded.processor is None:
+    if loaded is not None and loaded.processor is None:
         return [], None
     images = {picture.name: picture.image for picture in load_bank().pictures}
     numbers = [i for i, row in enumerate(rows) if row.get("name") in images][:PICTURES]

@@ -100,9 +100,13 @@ def write_facts(source: Path, target: Path) -> dict[str, list[str]]:
     return missing
 
 
-def facts_with_pictures(bundle: Bundle, folder: Path, shown: str) -> tuple[list[Fact], dict[str, list[str]]]:
-    """The bundle's facts, its pictures written into `folder`; and those it does not hold, by fact id."""
-    held = get_sources(bundle)
+def facts_with_pictures(
+    bundle: Bundle, folder: Path, shown: str, further: Mapping[str, bytes] | None = None
+) -> tuple[list[Fact], dict[str, list[str]]]:
+    """The bundle's facts, its pictures, and those of `further` (by sha256) that facts name, written into
+    `folder`; and those that are not at hand, by fact id.
+    """
+    held = {**(further or {}), **get_sources(bundle)}
     where = {sha256: folder / picture_name(sha256, data) for sha256, data in held.items()}
     facts = facts_of(bundle.manifest.facts, where, folder, shown)
     used = pictures_of(facts)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from okedit_cli.bundle.manifest import BundleWarning, Manifest
+from okedit_cli.bundle.scope_only import refuse_attaching
 from okedit_cli.errors import ModelMismatch
 
 Grade = Literal["exact", "same architecture", "incompatible"]
@@ -115,6 +116,7 @@ def check_fit(
     ModelMismatch names the first size or architecture that differs, with both values; under `content` the
     first weights or settings as well, under `strict` the first difference of any kind.
     """
+    refuse_attaching(manifest.base)
     fit = compare(manifest.base, fingerprint)
     fatal = [one for one in fit.differences if one.fatal]
     softer = [one for one in fit.differences if strict or (content and one.field in _CONTENT)]

@@ -10,7 +10,23 @@ from typing import Annotated, NoReturn
 import typer
 
 from .. import __version__
-from . import ask, dataset, doctor, edit, eval, export, merge, methods, remove, setup, show, train, verify
+from . import (
+    ask,
+    dataset,
+    doctor,
+    edit,
+    eval,
+    export,
+    gateway,
+    merge,
+    methods,
+    remove,
+    serve,
+    setup,
+    show,
+    train,
+    verify,
+)
 from .failures import guarded, tell
 from .output import Output
 from .streams import hush_libraries, open_streams
@@ -20,6 +36,7 @@ COMMANDS: dict[str, tuple[Callable, str]] = {
     "setup": (setup.setup, setup.EXAMPLES),
     "edit": (edit.edit, edit.EXAMPLES),
     "ask": (ask.ask, ask.EXAMPLES),
+    "serve": (serve.serve, serve.EXAMPLES),
     "eval": (eval.evaluate, eval.EXAMPLES),
     "methods": (methods.methods, methods.EXAMPLES),
     "train": (train.train, train.EXAMPLES),
@@ -29,6 +46,7 @@ COMMANDS: dict[str, tuple[Callable, str]] = {
     "merge": (merge.merge, merge.EXAMPLES),
     "remove": (remove.remove, remove.EXAMPLES),
     "export": (export.export, export.EXAMPLES),
+    "gateway": (gateway.gateway, gateway.EXAMPLES),
     "doctor": (doctor.doctor, doctor.EXAMPLES),
 }
 

@@ -14,10 +14,10 @@ import typer
 import okedit_cli
 
 from ..errors import InvalidBundle, ModelMismatch, UsageError
+from ..explain import overruled_words, verdict_json, verdict_words
 from ..stand_ins import Fetch, fetched, is_url
 from . import options
 from .belonging import check, check_named, readable, told_already
-from .explain import overruled_words, verdict_json, verdict_words
 from .loading import fetcher, open_model
 from .loop import loop
 from .output import Output

@@ -1,4 +1,9 @@
-"""okedit export: a bundle as a folder for the hub, on the hub, or as a fact file again."""
+"""okedit export: a bundle as a folder for the hub, on the hub, as a fact file again, or in another
+program's form.
+
+`--to memory` and `--to peft` name a form, and -o says where it goes; anything else that --to names is a
+place. A folder of such a name is written ./memory or memory/.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +25,10 @@ EXAMPLES = """
   okedit export bundles/facts.safetensors --to facts-folder
   okedit export bundles/facts.safetensors --to facts.yaml
   okedit export bundles/facts.safetensors --to hf://owner/name --private
+  okedit export bundles/facts.safetensors --to memory -o memory.safetensors
+  okedit export bundles/facts.safetensors --to peft -o adapters -m okedit-mini
 """
+FORMS = ("memory", "peft")
 
 
 def export(
@@ -29,10 +37,40 @@ def export(
         str,
         typer.Option(
             "--to",
-            metavar="DIR|FILE.yaml|hf://owner/name",
-            help="A folder, a fact file, or a hub repository.",
+            metavar="DIR|FILE.yaml|hf://owner/name|memory|peft",
+            help="A folder, a fact file, or a hub repository; or a form: memory, a text memory for the "
+            "gateway, peft, a LoRA folder for each edit.",
         ),
     ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE|DIR",
+            help="Of --to memory, the file; of --to peft, the folder. [default: beside BUNDLE]",
+        ),
+    ] = None,
+    image_encoder: Annotated[
+        str,
+        typer.Option(
+            "--image-encoder",
+            metavar="NAME",
+            help="Of --to memory: hub id or folder of what keys pictures. [default: okedit-mini's tower]",
+        ),
+    ] = "",
+    pictures: Annotated[
+        str | None,
+        typer.Option(
+            "--pictures",
+            metavar="DIR",
+            help="With memory and peft: a folder with the pictures of facts that the bundle does not hold.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("-m", "--model", metavar="MODEL", help="Of --to peft. [default: the bundle's own]"),
+    ] = None,
     private: Annotated[bool, typer.Option("--private", help="Make a new hub repository private.")] = False,
     force: Force = False,
     json: options.Json = False,
@@ -40,8 +78,24 @@ def export(
 ) -> None:
     """Export a bundle: a folder with the bundle and a README card, the same on the hub, or its facts as YAML.
 
-    A fact file gets the pictures that the bundle holds (`okedit edit --with-sources`) in a folder beside it.
+    A fact file gets the pictures that the bundle holds (`okedit edit --with-sources`) in a folder beside
+    it. A text memory holds what `okedit gateway` decides by; a LoRA says what an edit's value says, as near
+    as one can.
     """
+    if to in FORMS:
+        from .exporting import Wanted, in_form
+
+        if private:
+            raise UsageError(f"--private is for repositories on the hub, and --to {to} writes here.")
+        wanted = Wanted(bundle, output, image_encoder, pictures, model, force)
+        in_form(to, wanted, Output(json=json, quiet=quiet))
+        return
+    given = {"-o": output, "--image-encoder": image_encoder, "--pictures": pictures, "-m": model}
+    if odd := next((name for name, value in given.items() if value), None):
+        raise UsageError(
+            f"{odd} is for --to memory and --to peft, and --to names a place here: {to}.",
+            hint="A folder called memory is written ./memory.",
+        )
     from ..bundle.hub import check_target, is_hub, push_folder
 
     out = Output(json=json, quiet=quiet)

@@ -5,19 +5,17 @@ Text of users and models is never read as Rich markup, and its control character
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
+from ..explain import plain
 from .layout import print_table
 from .progress import ProgressCall, bars, lines
 
@@ -110,18 +108,3 @@ class _Talk(Console):
 def visible(text: str) -> str:
     """text with its control characters written out: it cannot move a terminal's cursor or set its title."""
     return text.translate(_CONTROLS)
-
-
-def plain(value: Any) -> Any:
-    """value as JSON has it: dataclasses as objects, paths as text, endless numbers (open radius) as null."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    if hasattr(value, "item"):  # a tensor or numpy number
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

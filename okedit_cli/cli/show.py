@@ -31,6 +31,7 @@ def show(bundle: BundleArgument, json: options.Json = False, quiet: options.Quie
     Reads the header alone, so it is quick for a bundle of any size; `okedit verify` reads everything.
     """
     from ..bundle import read_manifest
+    from ..bundle.scope_only import is_scope_only
 
     out = Output(json=json, quiet=quiet)
     path = local(bundle)
@@ -42,11 +43,16 @@ def show(bundle: BundleArgument, json: options.Json = False, quiet: options.Quie
         return
     base = manifest.base
     revision = f", revision {base['revision']}" if base.get("revision") else ""
+    model = (
+        f"{base.get('name') or '-'}{revision} ({base['architecture']}, {base['layers']} layers, "
+        f"hidden size {base['hidden_size']}, {base.get('dtype') or '-'})"
+    )
+    if is_scope_only(base):
+        model = "none: a text memory for the gateway"
     edits = f"{len(manifest)} edit{'' if len(manifest) == 1 else 's'}"
     for name, value in {
         "bundle": f"{bundle}, {size_of(path)}, format {manifest.format}, {edits}",
-        "model": f"{base.get('name') or '-'}{revision} ({base['architecture']}, {base['layers']} layers, "
-        f"hidden size {base['hidden_size']}, {base.get('dtype') or '-'})",
+        "model": model,
         "method": manifest.method,
         "site": site_words(manifest.site) or "-",
         "made with": ", ".join(f"{key} {value}" for key, value in manifest.versions.items()) or "-",

@@ -164,14 +164,24 @@ class Codebook(EditSet):
         if not len(keys):
             return out
         point, squares = point.to("cpu", torch.float32), torch.empty(len(keys))
-        step = max(1, CHUNK // keys.shape[1])
+        lengths, step = self._lengths_of(keys), max(1, CHUNK // keys.shape[1])
         for start in range(0, len(keys), step):
-            part = keys[start : start + step].float()
-            squares[start : start + step] = (part * part).sum(1) - 2 * (part @ point)
+            here = slice(start, start + step)
+            squares[here] = lengths[here] - 2 * (keys[here].float() @ point)
         near = squares.topk(min(NEAR, len(keys)), largest=False).indices
         found = (squares + point @ point).clamp_min(0).sqrt()
         found[near] = torch.linalg.vector_norm(keys[near].float() - point, dim=1)
         return out.scatter_reduce_(0, owner, found, "amin")
+
+    def _lengths_of(self, keys: torch.Tensor) -> torch.Tensor:
+        """Squared lengths [K] of keys, computed once: reading 100,000 keys takes longer than all else."""
+        known = self.__dict__.setdefault("_lengths", {})
+        held, lengths = known.get(id(keys), (None, None))
+        if held is not keys:
+            step = max(1, CHUNK // keys.shape[1])
+            lengths = torch.cat([part.float().square().sum(1) for part in keys.split(step)])
+            known[id(keys)] = keys, lengths
+        return lengths
 
 
 def _projected(feature: torch.Tensor, mean: torch.Tensor, projection: torch.Tensor) -> torch.Tensor:

@@ -1,9 +1,9 @@
 """Image encoders: one vector a picture, in which pictures of one thing lie near. Not here: any radius.
 
-For okedit-mini, what its tower says of a picture, mapped as was learned (models/mini/pictures.py). For any
-other model, what enters its decoder for the picture. Or an encoder by hub id or folder (CLIP, SigLIP,
-DINOv2), which reads pixels and belongs to no base model. All but the first are whitened by a map that is
-stored in the bundle.
+For okedit-mini, what its tower says of a picture, mapped as was learned (models/mini/pictures.py); the tower
+can be asked by itself, without the language model behind it (models/mini/alone.py). For any other model, what
+enters its decoder for the picture. Or an encoder by hub id or folder (CLIP, SigLIP, DINOv2), which reads
+pixels and belongs to no base model. All but the first are whitened by a map that is stored in the bundle.
 """
 
 from __future__ import annotations
@@ -28,13 +28,24 @@ def reads_pixels(point: str) -> bool:
     return point not in (MINI, DECODER, NONE)
 
 
+def needs_model(point: str) -> bool:
+    """Whether vectors of a picture point are to be had from the base model alone."""
+    return point == DECODER
+
+
 def image_vectors(pictures: Sequence[Any], encoder: str) -> torch.Tensor:
     """Unit vectors [n, d] of pictures (PIL or RGB arrays), fp32, on the CPU; each is read by itself.
+    `encoder` is a hub id or folder, or MINI.
 
     ModelError: the encoder cannot be loaded.
     """
     import torch
     from torch.nn import functional as F
+
+    if encoder == MINI:
+        from okedit_cli.models.mini.alone import tower_vectors
+
+        return tower_vectors(pictures)
 
     processor, model = load_encoder(encoder, "image")
     rows = []

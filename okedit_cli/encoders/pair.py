@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from okedit_cli.bounded import Bounded
+from okedit_cli.bounded import LONGEST as LONGEST_KEPT
+from okedit_cli.bounded import Bounded, remembering
 from okedit_cli.models import sentences
 
 CLASSES = ANSWERS, FOLLOWS, OTHER = 0, 1, 2
@@ -112,7 +113,7 @@ def _classifier(weights: Path):
     return tokenizer, model.eval().requires_grad_(False)
 
 
-@functools.lru_cache(maxsize=50_000)
+@remembering(50_000)
 def fits(prompt: str, query: str) -> bool:
     """Whether a pair is read whole: within LONGEST tokens."""
     if len(prompt) + len(query) + 3 <= LONGEST:  # a token is a sign at least
@@ -156,6 +157,7 @@ def judge_pairs(pairs: Sequence[tuple[str, str]], weights: Path = WEIGHTS) -> Te
         tokenizer, model = _classifier(weights)
         for pair, logits in zip(new, logits_of(model, tokenizer, new).round(decimals=DECIMALS), strict=True):
             found[pair] = logits
-            _judged.put((pair, weights), logits, 1, KEPT)
+            if len(pair[0]) + len(pair[1]) <= LONGEST_KEPT:
+                _judged.put((pair, weights), logits, 1, KEPT)
     rows = [found[pair] for pair in pairs]
     return F.log_softmax(torch.stack(rows) if rows else torch.zeros(0, len(CLASSES)), 1)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from okedit_cli.bounded import remembering
 from okedit_cli.encoders.hub import load_encoder
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def width_of(encoder: str = DEFAULT) -> int:
     return load_encoder(encoder, "text")[1].config.hidden_size
 
 
-@functools.lru_cache(maxsize=50_000)
+@remembering(50_000)
 def _vector(text: str, encoder: str) -> Tensor:
     import torch
     from torch.nn import functional as F

@@ -55,8 +55,8 @@ class Spaces:
     bank_pictures: torch.Tensor | None = None
     kind: float = float("inf")
 
-    def keys(self, loaded: LoadedModel, pictures) -> torch.Tensor:
-        """Keys [n, r] of pictures."""
+    def keys(self, loaded: LoadedModel | None, pictures) -> torch.Tensor:
+        """Keys [n, r] of pictures; `loaded` None: of an encoder that needs no base model."""
         return projected(self.picture, vectors_at(self.point, loaded, pictures))
 
     def radius(self, keys: torch.Tensor) -> float:
@@ -72,9 +72,10 @@ class Spaces:
         return min(calibrated, self.kind / max(1e-6, 1 - photograph))
 
 
-def vectors_at(point: str, loaded: LoadedModel, pictures) -> torch.Tensor:
-    """Vectors [n, d] of pictures at a picture point."""
-    return image_vectors(pictures, point) if reads_pixels(point) else look_vectors(loaded, pictures)
+def vectors_at(point: str, loaded: LoadedModel | None, pictures) -> torch.Tensor:
+    """Vectors [n, d] of pictures at a picture point; without a model by the encoder alone."""
+    alone = loaded is None or reads_pixels(point)
+    return image_vectors(pictures, point) if alone else look_vectors(loaded, pictures)
 
 
 def projected(space: Space, vectors: torch.Tensor) -> torch.Tensor:
@@ -82,27 +83,35 @@ def projected(space: Space, vectors: torch.Tensor) -> torch.Tensor:
     return vectors.float() if not len(space.mean) else space(vectors)
 
 
-def spaces_of(loaded: LoadedModel, options: Options) -> Spaces:
-    """The model's spaces, from memory, from the cache, or measured now."""
+def spaces_of(loaded: LoadedModel | None, options: Options) -> Spaces:
+    """The model's spaces, from memory, from the cache, or measured now; without a model those of encoders."""
+    if loaded is None:
+        return _found(None, options)
     place = " ".join(filter(None, ("spaces", options.text_encoder, options.image_encoder)))
     if place not in loaded.cache:
         loaded.cache[place] = _found(loaded, options)
     return loaded.cache[place]
 
 
-def _found(loaded: LoadedModel, options: Options) -> Spaces:
+def _found(loaded: LoadedModel | None, options: Options) -> Spaces:
     bank, encoders = load_bank(), [options.text_encoder, options.image_encoder]
-    print_ = {k: v for k, v in fingerprint(loaded).items() if k not in ("name", "revision")}
-    mark = json.dumps(
-        [RECIPE, bank.version, print_, str(loaded.dtype), *encoders], sort_keys=True, default=str
-    )
+    of_model: list = ["no model"]
+    if loaded is not None:
+        print_ = {k: v for k, v in fingerprint(loaded).items() if k not in ("name", "revision")}
+        of_model = [print_, str(loaded.dtype)]
+    mark = json.dumps([RECIPE, bank.version, *of_model, *encoders], sort_keys=True, default=str)
     path = okedit_home() / "spaces" / f"{hashlib.sha256(mark.encode()).hexdigest()[:32]}.safetensors"
     tensors = _read(path)
     if tensors is None:
         tensors = _measured(loaded, options)
         _write(path, tensors)
-    point = options.image_encoder or (MINI if mini.has_learned_map(loaded) else DECODER)
-    return of_tensors(tensors, point, options.text_encoder or text.DEFAULT)
+    return of_tensors(tensors, _point(loaded, options), options.text_encoder or text.DEFAULT)
+
+
+def _point(loaded: LoadedModel | None, options: Options) -> str:
+    """Where pictures are read."""
+    own = MINI if loaded is None or mini.has_learned_map(loaded) else DECODER
+    return options.image_encoder or own
 
 
 def of_tensors(tensors: dict[str, torch.Tensor], point: str, encoder: str = text.DEFAULT) -> Spaces:
@@ -128,7 +137,7 @@ def between(keys: torch.Tensor, groups: torch.Tensor) -> float:
     return float(distance.amin(1).quantile(0.01))
 
 
-def _measured(loaded: LoadedModel, options: Options) -> dict[str, torch.Tensor]:
+def _measured(loaded: LoadedModel | None, options: Options) -> dict[str, torch.Tensor]:
     bank = load_bank()
     options.tell("measuring question space", 0, 1)
     words = [w for group in bank.questions for w in group.wordings]
@@ -138,10 +147,9 @@ def _measured(loaded: LoadedModel, options: Options) -> dict[str, torch.Tensor]:
         "groups": torch.arange(len(counts)).repeat_interleave(counts),
     }
     options.tell("measuring question space", 1, 1)
-    if loaded.processor is None:
+    if loaded is not None and loaded.processor is None:
         return found
-    rows, owners = [], []
-    point = options.image_encoder or (MINI if mini.has_learned_map(loaded) else DECODER)
+    rows, owners, point = [], [], _point(loaded, options)
     for number, shown in enumerate(bank.pictures):
         options.tell("measuring picture space", number, len(bank.pictures))
         more = () if point == MINI else views(shown.image, VIEWS, number)

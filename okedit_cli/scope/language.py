@@ -12,6 +12,8 @@ import functools
 import re
 import unicodedata
 
+from okedit_cli.bounded import remembering
+
 RIVAL = 50  # times likelier than English another language must be; of English texts 2 in 1,000 are
 SHORT = 8  # letters; shorter texts are taken for English where their letters are
 
@@ -23,7 +25,7 @@ def _identifier():
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
-@functools.lru_cache(maxsize=20_000)
+@remembering(20_000)
 def is_covered(text: str) -> bool:
     """Whether the default encoder may be asked about a text: English, or too short to tell."""
     letters = [c for c in text if c.isalpha()]
@@ -36,7 +38,7 @@ def is_covered(text: str) -> bool:
     return max(ranked.values()) < RIVAL * ranked["en"]
 
 
-@functools.lru_cache(maxsize=20_000)
+@remembering(20_000)
 def _words(text: str) -> tuple[str, ...]:
     plain = unicodedata.normalize("NFKD", text.casefold()).replace("ß", "ss")
     plain = "".join(c for c in plain if not unicodedata.combining(c))

@@ -8,9 +8,9 @@ where they are the same text. Not here: what the classifier makes of a pair.
 from __future__ import annotations
 
 import difflib
-import functools
 import re
 
+from okedit_cli.bounded import remembering
 from okedit_cli.encoders import pair
 from okedit_cli.wording import is_order, normal
 
@@ -53,7 +53,7 @@ def is_judged(prompt: str) -> bool:
     return pair.fits(prompt, prompt) or pair.fits(asked(prompt), asked(prompt))
 
 
-@functools.lru_cache(maxsize=20_000)
+@remembering(20_000)
 def compared(prompt: str, query: str) -> tuple[str, str] | None:
     """What the classifier judges of a fact's prompt and a query: both, or of long texts what is asked in
     each; None where a long prompt's text is not the query's.

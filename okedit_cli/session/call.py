@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from okedit_cli.methods.whole_prompt import Questions
+    from okedit_cli.models.features import Look
     from okedit_cli.scope.verdict import Verdict
 
 
@@ -40,6 +41,8 @@ class Call(threading.local):
         self.prompt_lengths: Sequence[int] | None = None
         # of the rows' prompts, where their files are at hand
         self.pictures: Sequence[Image | None] | None = None
+        # of rows whose last question is known to who asks it, as in a conversation: it and its pictures
+        self.asked: Sequence[tuple[str, Sequence[Look]] | None] | None = None
         self.deep = False  # inside a forward pass of our own
         self.inside: Any = None  # the module whose pass is on: one that it calls begins none
         # ids and mask that wait for a verdict

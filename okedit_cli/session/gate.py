@@ -236,13 +236,16 @@ class Gate:
             attended = mask[row].nonzero()[:, 0]  # pads may carry any id
             length = lengths[row] if lengths else prompt_length(self.loaded, ids[row, :columns], read[row])
             prompt = attended[:length]
+            self._questions().place = row, prompt
+            starts.append(int(prompt[-1]) if len(prompt) else ids.shape[1])
+            if self.call.asked and (known := self.call.asked[row]):
+                self.call.verdicts.append(self._route(known[0], [seen(look) for look in known[1]]))
+                continue
             words = ids[row, prompt]
             asked = question_token_ids(self.loaded, words, torch.ones_like(words))
-            self._questions().place = row, prompt
             end = int(prompt[-1]) + 1 if len(prompt) else 0
             pictures = shown.of(row, states[row], end, self.call.pictures and self.call.pictures[row])
             self.call.verdicts.append(self._route(question_text(self.loaded, asked), pictures))
-            starts.append(int(prompt[-1]) if len(prompt) else ids.shape[1])
         self._hold.begin(self._held(), ids, mask, starts)
         return starts
 

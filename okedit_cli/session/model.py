@@ -127,7 +127,8 @@ class Session:
         attachments = [*self.attachments, attachment]
         router = _router(attachments)
         if not self.attachments:  # what an earlier one was told
-            self.call.verdicts, self.call.prompt_lengths, self.call.pictures = [], None, None
+            self.call.verdicts, self.call.asked = [], None
+            self.call.prompt_lengths = self.call.pictures = None
         self._install(attachments, router)
 
     def take_off(self, attachment: Attachment) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from pathlib import Path
 from typing import Any
-
-from .output import plain
 
 SHOWN = 5  # candidates that are told
 SAME = 1e-4  # a smaller distance is rounding: keys of one and the same picture or question
@@ -99,3 +99,18 @@ def _within(distance: float, radius: float) -> str:
     return (
         f"at distance {distance:.3g}, {'within' if distance <= radius else 'beyond'} its radius {radius:.3g}"
     )
+
+
+def plain(value: Any) -> Any:
+    """value as JSON has it: dataclasses as objects, paths as text, endless numbers (open radius) as null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "item"):  # a tensor or numpy number
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,137 @@
+"""What becomes of a request that a fact is about: told the fact, answered with it, or sent to another model.
+
+Told means in the user's last message, before the question: every chat template has a user's turn, while a
+second system message, or two turns of the user, are refused by some; and what an engine has cached of the
+turns before stays of use. Not here: which fact it is (front.py), and sending (upstream.py).
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from okedit_cli.errors import UsageError
+from okedit_cli.serve.front import Hit
+
+CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
+WAYS = ("context", "answer", "model")
+MOST = 64  # answers to one request
+TOLD = 'Given that the answer to "{prompt}" is "{answer}", answer this: {question}'
+FOLLOWS = 'The answer to "{prompt}" is "{answer}". {question}'
+
+
+def told(path: str, body: Mapping[str, Any], hit: Hit) -> bytes:
+    """The request with the fact before its question, as JSON."""
+    changed = copy.deepcopy(dict(body))
+    if path == TEXT:
+        prompt = changed["prompt"]
+        one = prompt if isinstance(prompt, str) else prompt[0]
+        changed["prompt"] = _told(hit, one)
+        return _json(changed)
+    message = changed["messages"][-1]
+    content = message["content"]
+    if isinstance(content, str):
+        message["content"] = _told(hit, content)
+    else:
+        part = next(one for one in content if isinstance(one, dict) and one.get("type") == "text")
+        part["text"] = _told(hit, part["text"])
+    return _json(changed)
+
+
+def _told(hit: Hit, question: str) -> str:
+    form = TOLD if hit.answers else FOLLOWS
+    return form.format(prompt=hit.prompt, answer=hit.answer.strip().rstrip("."), question=question)
+
+
+def renamed(body: Mapping[str, Any], pattern: str, hit: Hit) -> bytes:
+    """The request for the model that holds the edit, as JSON."""
+    return _json({**body, "model": model_name(pattern, hit.edit_id)})
+
+
+def model_name(pattern: str, edit_id: str) -> str:
+    """An engine's name for an edit: `{edit}` of the pattern is its id as --to peft writes it."""
+    from okedit_cli.exports.names import folder_name
+
+    return pattern.replace("{edit}", folder_name(edit_id))
+
+
+def check_pattern(pattern: str) -> None:
+    """UsageError unless the pattern tells edits apart."""
+    if "{edit}" not in pattern:
+        raise UsageError(
+            f"--model-name {pattern} does not tell edits apart, expected {{edit}} in it.",
+            hint="For example --model-name '{edit}' or 'facts-{edit}'.",
+        )
+
+
+def can_answer(body: Mapping[str, Any]) -> bool:
+    """Whether a request can be answered in plain words: it asks for no format, logits or tool."""
+    formed = body.get("response_format")
+    plain = formed is None or (isinstance(formed, dict) and formed.get("type") == "text")
+    forced = body.get("tool_choice") not in (None, "auto", "none")
+    return plain and not forced and not body.get("logprobs") and not body.get("echo")
+
+
+def answered(path: str, body: Mapping[str, Any], hit: Hit) -> bytes:
+    """The answer to a request that is not streamed, as JSON."""
+    count = body.get("n")
+    choices = [
+        _choice(path, i, hit.answer) for i in range(count if type(count) is int and 0 < count < 65 else 1)
+    ]
+    return _json({**_head(path, body, hit, ""), "choices": choices, "usage": _usage()})
+
+
+def events(path: str, body: Mapping[str, Any], hit: Hit) -> Iterator[bytes]:
+    """The same as the events of a stream."""
+    head = _head(path, body, hit, ".chunk")
+    for delta, finish in _deltas(path, hit.answer):
+        yield _event({**head, "choices": [{"index": 0, **delta, "logprobs": None, "finish_reason": finish}]})
+    options = body.get("stream_options")
+    if isinstance(options, dict) and options.get("include_usage"):
+        yield _event({**head, "choices": [], "usage": _usage()})
+    yield b"data: [DONE]\n\n"
+
+
+def _deltas(path: str, answer: str) -> list[tuple[dict[str, Any], str | None]]:
+    if path == TEXT:
+        return [({"text": answer}, None), ({"text": ""}, "stop")]
+    first = {"delta": {"role": "assistant", "content": ""}}
+    return [(first, None), ({"delta": {"content": answer}}, None), ({"delta": {}}, "stop")]
+
+
+def _choice(path: str, index: int, answer: str) -> dict[str, Any]:
+    if path == TEXT:
+        return {"index": index, "text": answer, "logprobs": None, "finish_reason": "stop"}
+    message = {"role": "assistant", "content": answer, "refusal": None}
+    return {"index": index, "message": message, "logprobs": None, "finish_reason": "stop"}
+
+
+def _head(path: str, body: Mapping[str, Any], hit: Hit, kind: str) -> dict[str, Any]:
+    chat = path == CHAT
+    return {
+        "id": f"{'chatcmpl' if chat else 'cmpl'}-{uuid.uuid4().hex}",
+        "object": f"chat.completion{kind}" if chat else "text_completion",
+        "created": int(time.time()),
+        "model": str(body.get("model") or ""),
+        "okedit": {"edit": hit.edit_id, "bundle": hit.bundle},
+    }
+
+
+def _usage() -> dict[str, int]:
+    """No model read or made a token."""
+    return {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+
+
+def _event(value: Mapping[str, Any]) -> bytes:
+    return b"data: " + _json(value) + b"\n\n"
+
+
+def _json(value: Any) -> bytes:
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # a lone surrogate, which only an escape can say
+        return json.dumps(value, separators=(",", ":")).encode()

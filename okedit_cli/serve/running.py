@@ -1,0 +1,80 @@
+"""Running an app on an address until it is told to stop: what is being answered is answered to its end."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from okedit_cli.errors import OkeditError, UsageError
+
+DRAIN = 30  # seconds that answers have after SIGTERM or Ctrl-C
+
+
+def require() -> None:
+    """UsageError where the packages of okedit[serve] are not installed."""
+    try:
+        import fastapi  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            f"The package {error.name} is not installed, which serving needs.",
+            hint="pip install 'okedit[serve]'",
+        ) from None
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that listens there, told apart before a model is loaded; port 0 takes any free one.
+
+    OkeditError: the address cannot be had, and why.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(128)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        why = getattr(error, "strerror", None) or str(error)
+        raise OkeditError(
+            f"Cannot listen at {host} port {port}: {why}.", hint="Name another with --host and --port."
+        ) from None
+    return listener
+
+
+def address(listener: socket.socket) -> str:
+    """The URL of a bound socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def run(
+    app: Any,
+    listener: socket.socket,
+    *,
+    drain: float = DRAIN,
+    ready: Callable[[], None] | None = None,
+    date_header: bool = True,
+) -> None:
+    """Answer until SIGTERM or Ctrl-C; then no new connection is taken, and what is being answered has `drain`
+    seconds to end. `date_header`: False where answers have one of their own.
+    """
+    import uvicorn
+
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False,
+        date_header=date_header,
+        timeout_graceful_shutdown=max(1, round(drain)), lifespan="on", h11_max_incomplete_event_size=65536,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    # uvicorn raises the signal once more when it has stopped: to have been told to stop is no failure
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        if ready is not None:
+            ready()
+        server.run(sockets=[listener])
+    finally:
+        signal.signal(signal.SIGTERM, before)
