@@ -47,27 +47,29 @@ class Shown:
         # a prompt of several beams is several rows, and its pictures were given once
         prompts = given.get("input_ids")
         self.times = 1 if prompts is None else max(1, len(ids) // len(prompts))
-        own = side_by_side(loaded, spans[:: self.times], given.get("image_sizes"))
-        self.spans = [own[row // self.times] for row in range(len(spans))]
-        count = sum(map(len, self.spans))
-        # tiles of pictures, or those of an earlier pass, are not told apart
-        self.said = said if said is None or said.dim() == 3 or len(said) == count else None
+        self.spans = side_by_side(loaded, spans[:: self.times], given.get("image_sizes"))
+        count = len(self.spans) if said is not None and said.dim() == 3 else sum(map(len, self.spans))
+        # the tower may have read them once for each beam; tiles of pictures, or those of an earlier pass, are
+        # not told apart
+        self.read = 0 if said is None or not count else len(said) // count
+        self.said = said if self.read in (1, self.times) and len(said) == count * self.read else None
 
     def of(self, row: int, states: torch.Tensor, end: int, file: Image | None = None) -> list[Picture]:
         """The pictures of one row before column `end`, of its decoder input [L, d]; their pixels are the
         file's, where that is at hand.
         """
-        found, before = [], sum(map(len, self.spans[:row]))
-        for index, columns in enumerate(self.spans[row]):
+        found, prompt = [], row // self.times
+        before = sum(map(len, self.spans[:prompt]))
+        for index, columns in enumerate(self.spans[prompt]):
             if int(columns[-1]) >= end:
                 continue
-            place = row, index, before + index
+            place = prompt * self.read, index, before * self.read + index
             vector = picture_vector(self.loaded, states, columns, self.said, place)
             if file is not None:
                 found.append(_of_file(vector, file))
             else:
-                found.append(Picture(vector, partial(self._pixels, row, index)))
+                found.append(Picture(vector, partial(self._pixels, prompt, index)))
         return found
 
     def _pixels(self, row: int, index: int) -> np.ndarray | None:
-        return rgb_of(self.loaded, self.given, self.spans[:: self.times], row // self.times, index)
+        return rgb_of(self.loaded, self.given, self.spans, row, index)
