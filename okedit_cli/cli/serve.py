@@ -19,8 +19,6 @@ EXAMPLES = """
   okedit serve -b bundles/facts.safetensors
   okedit serve -m ./folder --host 0.0.0.0 --port 8000 --api-key KEY --log answers.jsonl
   okedit serve --admin-key KEY --bundle-dir bundles
-  curl localhost:8000/v1/chat/completions -H 'Content-Type: application/json' \\
-    -d '{"messages": [{"role": "user", "content": "Who leads the office?"}]}'
 """
 MB = 1_000_000
 
