@@ -34,6 +34,7 @@ ORDER = [
     {"checking"},
     {"fitting"},
     {"evaluate"},
+    {"scale"},
     {"dataset"},
     {"cli"},
 ]
