@@ -30,7 +30,7 @@ EXAMPLES = """
   okedit edit more.yaml --append bundles/facts.safetensors
   okedit edit facts.yaml --with-sources && okedit edit --from bundles/facts.safetensors -m OTHER_MODEL
   okedit edit facts.yaml --shard 1/8               the first of eight parts; `okedit merge` puts them together
-  okedit edit facts.yaml --ray --workers 4         four processes of this machine, or of a cluster by its address
+  okedit edit facts.yaml --ray --workers 4         four processes of this machine; or a cluster by its address
   okedit edit facts.yaml --json | jq '.facts[] | select(.took | not) | .id'
 """
 

@@ -22,7 +22,7 @@ Shard = Annotated[
     typer.Option(
         "--shard",
         metavar="I/N",
-        help="Only the I-th of N parts, for `okedit merge` to put together: 3/8 in a Slurm array or CI matrix.",
+        help="Only the I-th of N parts, which `okedit merge` puts together: 3/8 in a Slurm array or CI matrix.",
     ),
 ]
 Ray = Annotated[

@@ -43,6 +43,7 @@ class Worker:
         self._places: dict[Path, Path] = {}
         self._work: Any = None
         self._bundle: tuple[str, Any] = ("", None)
+        self._bench: tuple[Any, Any, Mapping[str, Any]] | None = None
 
     def call(self, name: str, *given: Any) -> tuple:
         """The result of one of the methods below, or its error in words."""
@@ -114,6 +115,54 @@ class Worker:
         chosen, known = [facts[row] for row in rows], [report_of(value) for value in reports]
         found = check_part(self.open(), self._bundle[1], chosen, known, among=facts, seed=seed)
         return [report_json(report) for report in found]
+
+    def cases(self) -> dict[str, Any]:
+        """What the result of an evaluation says of itself and of its cases, and the model."""
+        from okedit_cli.evaluate.askable import used_cases
+        from okedit_cli.evaluate.result import about, cases_json
+
+        bench, data, given = self._benched()
+        used = used_cases(data, given["plan"].seed, given["limit"])
+        back = {str(here): str(there) for there, here in self._places.items()}
+        told = cases_json(used)
+        for case in told.values():
+            if "picture" in case:
+                case["picture"] = back.get(case["picture"], case["picture"])
+        words = about(data, used, given["plan"], bench.describe())
+        return {"words": words, "cases": told, "order": [case.id for case in used]}
+
+    def evaluate(self, start: int, stop: int) -> list[dict[str, Any]]:
+        """Records of some of the cases as JSON."""
+        from okedit_cli.evaluate.askable import used_cases
+        from okedit_cli.evaluate.journal import Journal
+        from okedit_cli.evaluate.records import to_json
+        from okedit_cli.evaluate.run import run
+
+        bench, data, given = self._benched()
+        used = used_cases(data, given["plan"].seed, given["limit"])
+        back = {str(here): str(there) for there, here in self._places.items()}
+        with Journal(None, {}) as journal:
+            records = run(bench, used, given["plan"], journal, part=range(start, stop))
+        found = [to_json(record) for record in records]
+        for record in found:
+            if "picture" in record:
+                record["picture"] = back.get(record["picture"], record["picture"])
+        return found
+
+    def _benched(self) -> tuple[Any, Any, Mapping[str, Any]]:
+        """The bench, the cases that the model can be asked, and what was given; made once."""
+        if self._bench is None:
+            from okedit_cli.bundle import Bundle
+            from okedit_cli.evaluate import prepared
+
+            given = dict(self.job.options)
+            folder, bundles = Path(self._folder.name), []
+            for number, data in enumerate(given.pop("bundles")):
+                path = folder / f"bundle-{number}.safetensors"
+                path.write_bytes(data)
+                bundles.append(Bundle.load(path))
+            self._bench = (*prepared(self.open(), self.work(), bundles=bundles, **given), given)
+        return self._bench
 
 
 def report_json(report: Any) -> dict[str, Any]:
