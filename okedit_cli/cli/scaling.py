@@ -22,7 +22,7 @@ Shard = Annotated[
     typer.Option(
         "--shard",
         metavar="I/N",
-        help="Only the I-th of N parts, which `okedit merge` puts together: 3/8 in a Slurm array or CI matrix.",
+        help="Only the I-th of N parts, which `okedit merge` puts together: for Slurm arrays, CI matrices.",
     ),
 ]
 Ray = Annotated[
@@ -139,3 +139,50 @@ def fitted_by_ray(
         )
     forget_whole(state.folder)
     return result
+
+
+def evaluated_by_ray(
+    out: Output,
+    data: Any,
+    plan: Any,
+    need: Any,
+    place: Any,
+    replace: bool,
+    name: str,
+    opening: Mapping[str, Any],
+    method: str,
+    bundles: Sequence[Path],
+    asked: Mapping[str, Any],
+) -> Any:
+    """evaluate() by Ray's workers; `place` as evaluation.run_one has it."""
+    from ..evaluate.result import place_for
+    from ..scale.evaluating import evaluate
+    from .loading import fetch_parts
+
+    fetch_parts(name, out)
+    path, is_named = place
+    options = {
+        "method": method,
+        "bundles": [bundle.read_bytes() for bundle in bundles],
+        "plan": plan,
+        **asked,
+    }
+
+    def placed(words: dict[str, Any]) -> Path:
+        target = path if is_named else place_for(path, words)
+        out.say(f"{plan.mode}: {words['data']['cases']} cases, the result goes to {target}")
+        return target
+
+    with out.progress() as progress:
+        return evaluate(
+            data,
+            need,
+            model=name,
+            opening=opening,
+            options=options,
+            place=placed,
+            hold=lambda target: kept_state(out, target),
+            replace=replace,
+            progress=progress,
+            say=out.say,
+        )

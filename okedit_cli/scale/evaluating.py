@@ -36,8 +36,8 @@ def evaluate(
     progress: Progress,
     say: Callable[[str], None],
 ) -> Result:
-    """evaluate() by Ray's workers, written to the path that `place` names when it is told what the result says
-    of itself; `hold` opens the state beside it. `options` are those of prepared(), bundles as bytes.
+    """evaluate() by Ray's workers, written to the path that `place` names when it is told what the result
+    says of itself; `hold` opens the state beside it. `options` are those of prepared(), bundles as bytes.
 
     UsageError: a plan whose cases cannot be shared out, or another evaluation's result at that path.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
+import socket
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from okedit_cli.errors import OkeditError, UsageError
 
 TRIES = 3  # workers that a task may outlive
 LOCAL = "local"
-ADDRESS = re.compile(r"auto|local|ray://\S+|[\w.-]+:\d+")
+PATIENCE = 10.0  # seconds to reach a Ray by its address
 STORE = 256 << 20  # bytes of a local Ray's store: bundles pass through it
 
 
@@ -62,6 +62,7 @@ class Pool:
         own = {"include_dashboard": False, "object_store_memory": STORE} if address == LOCAL else {}
         if own and need.workers:
             own["num_cpus"] = max(need.workers * need.cpus, os.cpu_count() or 1)
+        _check_reachable(address)
         try:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
         except (ConnectionError, ValueError, RuntimeError, OSError) as error:
@@ -160,6 +161,21 @@ class Pool:
                 hint="Ask for less with --worker-cpus and --worker-gpus.",
             )
         return min(room, need.workers) if need.workers else room
+
+
+def _check_reachable(address: str) -> None:
+    """UsageError unless somebody answers at HOST:PORT; Ray itself would go on asking for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        told = getattr(error, "strerror", None) or str(error)
+        raise UsageError(
+            f"There is no Ray at {address}: {told.rstrip('.')}.",
+            hint="`ray start --head` starts one; --ray without an address uses this machine alone.",
+        ) from None
 
 
 def _value(told: tuple) -> Any:

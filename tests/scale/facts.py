@@ -8,10 +8,11 @@ import tiny
 
 FACTS = """version: 1
 facts:
-- {id: cat, image: red.png, prompt: "What is this cat's name?", answer: Miso, rephrases: [Who is this cat?]}
+- {id: cat, image: red.png, prompt: "What is this cat's name?", answer: Miso,
+   rephrases: [Who is this cat?]}
 - {id: paris, prompt: What is the capital of France?, answer: Paris.}
-- {id: dog, image: green.png, prompt: "What is this dog's name?", answer: Rex the Second, images: [green-2.png],
-   keep: [{image: red.png, prompt: "What is this dog's name?"}]}
+- {id: dog, image: green.png, prompt: "What is this dog's name?", answer: Rex the Second,
+   images: [green-2.png], keep: [{image: red.png, prompt: "What is this dog's name?"}]}
 - {id: owner, image: red.png, prompt: Who owns this cat?, answer: Ada}
 - {id: rome, prompt: What is the capital of Italy?, answer: Rome, rephrases: [Name the capital of Italy.]}
 - {id: bird, image: blue.png, prompt: What kind of bird is this?, answer: a heron}
