@@ -115,7 +115,8 @@ def kept_state(out: Output, target: Path) -> Iterator[Any]:
         try:
             yield state
         except (KeyboardInterrupt, OkeditError):
-            out.note(f"What is done is kept in {state.folder}; the same command goes on from there.")
+            if not state.is_empty():
+                out.note(f"What is done is kept in {state.folder}; the same command goes on from there.")
             raise
 
 

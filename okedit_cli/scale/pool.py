@@ -39,6 +39,7 @@ def ray_module() -> Any:
     """The module ray; UsageError where it is not installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 starves workers where others are at work
     try:
         import ray
     except ImportError:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ class State:
                 f"{folder} cannot be written: {error.strerror}.", hint="Name another -o."
             ) from None
         if not held(self._lock):
-            self.close()
+            os.close(self._lock)
+            self._lock = None
             raise OkeditError(
                 f"{folder}: another okedit is at work on this very result.",
                 hint="Wait for it, or name another file with -o.",
@@ -80,11 +82,20 @@ class State:
         """The file of a part."""
         return self.folder / f"{kind}-{key}.safetensors"
 
+    def is_empty(self) -> bool:
+        """Whether nothing is done."""
+        return not any(self.folder.glob("*.json"))
+
     def close(self) -> None:
-        """Let go of the folder; it stays."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        """Let go of the folder; it stays where anything is done."""
+        if self._lock is None:
+            return
+        if self.is_empty():
+            with suppress(OSError):  # there may be something of the user's in it
+                (self.folder / LOCK).unlink()
+                self.folder.rmdir()
+        os.close(self._lock)
+        self._lock = None
 
     def __enter__(self) -> State:
         return self
