@@ -199,7 +199,7 @@ def evaluate(
         if (part or need) and (mode == "sequential" or (method == ALL and not bundle)):
             raise UsageError(
                 "--shard and --ray share out the cases of one method whose edits are not held at once.",
-                hint="Name one method; `okedit edit --ray` fits edits that are held at once, eval -b takes them.",
+                hint="Name one method; for edits held at once, `okedit edit --ray` and eval -b BUNDLE.",
             )
         several = method == ALL and not bundle
         if several and (output or settings):

@@ -41,8 +41,9 @@ class Stage:
 
     @property
     def name(self) -> str:
-        """Unique among a run's stages."""
-        return f"{self.label}:{len(self.edits)}:{self.scored[0].id if self.scored else ''}"
+        """Unique among a run's stages; the same in every shard of a bundle's cases."""
+        first = self.edits if self.label == "bundle" else self.scored
+        return f"{self.label}:{len(self.edits)}:{first[0].id if first else ''}"
 
 
 def stages(cases: Sequence[Case], plan: Plan, part: range | None = None) -> list[Stage]:
