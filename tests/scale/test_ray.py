@@ -17,13 +17,13 @@ pytest.importorskip("ray", reason="Ray is not installed: pip install 'okedit[ray
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 300  # seconds; a machine may be busy
-PLACES = ("France", "Italy", "Norway", "Kenya", "Chile", "Japan", "Egypt", "Peru")
+PLACES = ("France", "Italy", "Norway", "Kenya", "Chile")
 RAY = ("--ray", "--workers", "2")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A fact file of eight facts, and the bundle that one process of one thread makes of it."""
+    """A fact file of five facts, and the bundle that one process of one thread makes of it."""
     folder = tmp_path_factory.mktemp("ray")
     facts = [f"- {{prompt: What is the capital of {one}?, answer: {one[::-1]}}}\n" for one in PLACES]
     (folder / "facts.yaml").write_text("version: 1\nfacts:\n" + "".join(facts))
@@ -74,13 +74,13 @@ def test_an_interrupted_run_is_taken_up_where_it_was(folder):
     assert not (folder / "stopped.safetensors").exists()
     done = {path.name: path.stat().st_mtime_ns for path in state.glob("fit-*")}
     assert started(folder, *words).wait(PATIENCE) in (0, 5), told(folder)
-    assert re.search(r"[1-7] of 8 facts are fitted already", told(folder))
+    assert re.search(r"[1-4] of 5 facts are fitted already", told(folder))
     assert {name: (state / name).stat().st_mtime_ns for name in done} == done
     assert (folder / "stopped.safetensors").read_bytes() == (folder / "one.safetensors").read_bytes()
 
 
 def test_cases_shared_out_give_the_same_result(folder):
-    options = ("--limit", "3", "--max-tokens", "4")
+    options = ("--limit", "2", "--max-tokens", "4")
     assert started(folder, "eval", *options, "-o", "one.json").wait(PATIENCE) == 0, told(folder)
     assert started(folder, "eval", *options, "-o", "ray.json", *RAY).wait(PATIENCE) == 0, told(folder)
     assert (folder / "ray.json").read_bytes() == (folder / "one.json").read_bytes()
