@@ -68,14 +68,17 @@ def fit_values(
     seed: int = 0,
     rank: int = RANK,
     places: bool = True,
+    apart: bool | None = None,
     done: Callable[[int], None] = lambda count: None,
 ) -> tuple[Values, list[float]]:
     """Values of facts, each given by its samples, and the seconds each took; without `places` they begin with
-    random directions.
+    random directions. `apart`: each fact in batches of its own (None: where by_itself() says so).
     """
     width = hidden_size(loaded.model)
     found = Values(*(torch.zeros(len(facts), *shape) for shape in ((rank, width), (rank, width), (width,))))
-    seconds, step = [0.0] * len(facts), 1 if by_itself(loaded) else max(1, ROWS // POSITIVES)
+    seconds, step = [0.0] * len(facts), max(1, ROWS // POSITIVES)
+    if apart or (apart is None and by_itself(loaded)):
+        step = 1
     forget_prefixes(loaded)  # which may have been read by themselves, where these read several together
     # answers of one length together: pads cost as much as words
     order = sorted(range(len(facts)), key=lambda n: len(answer_ids(loaded, _edit(facts[n]).target)))
