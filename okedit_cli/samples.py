@@ -55,7 +55,8 @@ class Sampler:
     Deterministic by facts and seed.
 
     `nearest` ranks the bank's pictures (indices, near first) for a picture, in the caller's space; without it
-    the words of the question choose. `meet` is shown the facts' own pictures before, MET at a time.
+    the words of the question choose. `meet` is shown the facts' own pictures before, MET at a time. `among`:
+    all facts of the file where `facts` are some of them, which near negatives come from as well.
     InvalidFacts, before anything is made: a picture cannot be read, or a fact contradicts itself.
     """
 
@@ -66,9 +67,10 @@ class Sampler:
         seed: int = 0,
         nearest: Nearest | None = None,
         meet: Callable[[Sequence], None] = lambda pictures: None,
+        among: Sequence[Fact] = (),
     ):
         self._read, self._seed = _bounded_reader(), seed
-        self._around = Surroundings(facts, self._read, nearest)
+        self._around = Surroundings(among or facts, self._read, nearest)
         for fact in facts:
             _kept(fact, self._read)
             for path in (*fact.images, *(question.image for question in fact.holdout)):

@@ -35,6 +35,7 @@ ORDER = [
     {"fitting"},
     {"exports"},
     {"evaluate"},
+    {"scale"},
     {"dataset"},
     {"serve"},
     {"cli"},

@@ -44,6 +44,7 @@ _SHAPES = {
     "canary": list,
     "dropped": list,
     "sources": list,
+    "shard": dict,
     "tensors": dict,
 }
 _REQUIRED = ("format", "base", "site", "method", "facts", "tensors", "checksum")
@@ -72,6 +73,7 @@ class Manifest:
     canary: list[dict[str, Any]] = field(default_factory=list)
     dropped: list[dict[str, Any]] | Lines = field(default_factory=list)
     sources: list[dict[str, Any]] = field(default_factory=list)
+    shard: dict[str, Any] = field(default_factory=dict)  # of which whole it is a part (bundle/shards.py)
     format: str = FORMAT
     tensors: dict[str, dict[str, Any]] = field(default_factory=dict, compare=False)
     extra: dict[str, Any] = field(default_factory=dict)
@@ -100,7 +102,7 @@ def render_manifest(manifest: Manifest, tensors: Mapping[str, dict[str, Any]], s
         refuse_path_in_report(fact, shown)
     if manifest.format.startswith("1."):  # read from such a file: what that format does not know stays out
         values.pop("kind")
-    optional = ("settings", "versions", "bank", "canary", "dropped", "sources")
+    optional = ("settings", "versions", "bank", "canary", "dropped", "sources", "shard")
     document = {name: value for name, value in values.items() if value or name not in optional}
     document = {**manifest.extra, **document, "checksum": BLANK}
     try:

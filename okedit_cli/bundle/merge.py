@@ -5,6 +5,8 @@ of different bundles conflict when they would answer the same query (overlap.py)
 `newest` and `first` drop one of them, `error` refuses. Edits of one bundle are not judged against each
 other again.
 
+Shards of one whole (bundle/shards.py) are put together first, and are then as one bundle.
+
 Merging is associative because nothing that decides is forgotten: a dropped edit leaves its scope behind
 (`dropped`), a renamed one its first id (`renamed_from`).
 """
@@ -20,9 +22,10 @@ import torch
 
 from okedit_cli.bundle.bundle import Bundle
 from okedit_cli.bundle.fit import obstacle
-from okedit_cli.bundle.manifest import BundleWarning, Manifest
+from okedit_cli.bundle.manifest import BundleWarning
 from okedit_cli.bundle.overlap import overlaps
-from okedit_cli.bundle.rows import CHANNELS, SPACE, Rows, content, stack, unstack
+from okedit_cli.bundle.rows import CHANNELS, SPACE, Rows, content, keep_reference, stack, unstack
+from okedit_cli.bundle.shards import is_close, of_one_whole, put_together, united
 from okedit_cli.bundle.sources import get_sources, put_sources
 from okedit_cli.errors import ModelMismatch, OkeditError, UsageError
 
@@ -82,18 +85,20 @@ def merge(
         raise UsageError("There is nothing to merge.", hint="Name at least one bundle.")
     names = list(names or (f"bundle {number}" for number in range(1, len(bundles) + 1)))
     report = MergeReport()
-    if len(bundles) == 1:
-        return bundles[0], report
     for bundle, name in zip(bundles[1:], names[1:], strict=True):
         _check_mates(bundles[0], bundle, names[0], name)
+    bundles = put_together(bundles, lazy)
+    if len(bundles) == 1:
+        return bundles[0], report
     rows = [unstack(bundle) for bundle in bundles]
     _leave_out_duplicates(rows, on_conflict, report)
     _settle(rows, on_conflict, report)
     _name(rows, report)
     teller = next((bundle for bundle in bundles if bundle.canary), bundles[0])
-    manifest = _manifest([bundle.manifest for bundle in bundles])
+    manifest = united([bundle.manifest for bundle in bundles])
     manifest.canary = list(teller.manifest.canary)
     merged = stack(manifest, bundles[0].edits, rows, dict(teller.canary), lazy)
+    keep_reference(merged, bundles)
     put_sources(merged, [picture for bundle in bundles for picture in get_sources(bundle).values()])
     unknown = dict.fromkeys(name for bundle in bundles for name in bundle.manifest.unknown)
     if unknown:
@@ -128,7 +133,8 @@ def _check_mates(one: Bundle, other: Bundle, name: str, other_name: str) -> None
         return
     for tensor in SPACE:
         a, b = getattr(one.codebook, tensor), getattr(other.codebook, tensor)
-        if a.shape != b.shape or not torch.equal(a.float(), b.float()):
+        same = is_close if of_one_whole(one, other) else torch.equal
+        if a.shape != b.shape or not same(a.float(), b.float()):
             raise ModelMismatch(f"{where}: their keys lie in different spaces ({tensor} differs).", hint=hint)
     a, b = one.codebook.value_bias.shape[1], other.codebook.value_bias.shape[1]
     if a != b:
@@ -224,23 +230,3 @@ def _name(rows: list[Rows], report: MergeReport) -> None:
         if name != fact["id"]:
             report.renamed.append((fact["id"], name))
         part.rename(row, name, first)
-
-
-def _manifest(manifests: Sequence[Manifest]) -> Manifest:
-    """Base, site and method of the first; settings and versions of all, listed where they differ."""
-    first = manifests[0]
-    banks = dict.fromkeys(bank for m in manifests for bank in m.bank.split(", ") if bank)
-    return Manifest(base=first.base, site=first.site, method=first.method, facts=[], bank=", ".join(banks),
-                    settings=_union([m.settings for m in manifests]),
-                    versions=_union([m.versions for m in manifests]))  # fmt: skip
-
-
-def _union(values: Sequence[dict]) -> dict:
-    different: list[dict] = []
-    for value in values:
-        for one in (
-            value["merged"] if set(value) == {"merged"} and isinstance(value["merged"], list) else [value]
-        ):
-            if one not in different:
-                different.append(one)
-    return different[0] if len(different) == 1 else {"merged": different}

@@ -13,7 +13,7 @@ import torch
 from okedit_cli.bundle.bundle import Bundle
 from okedit_cli.bundle.manifest import BundleWarning
 from okedit_cli.bundle.overlap import overlaps
-from okedit_cli.bundle.rows import Rows, stack, unstack
+from okedit_cli.bundle.rows import Rows, keep_reference, stack, unstack
 from okedit_cli.bundle.sources import get_sources, put_sources, used_sources
 from okedit_cli.errors import UsageError
 
@@ -75,7 +75,9 @@ def remove(bundle: Bundle, ids: Sequence[str]) -> tuple[Bundle, RemoveReport]:
     rows.keep &= ~removed
     for row in rows.live():
         rows.rename(row, rows.facts[row]["id"], rows.facts[row]["id"])
-    left = stack(replace(bundle.manifest, extra={}, unknown=[]), bundle.edits, [rows], dict(bundle.canary))
+    manifest = replace(bundle.manifest, extra={}, unknown=[], shard={})
+    left = stack(manifest, bundle.edits, [rows], dict(bundle.canary))
+    keep_reference(left, [bundle])
     used = used_sources(left.manifest.facts)
     put_sources(left, [picture for name, picture in get_sources(bundle).items() if name in used])
     if bundle.manifest.unknown:

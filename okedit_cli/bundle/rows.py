@@ -184,6 +184,14 @@ def stack(manifest: Manifest, space: EditSet, rows: Sequence[Rows], canary: dict
     return Bundle(manifest, edits, canary, extras)
 
 
+def keep_reference(bundle: Bundle, sources: Sequence[Bundle]) -> None:
+    """Take over the reference pictures of the bundles that this one is made of, which share a space."""
+    name = "reference_pictures"
+    found = next((source.extras[name] for source in sources if name in source.extras), None)
+    if found is not None:
+        bundle.extras[name] = found
+
+
 def _stacked(space: Codebook, rows: Sequence[Rows], live: Sequence[torch.Tensor], lazy: bool) -> Codebook:
     tensors = {name: getattr(space, name) for name in SPACE}
     for c in CHANNELS:

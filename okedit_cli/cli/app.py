@@ -29,6 +29,7 @@ from . import (
 )
 from .failures import guarded, tell
 from .output import Output
+from .scaling import AddressCommand
 from .streams import hush_libraries, open_streams
 
 # name -> (function, examples); the order is that of `okedit --help`
@@ -87,7 +88,8 @@ def build() -> typer.Typer:
     )
     app.callback(epilog=_examples(EXAMPLES))(_root)
     for name, (function, examples) in COMMANDS.items():
-        app.command(name, epilog=_examples(examples))(guarded(function))
+        kind = {"cls": AddressCommand} if name in ("edit", "eval") else {}
+        app.command(name, epilog=_examples(examples), **kind)(guarded(function))
     return app
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,14 +12,15 @@ import typer
 import okedit_cli
 
 from ..errors import OkeditError, UsageError
-from ..facts import REACHES, FactFile
 from . import options
 from .bundles import site_words, size_of
+from .choices import context_of, layer_of, reaching
 from .intake import Earlier, Intake, embed, facts_from
 from .loading import check_method, fetcher, open_encoders, open_model
 from .merge import tell_report
 from .output import Output
 from .precheck import check_pictures, check_texts
+from .scaling import Ray, Shard, WorkerCpus, WorkerGpus, Workers, fitted_by_ray, need_of, shard_name, shard_of
 from .tables import COLUMNS, SPARE, judge, lost_lines, next_command, row
 from .targets import BUNDLE, Force, writable_target
 
@@ -29,6 +29,8 @@ EXAMPLES = """
   okedit edit facts.yaml -o cats.safetensors -m HuggingFaceTB/SmolVLM-256M-Instruct
   okedit edit more.yaml --append bundles/facts.safetensors
   okedit edit facts.yaml --with-sources && okedit edit --from bundles/facts.safetensors -m OTHER_MODEL
+  okedit edit facts.yaml --shard 1/8               the first of eight parts; `okedit merge` puts them together
+  okedit edit facts.yaml --ray --workers 4         four processes of this machine; or a cluster by its address
   okedit edit facts.yaml --json | jq '.facts[] | select(.took | not) | .id'
 """
 
@@ -132,6 +134,11 @@ def edit(
             "--seed", metavar="N", envvar="OKEDIT_SEED", min=0, help="Of all that is random. [default: 0]"
         ),
     ] = None,
+    shard: Shard = None,
+    ray: Ray = None,
+    workers: Workers = None,
+    worker_cpus: WorkerCpus = None,
+    worker_gpus: WorkerGpus = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -145,53 +152,50 @@ def edit(
     from ..bundle.lock import locked
 
     out = Output(json=json, quiet=quiet)
-    earlier = _earlier(append, output)
+    part = shard_of(shard)
+    need = need_of(ray, workers, worker_cpus, worker_gpus, part)
+    earlier = _earlier(append, output, part or need)
     given = {"method": method, "layer": layer, "device": device, "dtype": dtype, "seed": seed}
     given = {name: value for name, value in given.items() if value is not None}
     encoders = {"text_encoder": text_encoder or "", "image_encoder": image_encoder or ""}
-    context = _context(context)
+    context = context_of(context)
     with facts_from(facts, origin, fetcher(remote_images, remote_hosts)) as intake:
-        file = _reaching(intake.file, reach)
+        file = reaching(intake.file, reach)
         chosen = BUILT_IN | file.defaults | given
-        chosen["layer"] = _layer(chosen["layer"])
+        chosen["layer"] = layer_of(chosen["layer"])
         if earlier:
             chosen |= earlier.settings({name: chosen[name] for name in given})
             encoders = earlier.encoders(**encoders)
         name = model or file.model
-        target = earlier.path if earlier else _target(output, intake, name, force)
+        target = earlier.path if earlier else _target(output, intake, name, force, part)
         settings = settings or (earlier.own_settings() if earlier else ())
         check_method(chosen["method"], settings, **encoders)
         check_pictures(intake)
         open_encoders(**encoders)
 
-        loaded = open_model(
-            name or options.DEFAULT_MODEL,
-            out,
-            device=chosen["device"],
-            dtype=chosen["dtype"],
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-        )
-        if earlier:
-            earlier.check(loaded)
-        check_texts(intake, loaded)
-        out.say(f"facts: {len(file.facts)} from {intake.shown}")
-        with out.progress() as progress, earlier.spaces(loaded) if earlier else nullcontext():
-            result = okedit_cli.fit(
-                loaded,
-                file.facts,
-                method=chosen["method"],
-                layer=chosen["layer"],
-                force=over_reach,
-                strictness=strictness,
-                context=context,
-                **encoders,
-                seed=chosen["seed"],
-                settings=settings,
-                progress=progress,
-            )
+        opening = {"device": chosen["device"], "dtype": chosen["dtype"], "revision": revision,
+                   "trust_remote_code": trust_remote_code}  # fmt: skip
+        fitting = {"method": chosen["method"], "layer": chosen["layer"], "force": over_reach,
+                   "strictness": strictness, "context": context, **encoders, "seed": chosen["seed"],
+                   "settings": settings}  # fmt: skip
+        shown = name or options.DEFAULT_MODEL
+        if need:
+            out.say(f"facts: {len(file.facts)} from {intake.shown}")
+            result = fitted_by_ray(out, file.facts, need, target, shown, opening, fitting)
+        else:
+            loaded = open_model(shown, out, **opening)
+            shown = loaded.name
+            if earlier:
+                earlier.check(loaded)
+            check_texts(intake, loaded)
+            of = f", shard {shard}" if part else ""
+            out.say(f"facts: {len(file.facts)} from {intake.shown}{of}")
+            sharing = {"shard": part} if part else {}
+            with out.progress() as progress, earlier.spaces(loaded) if earlier else nullcontext():
+                result = okedit_cli.fit(loaded, file.facts, **fitting, **sharing, progress=progress)
         reports, bundle, merged = result.reports, result.bundle, None
-        saved = not all(report.kept_out for report in reports)
+        # a shard without edits is one all the same: merging the shards would miss it
+        saved = part is not None or not all(report.kept_out for report in reports)
         if saved:
             if with_sources or intake.sources:
                 embed(bundle, file.facts)
@@ -202,7 +206,7 @@ def edit(
                 bundle.save(target)
 
     if out.json:
-        found = {"bundle": target if saved else None, "model": loaded.name, **chosen, "facts": reports}
+        found = {"bundle": target if saved else None, "model": shown, **chosen, "facts": reports}
         out.json_object(found | ({"merge": merged} if merged else {}))
     else:
         out.table(COLUMNS, [row(report) for report in reports], spare=SPARE)
@@ -235,25 +239,14 @@ def _added(earlier: Earlier, bundle: Any, out: Output) -> tuple[Any, Any]:
     return both
 
 
-def _context(value: str) -> str:
-    if value not in ("auto", "on", "off"):
-        raise UsageError(f"--context is {value!r}, expected auto, on or off.")
-    return value
-
-
-def _reaching(file: FactFile, reach: str | None) -> FactFile:
-    """The facts with this reach, but for those that say their own."""
-    if reach is None:
-        return file
-    if reach not in REACHES:
-        raise UsageError(f"--reach is {reach!r}, expected one of {', '.join(REACHES)}.")
-    facts = (replace(fact, reach=reach) if fact.reach == "auto" else fact for fact in file.facts)
-    return replace(file, facts=tuple(facts))
-
-
-def _earlier(append: str | None, output: str | None) -> Earlier | None:
+def _earlier(append: str | None, output: str | None, shared: Any) -> Earlier | None:
     if append is None:
         return None
+    if shared:
+        raise UsageError(
+            "--append adds to a bundle in one process, so --shard and --ray have no part.",
+            hint="Make a bundle of the new facts, and `okedit merge` both.",
+        )
     if output is not None:
         raise UsageError(
             "--append writes into the bundle that it names, and -o names another.",
@@ -262,12 +255,12 @@ def _earlier(append: str | None, output: str | None) -> Earlier | None:
     return Earlier(writable_target(append, BUNDLE, option="--append"))
 
 
-def _target(output: str | None, intake: Intake, model: str | None, force: bool) -> Path:
+def _target(output: str | None, intake: Intake, model: str | None, force: bool, part: Any) -> Path:
     """The bundle to write; one made from another bundle does not take its place unless asked to."""
     stem = intake.stem
     if intake.file.path.suffix == ".safetensors":
         stem += "-" + ((model or options.DEFAULT_MODEL).rstrip("/").split("/")[-1] or "refit")
-    name = f"{stem}.safetensors"
+    name = f"{shard_name(stem, part)}.safetensors"
     return writable_target(
         output or Path("bundles") / name,
         BUNDLE,
@@ -275,12 +268,3 @@ def _target(output: str | None, intake: Intake, model: str | None, force: bool) 
         example=name,
         inputs=[] if intake.file.path.suffix == ".safetensors" else [intake.file.path],
     )
-
-
-def _layer(value: str | int) -> str | int:
-    text = str(value)
-    if text == "auto":
-        return text
-    if not (text.isascii() and text.isdecimal()):
-        raise UsageError(f"--layer {text} is no layer, expected auto or a number from 0.")
-    return int(text)

@@ -11,9 +11,21 @@ import typer
 from ..errors import BelowBar, UsageError
 from . import options
 from .belonging import readable
+from .choices import layer_of, numbers_of, percent_of
 from .evaluation import cases_of, check_same_so_far, opened_for, page_of, run_all, run_one, target_of
 from .loading import check_method, fetcher
 from .output import Output
+from .scaling import (
+    Ray,
+    Shard,
+    WorkerCpus,
+    WorkerGpus,
+    Workers,
+    evaluated_by_ray,
+    need_of,
+    shard_name,
+    shard_of,
+)
 from .targets import Force
 
 EXAMPLES = """
@@ -23,6 +35,8 @@ EXAMPLES = """
   okedit eval data.json --method all --limit 20       every method in turn
   okedit eval data.json --sequential --edits 10 --edits 100 --gap 10,20,50
   okedit eval facts.yaml -b bundles/facts.safetensors --min-rel 90 --min-near 95
+  okedit eval data.json --shard 3/8 -o part-3.json    `okedit merge part-*.json -o all.json` after them
+  okedit eval data.json --ray --workers 4             cases shared out to four processes
   okedit eval --from results/a.json --from results/b.json --html both.html
 """
 
@@ -146,6 +160,11 @@ def evaluate(
     dtype: options.Dtype = None,
     revision: options.Revision = None,
     trust_remote_code: options.TrustRemoteCode = False,
+    shard: Shard = None,
+    ray: Ray = None,
+    workers: Workers = None,
+    worker_cpus: WorkerCpus = None,
+    worker_gpus: WorkerGpus = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -163,7 +182,9 @@ def evaluate(
         "t_loc": min_t_loc, "i_loc": min_i_loc, "specificity": min_specificity,
         "near": min_near, "hm": min_hm,
     }  # fmt: skip
-    bars = {name: _percent(name, bar) for name, bar in bars.items() if bar is not None}
+    bars = {name: percent_of(name, bar) for name, bar in bars.items() if bar is not None}
+    part = shard_of(shard)
+    need = need_of(ray, workers, worker_cpus, worker_gpus, part)
     if (data is None) == (not source):
         raise UsageError("Name a data set, or results with --from.", hint="okedit eval facts.yaml")
     if source:
@@ -173,9 +194,14 @@ def evaluate(
         results = [Result.load(Path(name)) for name in source]
     else:
         mode = "bundle" if bundle else "sequential" if sequential else "single"
-        counts, gaps = _numbers("edits", edits), _numbers("gap", gap)
+        counts, gaps = numbers_of("edits", edits), numbers_of("gap", gap)
         if (counts or gaps or sample) and mode != "sequential":
             raise UsageError("--edits, --gap and --sample go with --sequential.", hint="Add --sequential.")
+        if (part or need) and (mode == "sequential" or (method == ALL and not bundle)):
+            raise UsageError(
+                "--shard and --ray share out the cases of one method whose edits are not held at once.",
+                hint="Name one method; for edits held at once, `okedit edit --ray` and eval -b BUNDLE.",
+            )
         several = method == ALL and not bundle
         if several and (output or settings):
             raise UsageError(
@@ -186,7 +212,9 @@ def evaluate(
             check_method(method, settings or (), without=frozenset(without or ()))
         bundles = readable(bundle or ())
         name, stem = "bundle" if bundle else method, "facts" if data == "-" else Path(data).stem
-        target = target_of(output, f"{stem}-{name}-{mode}.json", force, [data, *bundles])
+        target = target_of(
+            output, f"{shard_name(f'{stem}-{name}-{mode}', part)}.json", force, [data, *bundles]
+        )
         page = page_of(html, force, [data, *bundles, target, target.with_name(target.name + ".journal")])
         from ..evaluate import Plan
 
@@ -202,7 +230,7 @@ def evaluate(
         asked = {
             "limit": limit,
             "skip_bad": skip_bad,
-            "layer": _layer(layer),
+            "layer": layer_of(layer),
             "force": over_reach,
             "supporting": one_hop,
             "strictness": strictness,
@@ -210,18 +238,23 @@ def evaluate(
             "settings": tuple(settings or ()),
         }
         asked |= {"max_tokens": max_tokens, "batch": batch}
-        if output and not force:
+        if output and not force and not part:
             check_same_so_far(target, found, plan, method, bundles, asked)
-        opened = opened_for(out, model, bundles, strict, opening)
-        if several:
+        place = target, bool(output)
+        opened = None if need else opened_for(out, model, bundles, strict, opening)
+        if need:
+            named = model or options.DEFAULT_MODEL
+            given = (found, plan, need, place, force, named, opening, method, bundles, asked)
+            results = [evaluated_by_ray(out, *given)]
+        elif several:
             from ..methods import methods
 
             places = {one: target.with_name(f"{stem}-{one}-{mode}.json") for one in methods()}
             results = run_all(out, opened, found, plan, places, force, asked)
         else:
-            place = target, bool(output)
-            results = [run_one(out, opened, found, plan, place, force, method, bundles, asked)]
-    _show(out, results)
+            sharing = {"shard": part} if part else {}
+            results = [run_one(out, opened, found, plan, place, force, method, bundles, asked | sharing)]
+    show_results(out, results)
     if page:
         from ..evaluate.report.html import report
         from ..evaluate.result import write
@@ -231,7 +264,8 @@ def evaluate(
     _judge(results, bars)
 
 
-def _show(out: Output, results: Sequence[Any]) -> None:
+def show_results(out: Output, results: Sequence[Any]) -> None:
+    """The tables of results, or one JSON object with their figures."""
     from ..evaluate.report.table import COLUMNS, SPARE, kind_rows, legend, stage_rows
 
     if out.json:
@@ -254,25 +288,3 @@ def _judge(results: Sequence[Any], bars: dict[str, float]) -> None:
     found = [f"{result.name}: {words}" for result in results for words in below(result, bars)]
     if found:
         raise BelowBar("\n".join(found), hint="--html shows the failures with their pictures.")
-
-
-def _percent(name: str, bar: float) -> float:
-    if 0 < bar < 1:
-        flag = f"--min-{name.replace('_', '-')}"
-        raise UsageError(f"{flag} {bar:g} is less than one percent.", hint=f"Percent: {flag} {100 * bar:g}")
-    return bar
-
-
-def _numbers(name: str, given: Sequence[str] | None) -> list[int]:
-    """Whole numbers from repeated options, each a number or several with commas or spaces."""
-    words = [word for text in given or () for word in text.replace(",", " ").split()]
-    for word in words:
-        if not (word.isascii() and word.isdecimal() and int(word) > 0):
-            raise UsageError(f"--{name} {word}: expected whole numbers from 1, such as 10,100.")
-    return [int(word) for word in words]
-
-
-def _layer(text: str) -> int | str:
-    if text != "auto" and not (text.isascii() and text.isdecimal()):
-        raise UsageError(f"--layer {text} is no layer, expected auto or a number from 0.")
-    return text if text == "auto" else int(text)

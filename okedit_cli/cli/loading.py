@@ -49,6 +49,18 @@ def open_model(
     trust_remote_code: bool = False,
 ) -> Any:
     """The LoadedModel of that name; what takes long is said on stderr."""
+    fetch_parts(name, out)
+    start = time.perf_counter()
+    loaded = okedit_cli.load_model(
+        name, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
+    )
+    precision = str(loaded.dtype).removeprefix("torch.")
+    out.say(f"model: {loaded.name} on {loaded.device} in {precision}, {time.perf_counter() - start:.1f} s")
+    return loaded
+
+
+def fetch_parts(name: str, out: Output) -> None:
+    """Fetch what okedit brings to a model of that name, where it is not there yet."""
     from okedit_cli.models import mini, sentences
 
     if name == DEFAULT_MODEL and not mini.is_ready():
@@ -59,10 +71,3 @@ def open_model(
         out.say("The sentence encoder is not there yet: fetching it, once.")
         with out.progress() as progress:
             sentences.ensure(progress=progress)
-    start = time.perf_counter()
-    loaded = okedit_cli.load_model(
-        name, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
-    )
-    precision = str(loaded.dtype).removeprefix("torch.")
-    out.say(f"model: {loaded.name} on {loaded.device} in {precision}, {time.perf_counter() - start:.1f} s")
-    return loaded

@@ -1,7 +1,8 @@
-"""okedit merge: several bundles into one, with a table of what contradicts what."""
+"""okedit merge: bundles into one, with a table of what contradicts what; or shards of an evaluation."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,11 +13,13 @@ from ..errors import FactsDidNotTake
 from . import options
 from .bundles import local, number, one_line, size_of
 from .output import Output
-from .targets import BUNDLE, Force, writable_target
+from .targets import BUNDLE, RESULT, Force, writable_target
 
 EXAMPLES = """
   okedit merge cats.safetensors dogs.safetensors -o pets.safetensors
   okedit merge old.safetensors new.safetensors -o all.safetensors --on-conflict first
+  okedit merge facts-*-of-8.safetensors -o facts.safetensors       shards of `okedit edit --shard`
+  okedit merge part-*.json -o whole.json                           shards of `okedit eval --shard`
   okedit merge a.safetensors hf://owner/name -o all.safetensors --on-conflict error --json
 """
 
@@ -43,7 +46,9 @@ def merge(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Merge bundles of one base model into one; needs no model.
+    """Merge bundles of one base model, or results of the shards of one evaluation, into one; needs no model.
+
+    Shards of one fact file become the bundle that one run would have made, in whatever order they come.
 
     Equal edits are kept once. The table names edits that contradict each other, their distances and radii
     (of the first / of the second), and what was done about it.
@@ -55,8 +60,11 @@ def merge(
     from ..bundle.merge import merge as merge_bundles
 
     out = Output(json=json, quiet=quiet)
-    target = writable_target(output, BUNDLE, force=force)
     files = [local(name) for name in bundles]
+    if all(file.is_file() and RESULT.is_one(file) for file in files):
+        _merge_results(out, files, writable_target(output, RESULT, force=force))
+        return
+    target = writable_target(output, BUNDLE, force=force)
     with locked(target, tell=out.note):  # it may be one of those that are read
         opened = [okedit_cli.Bundle.load(file) for file in files]
         try:
@@ -76,6 +84,18 @@ def merge(
             f" {', '.join(report.dropped[:10])}{', ...' if len(report.dropped) > 10 else ''}.",
             hint="That is what --on-conflict newest means; say it, or first or error, to have it so.",
         )
+
+
+def _merge_results(out: Output, files: list[Path], target: Path) -> None:
+    """Shards of an evaluation as one result, and its table."""
+    from ..evaluate import Result
+    from ..evaluate.shards import merged
+    from .eval import show_results
+
+    result = merged([Result.load(file) for file in files], [str(file) for file in files])
+    result.save(target)
+    show_results(out, [result])
+    out.say(f"result: {target}, {len(result.cases)} cases")
 
 
 def _render(out: Output, target: Any, edits: int, report: Any) -> None:

@@ -48,6 +48,7 @@ def evaluate(
     out: Place = None,
     replace: bool = False,
     skip_bad: bool = False,
+    shard: tuple[int, int] | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> Result:
@@ -61,9 +62,33 @@ def evaluate(
     """
     from okedit_cli.bundle import bundles_of
 
+    plan = plan or Plan("bundle" if bundles_of(bundles) else "single")
+    bench, found = prepared(
+        loaded, data, method=method, bundles=bundles, plan=plan, limit=limit, skip_bad=skip_bad,
+        progress=progress, **options,
+    )  # fmt: skip
+    return evaluate_on(
+        bench, found, plan=plan, limit=limit, out=out, replace=replace, shard=shard, progress=progress
+    )
+
+
+def prepared(
+    loaded: LoadedModel,
+    data: DataSet | str | os.PathLike[str],
+    *,
+    method: str,
+    bundles: Sequence[Bundle | str | os.PathLike[str]] | Bundle | str | os.PathLike[str],
+    plan: Plan,
+    limit: int | None,
+    skip_bad: bool,
+    progress: Progress | None = None,
+    **options: Any,
+) -> tuple[Bench, DataSet]:
+    """What evaluate() evaluates, and the cases that the model can be asked."""
+    from okedit_cli.bundle import bundles_of
+
     bundles = bundles_of(bundles)
     found = data if isinstance(data, DataSet) else present(load_cases(data), skip_missing=skip_bad)
-    plan = plan or Plan("bundle" if bundles else "single")
     if method != NOTHING and not bundles:
         from okedit_cli.methods import method_named
 
@@ -77,8 +102,9 @@ def evaluate(
         progress=progress,
     )
     options["answers"] = answers_of(used_cases(found, plan.seed, limit))
-    bench = bench_of(loaded, method=method, seed=plan.seed, bundles=bundles, progress=progress, **options)
-    return evaluate_on(bench, found, plan=plan, limit=limit, out=out, replace=replace, progress=progress)
+    return bench_of(
+        loaded, method=method, seed=plan.seed, bundles=bundles, progress=progress, **options
+    ), found
 
 
 def bench_of(loaded: LoadedModel | None, *, method: str, **options: Any) -> Bench:
@@ -98,6 +124,7 @@ def evaluate_on(
     limit: int | None = None,
     out: Place = None,
     replace: bool = False,
+    shard: tuple[int, int] | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """evaluate() on any bench, of cases that can be asked. What is done so far stands in `out`.journal and
@@ -105,18 +132,24 @@ def evaluate_on(
 
     `limit` takes so many cases, drawn by the plan's seed, so that they do not depend on the file's order.
     """
+    from okedit_cli.bundle.shards import part_of
     from okedit_cli.evaluate.run import run
+    from okedit_cli.evaluate.shards import shard_words
 
     used = used_cases(data, plan.seed, limit)
-    stages(used, plan)  # what makes no sense is told before anything is asked
+    part = None if shard is None else part_of(len(used), shard)
+    stages(used, plan, part)  # what makes no sense is told before anything is asked
     words = about(data, used, plan, bench.describe())
+    if shard is not None:
+        words["shard"] = shard_words(*shard)
     out = out(words) if callable(out) else Path(out) if out is not None else None
     with Journal(out and journal_of(out), words) as kept:
         if out is not None:
             if not replace:
                 _check_same(out, words, kept)
             bench.store = fitted_of(out)
-        result = Result(words, cases_json(used), run(bench, used, plan, kept, progress))
+        scored = used if part is None else [used[place] for place in part]
+        result = Result(words, cases_json(scored), run(bench, used, plan, kept, progress, part))
         if out is not None:
             result.save(out)
             _forget(bench.store)

@@ -41,17 +41,27 @@ class Stage:
 
     @property
     def name(self) -> str:
-        """Unique among a run's stages."""
-        return f"{self.label}:{len(self.edits)}:{self.scored[0].id if self.scored else ''}"
+        """Unique among a run's stages; the same in every shard of a bundle's cases."""
+        first = self.edits if self.label == "bundle" else self.scored
+        return f"{self.label}:{len(self.edits)}:{first[0].id if first else ''}"
 
 
-def stages(cases: Sequence[Case], plan: Plan) -> list[Stage]:
-    """The stages of a run in order. UsageError: more edits or a longer gap than there are cases."""
+def stages(cases: Sequence[Case], plan: Plan, part: range | None = None) -> list[Stage]:
+    """The stages of a run in order; of a `part`, the places of cases in that order, those that score them.
+
+    UsageError: more edits or a longer gap than there are cases; a part of edits that are held together.
+    """
     order = tuple(in_order(cases, plan.seed))
+    scored = order if part is None else tuple(order[place] for place in part)
     if plan.mode == "bundle":
-        return [Stage("bundle", order, order, order)]
+        return [Stage("bundle", order, scored, order)]
     if plan.mode == "single":
-        return [Stage("single", (case,), (case,), (case,)) for case in order]
+        return [Stage("single", (case,), (case,), (case,)) for case in scored]
+    if part is not None:
+        raise UsageError(
+            "--sequential holds all edits in one model, so that its cases cannot be shared out.",
+            hint="Fit them with `okedit edit --ray` or --shard, and evaluate the bundle with -b, which can.",
+        )
     counts = sorted(set(plan.edits)) or [len(order)]
     if counts[0] < 1 or counts[-1] > len(order):
         raise UsageError(

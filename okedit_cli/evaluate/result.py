@@ -55,7 +55,9 @@ class Result:
     @property
     def name(self) -> str:
         """Method and data, as reports call it."""
-        return f"{self.about.get('method', '?')} on {self.about.get('data', {}).get('name', '?')}"
+        shard = self.about.get("shard")
+        of = f" (shard {', '.join(map(str, shard['parts'][:20]))} of {shard['of']})" if shard else ""
+        return f"{self.about.get('method', '?')} on {self.about.get('data', {}).get('name', '?')}{of}"
 
     @property
     def stages(self) -> list[str]:

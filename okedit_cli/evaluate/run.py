@@ -27,10 +27,17 @@ SAMPLE = 16  # of as many questions that no edit fires on one is asked all the s
 
 
 def run(
-    bench: Bench, cases: Sequence[Case], plan: Plan, journal: Journal, progress: Progress | None = None
+    bench: Bench,
+    cases: Sequence[Case],
+    plan: Plan,
+    journal: Journal,
+    progress: Progress | None = None,
+    part: range | None = None,
 ) -> list[Record]:
-    """Every record of a plan, in the order of its stages. KeyboardInterrupt leaves the journal whole."""
-    found = stages(cases, plan)
+    """Every record of a plan, in the order of its stages, or of a part of the cases (plan.stages).
+    KeyboardInterrupt leaves the journal whole.
+    """
+    found = stages(cases, plan, part)
     asker = _Asker(journal, plan.forced, progress or (lambda stage, done, total: None))
     scored = {case.id: case for stage in found for case in stage.scored}
     asker.unedited(bench, list(scored.values()))

@@ -9,7 +9,7 @@ rank value.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,7 @@ from okedit_cli.methods.keys import (
 )
 from okedit_cli.methods.registry import Method
 from okedit_cli.methods.spaces import Spaces, spaces_of
-from okedit_cli.methods.values import RANK, RATE, STEPS, Values, fit_values, joined
+from okedit_cli.methods.values import RANK, RATE, STEPS, Values, by_itself, fit_values, joined
 from okedit_cli.models.features import forget_looks, look_together
 from okedit_cli.models.mini.pictures import has_learned_map
 from okedit_cli.models.sites import answering_layers, decoder_layers
@@ -55,7 +55,7 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
     """Samples, spaces, keys and radii, then values for the facts that have a radius (all with `force`)."""
     spaces = spaces_of(loaded, options)
     layer = value_layer(loaded, options.layer)
-    samples_of = sampler_for(loaded, facts, options.seed, spaces)
+    samples_of = sampler_for(loaded, facts, options, spaces)
     parts: list[_Part] = []
     for start in range(0, max(1, len(facts)), TOGETHER):  # of no facts one part without any
         options.tell("fitting facts", start, len(facts))
@@ -130,7 +130,7 @@ def _fit_part(
     """Scopes of a few facts, and values of those that have a radius."""
     views = [s.picture for rows in samples.values() for s in rows if s.origin == "transform"]
     if spaces.picture is not None:
-        look_together(loaded, unique([s.picture for rows in samples.values() for s in rows]))
+        _look(loaded, samples.values())
     reaches, scopes, seconds, kinds = {}, {}, {}, {}
     for fact in facts:
         began, picture = time.perf_counter(), None
@@ -158,6 +158,17 @@ def _fit_part(
     return _Part(kept, [reaches[f.id] for f in kept], small, values, lasting, scopes, seconds, kinds)
 
 
+def _look(loaded: LoadedModel, samples: Iterable[Sequence[Sample]]) -> None:
+    """Look at the pictures of several facts' samples, many at a time; where each fact is to come out the same
+    whatever it is fitted beside, the views of one, which are its own, and others when they are asked for.
+    """
+    if by_itself(loaded):
+        for rows in samples:
+            look_together(loaded, unique([s.picture for s in rows if s.origin == "transform"]))
+    else:
+        look_together(loaded, unique([s.picture for rows in samples for s in rows]))
+
+
 def stack_views(files: Sequence[Sequence[bytes]]) -> tuple[torch.Tensor, torch.Tensor]:
     """Small JPEG files of several edits as rows [n, t] uint8, filled up with zeros, and which edit each
     belongs to.
@@ -178,7 +189,7 @@ def gives_context(loaded: LoadedModel, wanted: str) -> bool:
 
 
 def sampler_for(
-    loaded: LoadedModel, facts: Sequence[Fact], seed: int, spaces: Spaces | None = None
+    loaded: LoadedModel, facts: Sequence[Fact], options: Options, spaces: Spaces | None = None
 ) -> Callable[[Fact], list[Sample]]:
     """What makes a fact's samples; for a text-only model none with a picture, and UsageError for a fact with
     one.
@@ -190,8 +201,10 @@ def sampler_for(
             away = torch.linalg.vector_norm(spaces.bank_pictures - spaces.keys(loaded, [picture]), dim=1)
             return away.argsort().tolist()
 
-        looking = {"nearest": nearest, "meet": lambda pictures: look_together(loaded, pictures)}
-    sampler = Sampler(facts, seed=seed, **looking)
+        looking = {"nearest": nearest}
+        if not by_itself(loaded):
+            looking["meet"] = lambda pictures: look_together(loaded, pictures)
+    sampler = Sampler(facts, seed=options.seed, among=options.among, **looking)
     if loaded.processor is not None:
         return sampler.of
     blind = next((fact for fact in facts if fact.image is not None), None)
@@ -280,4 +293,5 @@ METHOD = Method(
     "keys and radii in two channels, a low-rank value an edit",
     "BalancEdit, ICML 2025 (arXiv 2505.01343)",
     costs="about a second a fact on two cores, 0.1 to 0.3 MB a fact",
+    spaced=True,
 )

@@ -54,7 +54,7 @@ NOTHING = "?"  # the question that says nothing
 def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Computed:
     """Keys and radii, then values; every fact is kept, as published."""
     layer, width = site_layer(loaded, options.layer), hidden_size(loaded.model)
-    samples_of = sampler_for(loaded, facts, options.seed)
+    samples_of = sampler_for(loaded, facts, options)
     samples = {fact.id: samples_of(fact) for fact in facts}
     keys, scopes, seconds = [torch.zeros(0, width)], {}, {}
     for number, fact in enumerate(facts):

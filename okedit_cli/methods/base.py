@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ class Options:
     text_encoder: str = ""
     image_encoder: str = ""
     settings: Any = None  # the method's own, an instance of its dataclass
+    among: Sequence[Fact] = ()  # all facts of the file where these are some: near negatives come from them
 
     def __post_init__(self) -> None:
         unknown = sorted(self.without - PARTS.keys())

@@ -78,7 +78,7 @@ def _tuned(
     points: Sequence[Point],
     left_out: dict[str, str] | None = None,
 ) -> Computed:
-    settings, samples_of = options.settings, sampler_for(loaded, facts, options.seed)
+    settings, samples_of = options.settings, sampler_for(loaded, facts, options)
     rate = scaled_rate(loaded, settings.rate)
     with trainable(loaded, points) as weights:
         before = {name: weight.detach().clone() for name, weight in weights.items()}

@@ -97,7 +97,7 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
     settings, layer = options.settings, layer_at(loaded, options.layer, DEPTH)
     at_least(settings, steps=0, rate=0, eps=0)
     keys = located(loaded, Point(layer, "mlp_out")).shape[1]
-    samples_of = sampler_for(loaded, facts, options.seed)
+    samples_of = sampler_for(loaded, facts, options)
     samples = {fact.id: samples_of(fact) for fact in facts}
     noise = torch.Generator().manual_seed(options.seed)
     entries: list[Entry] = []

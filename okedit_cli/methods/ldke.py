@@ -80,7 +80,7 @@ class LdkeSettings:
 def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Computed:
     """Locate, set the border, fit; each fact by itself, and every one is kept."""
     spaces = spaces_of(loaded, options)
-    samples_of = sampler_for(loaded, facts, options.seed, spaces)
+    samples_of = sampler_for(loaded, facts, options, spaces)
     samples, scopes, seconds = {}, {}, {}
     reaches: list[tuple[Reach, Reach | None]] = []
     layers: list[int] = []
@@ -216,5 +216,5 @@ def border_of(inside: Sequence[float], outside: Sequence[float]) -> float:
 METHOD = Method(
     "ldke", "codebook", compute, "a change at each fact's own layer, behind a classifier of text and picture",
     "after LDKE (arXiv 2605.29826), which has no public code; its classifier after MSCKE", LdkeSettings,
-    costs="a backward pass for the layer, then steps through the layers above it",
+    costs="a backward pass for the layer, then steps through the layers above it", spaced=True, near=True,
 )  # fmt: skip

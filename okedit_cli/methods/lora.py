@@ -69,7 +69,7 @@ class Adapter:
 
 def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Computed:
     """Train adapters at the chosen layers on one fact after another."""
-    settings, samples_of = options.settings, sampler_for(loaded, facts, options.seed)
+    settings, samples_of = options.settings, sampler_for(loaded, facts, options)
     points = _points(loaded, options)
     adapters = {str(point): adapter for point, adapter in _fresh(loaded, points, options)}
     parameters = [part for one in adapters.values() for part in (one.down, one.up)]

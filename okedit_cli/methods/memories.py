@@ -38,7 +38,7 @@ def remembered(
         )
     encoder = options.text_encoder or DEFAULT
     site = {"text_encoder": encoder, **site}
-    samples_of, keys, pictures, owner, seconds = sampler_for(loaded, facts, options.seed), [], [], [], {}
+    samples_of, keys, pictures, owner, seconds = sampler_for(loaded, facts, options), [], [], [], {}
     for number, fact in enumerate(facts):
         began = time.perf_counter()
         options.tell("fitting facts", number, len(facts))

@@ -54,7 +54,8 @@ class Method:
     dataclass whose fields say in their metadata's "help" what they are.
 
     `after`: the publication. `needs` and `costs` in words. `sequential`: a fact's result depends on those
-    before it, by the method's definition.
+    before it, by the method's definition. `spaced`: near negatives are chosen in the model's picture space;
+    `near`: they have a part in the edit, and not in its report alone.
     """
 
     name: str
@@ -66,8 +67,20 @@ class Method:
     needs: str = "nothing but the facts"
     costs: str = ""
     sequential: bool = False
+    spaced: bool = False
+    near: bool = False
     train: Callable[..., Any] | None = None  # of a method with an editor that is trained (methods/trained)
     training: type = NoSettings  # its settings
+
+
+def check_splits(method: Method) -> None:
+    """UsageError for a method whose edits cannot be computed apart from each other and put together."""
+    if method.kind not in ("codebook", "memory") or method.sequential:
+        raise UsageError(
+            f"{method.name} computes all its edits together, so its facts cannot be shared out to several"
+            " processes.",
+            hint="Methods that can: balancedit, balancedit-paper, ldke, ike, scr.",
+        )
 
 
 def methods() -> Iterator[str]:

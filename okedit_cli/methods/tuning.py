@@ -100,7 +100,7 @@ def computed_delta(
     """
     left_out = left_out or {}
     kept = [fact for fact in facts if fact.id not in left_out]
-    samples_of = sampler_for(loaded, facts, options.seed)
+    samples_of = sampler_for(loaded, facts, options)
     weights = {name: content(located(loaded, Point.parse(name)).tensor) for name in changes}
     done = {n: c if isinstance(c, Change) else Change.of(c.cpu()) for n, c in changes.items()}
     delta = Delta(done, len(kept))

@@ -83,7 +83,7 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
     at_least(settings, steps=0, rate=0, alpha=0, beta=0, gamma=0, unit=0, ratio=1e-6, mask=0, bound=0)
     point = Point(layer, "mlp_out")
     acting = replace(settings, rate=scaled_rate(loaded, settings.rate))
-    samples_of = sampler_for(loaded, facts, options.seed)
+    samples_of = sampler_for(loaded, facts, options)
     noise = torch.Generator().manual_seed(options.seed)
     shape = located(loaded, point).shape
     mask = (torch.rand(shape, generator=noise) < settings.mask).float().to(loaded.device)

@@ -136,8 +136,8 @@ def test_values_teach_the_answer(loaded, monkeypatch):
     monkeypatch.setattr(values, "ROWS", 2 * values.POSITIVES)  # two facts at a time: the third is by itself
     facts = [samples_of(loaded, answer) for answer in (MISO, PARIS, "A dog")]
     told = []
-    found, seconds = fit_values(loaded, facts, LAYER, done=told.append)
-    again, _ = fit_values(loaded, facts, LAYER)
+    found, seconds = fit_values(loaded, facts, LAYER, apart=False, done=told.append)
+    again, _ = fit_values(loaded, facts, LAYER, apart=False)
     assert told == [2, 3] and len(seconds) == 3
     assert torch.equal(found.up, again.up) and torch.equal(found.down, again.down)
     assert torch.equal(found.bias, again.bias)
@@ -203,7 +203,7 @@ def test_a_fact_that_is_done_leaves_and_the_others_go_on(monkeypatch):
     monkeypatch.setattr(values, "LEAST", 1)
     for enough in (0.005, 0.5, 2.0):
         monkeypatch.setattr(values, "ENOUGH", enough)
-        fit_values(loaded, facts, LAYER)
+        fit_values(loaded, facts, LAYER, apart=False)
     assert [True, False] in left or [False, True] in left
 
 

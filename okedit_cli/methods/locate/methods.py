@@ -183,7 +183,7 @@ def _written(
 
 
 def _asked(loaded: LoadedModel, facts: Sequence[Fact], options: Options, old: bool) -> list[Asked]:
-    samples_of, out = sampler_for(loaded, facts, options.seed), []
+    samples_of, out = sampler_for(loaded, facts, options), []
     for fact in facts:
         edit = edit_sample(samples_of(fact))
         new = answer_ids(loaded, edit.target)

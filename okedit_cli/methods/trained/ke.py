@@ -169,7 +169,7 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
     width = loaded.model.get_input_embeddings().weight.shape[1]
     network = Network(upper.shapes, width, settings).to(loaded.device)
     network.load_state_dict(editor.tensors)
-    samples_of = sampler_for(loaded, facts, options.seed)
+    samples_of = sampler_for(loaded, facts, options)
     whole = {name: torch.zeros(shape[::-1]) for name, shape in upper.shapes.items()}
 
     @torch.no_grad()

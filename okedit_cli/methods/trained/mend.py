@@ -193,7 +193,7 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
     upper = Upper(loaded, told["layers"])
     network = Network(upper.shapes, told["rank"], told["edit_rate"]).to(loaded.device)
     network.load_state_dict(editor.tensors)
-    samples_of = sampler_for(loaded, facts, options.seed)
+    samples_of = sampler_for(loaded, facts, options)
     whole = {name: torch.zeros(shape[::-1]) for name, shape in upper.shapes.items()}
 
     @torch.no_grad()

@@ -180,7 +180,7 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
             hint="Leave --text-encoder and --image-encoder out.",
         )
     editor = editor_for("serac", loaded, options.settings.editor)
-    samples_of, keys, pictures, owner, seconds = sampler_for(loaded, facts, options.seed), [], [], [], {}
+    samples_of, keys, pictures, owner, seconds = sampler_for(loaded, facts, options), [], [], [], {}
     for number, fact in enumerate(facts):
         began = time.perf_counter()
         options.tell("fitting facts", number, len(facts))
