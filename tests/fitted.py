@@ -65,6 +65,14 @@ def facts_for(loaded) -> list[Fact]:
     return [fact("cat", PICTURED, MISO, image), fact("capital", WORDS, PARIS)]
 
 
+@cache
+def _whole_bank():
+    """The bank as it is outside of every small world: one world within another is no smaller."""
+    from okedit_cli import bank
+
+    return bank.load_bank()
+
+
 def world():
     """Context: a small bank, and a home of our own with the encoders that `okedit setup` has put into the
     user's.
@@ -76,7 +84,7 @@ def world():
     home.mkdir(exist_ok=True)
     if not (home / "parts").exists():
         (home / "parts").symlink_to(okedit_home() / "parts")
-    whole = bank.load_bank()
+    whole = _whole_bank()
     part = bank.Bank(whole.questions[::6], whole.pictures[::8], "small", whole._by_wording)
     stack = ExitStack()
     for room in ("bank", "methods.admitted", "methods.spaces", "negatives"):

@@ -93,7 +93,13 @@ def test_flag_then_environment_then_fact_file_then_built_in(okedit, world):
         "a",
         env={"OKEDIT_DTYPE": "float16", "OKEDIT_SEED": "4"},
     )
-    assert world.opened == {"name": "okedit-mini", "device": "auto", "dtype": "float32", "revision": None}
+    assert world.opened == {
+        "name": "okedit-mini",
+        "device": "auto",
+        "dtype": "float32",
+        "revision": None,
+        "trust_remote_code": False,
+    }
     assert world.fitted == {
         "facts": ["cat", "boss"], "method": "balancedit", "layer": 7, "seed": 4, "force": False,
         "strictness": None, "context": "auto", "text_encoder": "", "image_encoder": "", "settings": (),
