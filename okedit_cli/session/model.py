@@ -93,7 +93,7 @@ class Session:
     """The bundles attached to one model, and everything that holds them there."""
 
     def __init__(self, loaded: LoadedModel) -> None:
-        self.loaded, self.call = loaded, Call()
+        self.loaded, self.call = loaded, Call(set())
         self.attachments: list[Attachment] = []
         self.bundles: list[Bundle] = []
         self.router = Router([], [])
