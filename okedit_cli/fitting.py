@@ -15,6 +15,7 @@ from okedit_cli.facts import Fact, FactFile, load_facts
 from okedit_cli.methods import Computed, Options, method_named, settings_of
 from okedit_cli.methods.base import Progress
 from okedit_cli.models.control import texts_of, with_control_token, words_for
+from okedit_cli.models.wrap import frozen
 from okedit_cli.session import session_of
 
 __all__ = ["FactReport", "FitResult", "fit", "says"]
@@ -61,7 +62,7 @@ def fit(
     encoders = text_encoder, image_encoder
     own = settings_of(chosen, settings)
     options = Options(layer, force, seed, progress, frozenset(without), context, *encoders, own)
-    with session_of(loaded).aside():
+    with session_of(loaded).aside(), frozen(loaded.model):
         computed = chosen.compute(loaded, facts, options)
     if options.without:
         computed.settings["without"] = sorted(options.without)

@@ -6,6 +6,9 @@ Not here: loading one (load.py).
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from okedit_cli.errors import ModelError, UsageError
@@ -72,8 +75,23 @@ def _wrapped(model: PreTrainedModel, processor: Any, name: str | None) -> Loaded
         )
     config = model.config
     name = name or getattr(config, "_name_or_path", "") or type(model).__name__
+    if Path(name).is_dir():  # goes by its last part, as with load_model
+        name = Path(name).resolve().name
     revision = getattr(config, "_commit_hash", None)
     return LoadedModel(model, processor, tokenizer, name, revision, input_device(model), model.dtype)
+
+
+@contextmanager
+def frozen(model: PreTrainedModel) -> Iterator[None]:
+    """Context: no parameter asks for a gradient, as if okedit had loaded the model."""
+    asking = [one for one in model.parameters() if one.requires_grad]
+    for one in asking:
+        one.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for one in asking:
+            one.requires_grad_(True)
 
 
 def input_device(model: PreTrainedModel) -> torch.device:

@@ -77,8 +77,8 @@ class Shown:
         pictures: list[Picture],
         earlier: Sequence[tuple[list[int], list[Picture]]],
     ) -> tuple[list[Picture], bool]:
-        """The pictures of a row whose first `unread` columns this pass was not given: those there as they were
-        in `earlier` prompts, by ids and pictures; and whether any is not known.
+        """The pictures of a row whose first `unread` columns this pass was not given: those there as they
+        were in `earlier` prompts, by ids and pictures; and whether any is not known.
         """
         hidden = sum(int(columns[-1]) < unread for columns in self.spans[row])
         head = ids[:unread].tolist()
