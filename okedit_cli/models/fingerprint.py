@@ -119,7 +119,9 @@ def _stored(model: nn.Module) -> Iterator[Tensor]:
                     if value.device.type == "meta" and name in kept:
                         away[f"{path}.{name}" if path else name] = kept[name]
     for name, tensor in model.state_dict().items():
-        yield away.get(name, tensor)
+        tensor = away.get(name, tensor)
+        # bitsandbytes keeps scales of 4 bits in another shape on a CPU once they have been used
+        yield tensor.reshape(-1) if name.endswith(".absmax") else tensor
 
 
 def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
