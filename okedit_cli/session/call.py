@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from okedit_cli.models.compiled import uncompiled
 from okedit_cli.models.entries import EmbeddedIds
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ class Call(threading.local):
         """Context: nothing is decided in this thread, nothing changed; decisions stay."""
         before, self.deep = self.deep, True
         try:
-            yield
+            with uncompiled():
+                yield
         finally:
             self.deep = before
 

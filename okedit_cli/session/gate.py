@@ -19,6 +19,7 @@ import torch
 
 from okedit_cli.errors import UsageError
 from okedit_cli.methods.whole_prompt import Questions
+from okedit_cli.models.compiled import untraced
 from okedit_cli.models.entries import entries
 from okedit_cli.models.features import Look, hook_tower
 from okedit_cli.models.hooks import hidden_of
@@ -55,14 +56,14 @@ class Gate:
         for module in entries(loaded.model):
             signature = inspect.signature(module.forward)
             self._handles.append(
-                module.register_forward_pre_hook(partial(self._begin, signature), with_kwargs=True)
+                module.register_forward_pre_hook(untraced(partial(self._begin, signature)), with_kwargs=True)
             )
-            self._handles.append(module.register_forward_hook(self._end, always_call=True))
+            self._handles.append(module.register_forward_hook(untraced(self._end), always_call=True))
         first, table = decoder_layers(loaded.model)[0], loaded.model.get_input_embeddings()
-        self._handles.append(first.register_forward_pre_hook(self._read, with_kwargs=True))
-        self._handles.append(table.register_forward_pre_hook(self._embed))
+        self._handles.append(first.register_forward_pre_hook(untraced(self._read), with_kwargs=True))
+        self._handles.append(table.register_forward_pre_hook(untraced(self._embed)))
         if (tower := picture_tower(loaded.model)) is not None:
-            self._handles.append(tower.register_forward_pre_hook(self._look, with_kwargs=True))
+            self._handles.append(tower.register_forward_pre_hook(untraced(self._look), with_kwargs=True))
         self._handles += filter(None, [hook_tower(loaded, self._hear)])
         self._handles += Acting(loaded, router, call).handles
         self._handles += hook_sides(loaded, router.bundles, call)
