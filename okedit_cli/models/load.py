@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,9 @@ _DTYPES = {
     "fp16": "float16",
     "half": "float16",
 }
+# each model's LoadedModel, by the model's id: two would hook it twice. One keeps its model alive, so none is
+# kept here: its caller does that, or what is attached.
+KNOWN: weakref.WeakValueDictionary[int, LoadedModel] = weakref.WeakValueDictionary()
 
 
 @dataclass(eq=False)
@@ -43,6 +47,9 @@ class LoadedModel:
     # what encode and fingerprint found out once
     cache: dict[str, Any] = field(default_factory=dict, repr=False)
     session: Any = field(default=None, repr=False)  # session.Session, once something was attached
+
+    def __post_init__(self) -> None:
+        KNOWN.setdefault(id(self.model), self)
 
     @cached_property
     def speaker(self) -> PreTrainedModel:

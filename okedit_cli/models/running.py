@@ -30,6 +30,12 @@ class Running:
         known = ids if embeds is None else embeds
         return cls(inputs, 0 if known is None else known.shape[1])
 
+    @property
+    def given_ids(self) -> int:
+        """Columns of ids that come before those which it makes; none where it was given embeddings alone."""
+        ids = prompt_of(self.inputs)
+        return 0 if ids is None else ids.shape[1]
+
     def is_of_another(self, cache: Any, named: Mapping[str, Any]) -> bool:
         """Whether a pass on this cache over what it is given by name is none of this call's own: that of a
         logits processor, which asks the model something else (classifier-free guidance).

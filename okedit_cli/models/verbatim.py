@@ -92,7 +92,6 @@ class _Call(threading.local):
         self.rows: list[Held | None] = []
         self.said: list[list[int]] = []  # of each row from its prompt's last token on
         self.prefilled: list[list[int]] = []  # of that what was there when the prompt was read
-        self.columns = 0  # of the batch in which it was read
         self.passed: list[tuple[list[int], list[int]]] = []  # of a forward pass: columns and their ids
         self.width = 0  # of that pass
         self.running: list[Running] = []  # calls of generate(), one within another
@@ -142,9 +141,12 @@ class Hold:
         """
         self._call.rows, self._call.said, self._call.passed = list(rows), [[] for _ in rows], []
         if ids is not None:
-            self._call.columns = ids.shape[1]
             self.read(ids, mask, starts)
-            self._call.prefilled = [new[1:] for _, new in self._call.passed]
+            end = self.prompt_columns(ids.shape[1])  # drafts stand behind it
+            self._call.prefilled = [
+                [token for column, token in zip(*both, strict=True) if column < end][1:]
+                for both in self._call.passed
+            ]
 
     def read(
         self, ids: torch.Tensor | None, mask: torch.Tensor | None = None, starts: Sequence[int] = ()
@@ -248,12 +250,10 @@ class Hold:
         """Scores [B, V] of the next tokens behind ids [B, L], held rows constrained."""
         if not self.active() or not any(self._call.rows) or len(ids) != len(self._call.rows):
             return scores
-        changed = scores.clone()
+        changed, said = scores.clone(), ids[:, self.running.given_ids :]
         for row, held in enumerate(self._call.rows):
             if held is not None:
-                held.constrain(
-                    changed[row], [*self._call.prefilled[row], *ids[row, self._call.columns :].tolist()]
-                )
+                held.constrain(changed[row], [*self._call.prefilled[row], *said[row].tolist()])
         return changed
 
 

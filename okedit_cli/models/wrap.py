@@ -5,22 +5,18 @@ Not here: loading one (load.py).
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from okedit_cli.errors import ModelError, UsageError
-from okedit_cli.models.load import LoadedModel
+from okedit_cli.models.load import KNOWN, LoadedModel
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
     from transformers import PreTrainedModel
-
-# one LoadedModel a model: two would hook it twice
-_KNOWN: weakref.WeakKeyDictionary[Any, LoadedModel] = weakref.WeakKeyDictionary()
 
 
 def wrap(model: nn.Module | LoadedModel, processor: Any = None, *, name: str | None = None) -> LoadedModel:
@@ -29,14 +25,14 @@ def wrap(model: nn.Module | LoadedModel, processor: Any = None, *, name: str | N
     What is attached acts in the caller's own `model.generate(**inputs)` too. The model may lie on several
     devices, be off-loaded or quantised; of one that torch.compile or peft has wrapped the model inside is
     taken. Put into eval mode it must be; its parameters are left as they are. The same model gives the same
-    object. ModelError: no model or processor that okedit can use.
+    object as long as somebody holds it. ModelError: no model or processor that okedit can use.
     """
     if isinstance(model, LoadedModel):
         return model
+    if isinstance(known := getattr(model, "loaded", None), LoadedModel):  # an EditedModel
+        return known
     inner = _inside(model)
-    if inner not in _KNOWN:
-        _KNOWN[inner] = _wrapped(inner, processor, name)
-    return _KNOWN[inner]
+    return KNOWN.get(id(inner)) or _wrapped(inner, processor, name)
 
 
 def _inside(model: Any) -> PreTrainedModel:

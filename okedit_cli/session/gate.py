@@ -165,9 +165,8 @@ class Gate:
         embeds = named.get("inputs_embeds")
         if embeds is None:
             return None
-        table = self.loaded.model.get_input_embeddings()
         with self.call.at_rest():
-            ids = self.call.embedded.of(embeds, table, image_token_id(self.loaded.model))
+            ids = self.call.embedded.of(self.loaded, embeds, image_token_id(self.loaded.model))
         if ids is None:
             self.call.warn_once(FOREIGN)
         return ids
