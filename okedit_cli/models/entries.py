@@ -7,6 +7,8 @@ inside. Not here: what is done in a pass.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from okedit_cli.errors import ModelError
@@ -44,6 +46,21 @@ def entries(model: PreTrainedModel) -> list[nn.Module]:
 def entry_for(model: PreTrainedModel, inputs: dict[str, Any]) -> PreTrainedModel:
     """The module that takes these inputs."""
     return model if "pixel_values" in inputs else speaker(model)
+
+
+@contextmanager
+def keeping_state(model: PreTrainedModel) -> Iterator[None]:
+    """Context: what a model remembers of the prompt that it read last (Qwen-VL's positions) is put back."""
+    kept = [(one, one.rope_deltas) for one in (model, getattr(model, "model", None)) if _remembers(one)]
+    try:
+        yield
+    finally:
+        for module, deltas in kept:
+            module.rope_deltas = deltas
+
+
+def _remembers(module: Any) -> bool:
+    return "rope_deltas" in getattr(module, "__dict__", ())
 
 
 class EmbeddedIds:

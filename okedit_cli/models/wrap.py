@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from okedit_cli.errors import ModelError, UsageError
 from okedit_cli.models.load import KNOWN, LoadedModel
+from okedit_cli.models.sites import image_token_id
+from okedit_cli.models.supported import check_model
 
 if TYPE_CHECKING:
     import torch
@@ -64,6 +66,11 @@ def _wrapped(model: PreTrainedModel, processor: Any, name: str | None) -> Loaded
             f"{type(tokenizer).__name__} is neither a processor nor a tokenizer.",
             hint="Give what AutoProcessor or AutoTokenizer returned.",
         )
+    if processor is None and image_token_id(model) is not None:
+        raise UsageError(
+            f"{type(model).__name__} sees pictures, and a tokenizer was given, expected its processor.",
+            hint="okedit_cli.wrap(model, AutoProcessor.from_pretrained(...)).",
+        )
     if model.training:
         raise UsageError(
             "The model is in training mode, where its answers change from pass to pass.",
@@ -73,6 +80,7 @@ def _wrapped(model: PreTrainedModel, processor: Any, name: str | None) -> Loaded
     name = name or getattr(config, "_name_or_path", "") or type(model).__name__
     if Path(name).is_dir():  # goes by its last part, as with load_model
         name = Path(name).resolve().name
+    check_model(model, name)
     revision = getattr(config, "_commit_hash", None)
     return LoadedModel(model, processor, tokenizer, name, revision, input_device(model), model.dtype)
 
