@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -70,7 +71,8 @@ class Call(threading.local):
         self.pixels: Any = None  # of the pictures that were looked at last
         self.said: torch.Tensor | None = None  # of these pictures by the tower
         self.embedded = EmbeddedIds()
-        self.shown: list[tuple[list[int], list[Picture]]] = []  # ids and pictures of the last prompts
+        # by the cache that prompts were read into: the ids and pictures of its rows
+        self.shown: WeakKeyDictionary[Any, list[tuple[list[int], list[Picture]]]] = WeakKeyDictionary()
         # first changed column of each row; None outside the model's forward
         self.starts: list[int] | None = None
         self.last_read = True  # whether the prompts' last tokens have been read

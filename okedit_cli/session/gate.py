@@ -263,8 +263,8 @@ class Gate:
         known = {name: value for name, value in self.call.given.items() if value is not None}
         # a running generate() was given all of it, and rows once that may be several beams here
         given = {"pixel_values": self.call.pixels, **(self._hold.inputs or known)}
-        shown, earlier = Shown(self.loaded, ids, mask, given, self.call.said), self.call.shown
-        self.call.shown = []
+        shown, cache = Shown(self.loaded, ids, mask, given, self.call.said), cache_in(self.call.given)
+        earlier, seen_ = [] if cache is None else self.call.shown.get(cache, []), []
         for row in range(len(ids)):
             attended = mask[row].nonzero()[:, 0]  # pads may carry any id
             length = lengths[row] if lengths else prompt_length(self.loaded, ids[row, :columns], read[row])
@@ -278,9 +278,11 @@ class Gate:
                 pictures, unknown = shown.remembered(row, ids[row], unread, pictures, earlier)
                 if unknown:
                     self.call.warn_once(UNKNOWN)
-            self.call.shown.append((ids[row].tolist(), pictures))
+            seen_.append((ids[row].tolist(), pictures))
             self.call.verdicts.append(self._route(question_text(self.loaded, asked), pictures))
             starts.append(int(prompt[-1]) if len(prompt) else ids.shape[1])
+        if cache is not None:
+            self.call.shown[cache] = seen_
         self._hold.begin(self._held(), ids, mask, starts)
         return starts
 
