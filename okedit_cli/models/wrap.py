@@ -88,14 +88,14 @@ def _wrapped(model: PreTrainedModel, processor: Any, name: str | None) -> Loaded
 @contextmanager
 def frozen(model: PreTrainedModel) -> Iterator[None]:
     """Context: no parameter asks for a gradient, as if okedit had loaded the model."""
-    asking = [one for one in model.parameters() if one.requires_grad]
-    for one in asking:
-        one.requires_grad_(False)
+    asking = [name for name, one in model.named_parameters() if one.requires_grad]
+    model.requires_grad_(False)
     try:
         yield
     finally:
-        for one in asking:
-            one.requires_grad_(True)
+        found = dict(model.named_parameters())  # what is off-loaded has other tensors after each pass
+        for name in asking:
+            found[name].requires_grad_(True)
 
 
 def input_device(model: PreTrainedModel) -> torch.device:
