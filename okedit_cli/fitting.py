@@ -22,6 +22,7 @@ from okedit_cli.methods.base import Progress, Scope
 from okedit_cli.methods.registry import check_splits
 from okedit_cli.methods.spaces import spaces_of
 from okedit_cli.models.control import texts_of, with_control_token, words_for
+from okedit_cli.models.wrap import frozen
 from okedit_cli.samples import checked as checked_samples
 from okedit_cli.session import session_of
 
@@ -75,7 +76,7 @@ def fit(
     encoders = text_encoder, image_encoder
     own = settings_of(chosen, settings)
     options = Options(layer, force, seed, progress, frozenset(without), context, *encoders, own, among)
-    with session_of(loaded).aside():
+    with session_of(loaded).aside(), frozen(loaded.model):
         computed = chosen.compute(loaded, facts, options)
     if options.without:
         computed.settings["without"] = sorted(options.without)

@@ -22,6 +22,7 @@ _SIZES = {  # a bundle made for others cannot even be attached; in the order in 
     "layers": "the base model's number of layers",
     "vocab_size": "the base model's vocabulary size",
 }
+_FORM = {"form": "the form of the base model's weights"}  # told by bundles since it is known
 _CONTENT = {  # what answers and keys depend on
     "weights": "the base model's weights",
     "tokenizer": "the tokenizer",
@@ -34,7 +35,7 @@ _LABELS = {
     "revision": "the base model's revision",
     "dtype": "the dtype",
 }
-_WORDS = _SIZES | _LABELS | _CONTENT
+_WORDS = _SIZES | _FORM | _LABELS | _CONTENT
 _EFFECTS = {
     "weights": "edits were fitted to other weights, so check what they do",
     "tokenizer": "questions may be cut otherwise",
@@ -43,6 +44,9 @@ _EFFECTS = {
     "image_processor": "pictures may be seen otherwise",
     "dtype": "answers may differ a little",
 }
+
+
+PLAIN = "plain"  # weights as a checkpoint in floating point has them
 
 
 class FitWarning(BundleWarning):
@@ -60,7 +64,7 @@ class Difference:
     @property
     def fatal(self) -> bool:
         """Whether it makes the bundle incompatible."""
-        return self.field in _SIZES
+        return self.field in _SIZES or self.field in _FORM
 
     @property
     def words(self) -> str:
@@ -101,6 +105,11 @@ def compare(base: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> Fit:
     same_weights = base.get("weights") is not None and base.get("weights") == fingerprint.get("weights")
     for name in _WORDS:
         label = name in _LABELS
+        if name in _FORM:
+            made, found = (one.get(name, PLAIN) for one in (base, fingerprint))
+            if made != found and not same_weights:
+                differences.append(Difference(name, made, found))
+            continue
         if not label and (name in base) != (name in fingerprint):
             untold.append(name)
         elif base.get(name) != fingerprint.get(name) and not (name == "name" and same_weights):

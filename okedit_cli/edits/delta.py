@@ -144,11 +144,12 @@ class Delta(EditSet):
                 raise ModelMismatch(
                     f"{shown}: the model has no {name}.", hint="Use the model that the bundle names."
                 )
-            if not weight.tensor.is_floating_point():
+            if weight.kept:
                 raise ModelMismatch(
-                    f"{shown}: {name} is quantised ({str(weight.tensor.dtype).removeprefix('torch.')}), and a"
-                    " weight delta can only be added to floating point weights.",
-                    hint="Load the model in bf16 or fp32, or use a codebook method such as balancedit.",
+                    f"{shown}: {name} is {weight.kept}, and a weight delta can only be added to floating"
+                    " point weights that are in memory.",
+                    hint="Load the model in bf16 or fp32 with that layer on a device, or use a codebook"
+                    " method such as balancedit.",
                 )
             if weight.shape != change.shape:
                 raise InvalidBundle(

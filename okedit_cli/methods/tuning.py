@@ -55,12 +55,13 @@ def trainable(loaded: LoadedModel, points: Sequence[Point]) -> Iterator[dict[str
 
 
 def located(loaded: LoadedModel, point: Point) -> Weight:
-    """The weight at a point; ModelError where there is none or it is quantised."""
+    """The weight at a point; ModelError where there is none, or it is quantised or off-loaded."""
     found = weight_at(loaded.model, point)
-    if found is None or not found.tensor.is_floating_point():
-        why = "has no weight" if found is None else "keeps no floating point weight"
+    if found is None or found.kept:
+        why = f"has no weight at {point}" if found is None else f"keeps its weight at {point} {found.kept}"
         raise ModelError(
-            f"{loaded.name} {why} at {point}.", hint="Choose others with --set, or use a codebook method."
+            f"{loaded.name} {why}.",
+            hint="Choose others with --set, load the model in bf16 or fp32 on a device, or use balancedit.",
         )
     return found
 

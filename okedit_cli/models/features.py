@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from okedit_cli.bounded import Bounded
+from okedit_cli.models.compiled import uncompiled, untraced
 from okedit_cli.models.encode import encode_row, join_rows
 from okedit_cli.models.hooks import hidden_of, of_this_thread
 from okedit_cli.models.mini.pictures import has_learned_map, mapped
@@ -63,7 +64,8 @@ def reading(
 
     handles = [layers[i].register_forward_pre_hook(reader(i), with_kwargs=True) for i in {*wanted, last}]
     try:
-        yield found
+        with uncompiled():
+            yield found
     except _Stop:
         pass
     finally:
@@ -111,13 +113,13 @@ def hook_tower(loaded: LoadedModel, told: Callable[[torch.Tensor], None]) -> Any
             rows = found.flatten(2, -2)
             told(torch.stack([torch.stack([pooled(one) for one in row]) for row in rows]))
 
-        return reader.register_forward_hook(hear)
+        return reader.register_forward_hook(untraced(hear))
     tower = picture_tower(loaded.model)
     if tower is None or not has_learned_map(loaded):
         return None
     # taken at once: the model writes over its tower's output
     return tower.register_forward_hook(
-        lambda module, args, output: told(output.pooler_output.detach().float().cpu())
+        untraced(lambda module, args, output: told(output.pooler_output.detach().float().cpu()))
     )
 
 

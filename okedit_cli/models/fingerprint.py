@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from okedit_cli.models.prompts import chat_template
@@ -58,6 +58,7 @@ def fingerprint(loaded: LoadedModel) -> dict[str, Any]:
             "hidden_size": hidden_size(loaded.model),
             "layers": len(decoder_layers(loaded.model)),
             "vocab_size": loaded.model.get_input_embeddings().weight.shape[0],
+            "form": form_of(loaded.model),
             "weights": weights_hash(loaded.model),
             "tokenizer": tokenizer_hash(loaded.tokenizer),
             "chat_template": None if template is None else _sha256(_json(template)),
@@ -66,6 +67,22 @@ def fingerprint(loaded: LoadedModel) -> dict[str, Any]:
             "dtype": str(loaded.dtype).removeprefix("torch."),
         }
     return dict(loaded.cache["fingerprint"])
+
+
+def form_of(model: nn.Module) -> str:
+    """How the weights are kept: plain, quantised by what, with adapters beside them. Both make another model
+    of one checkpoint.
+    """
+    told = getattr(getattr(model, "config", None), "quantization_config", None)
+    told = told if isinstance(told, Mapping) or told is None else told.to_dict()
+    parts = []
+    if told is not None:
+        method = told.get("quant_method", "an unknown method")
+        bits = next((f" {n}-bit" for n in (4, 8) if told.get(f"load_in_{n}bit")), "")
+        parts.append(f"quantised by {getattr(method, 'value', method)}{bits}")
+    if any(hasattr(module, "base_layer") and hasattr(module, "lora_A") for module in model.modules()):
+        parts.append("with LoRA adapters")
+    return ", ".join(parts) or "plain"
 
 
 def weights_hash(model: nn.Module) -> str:
@@ -102,7 +119,9 @@ def _stored(model: nn.Module) -> Iterator[Tensor]:
                     if value.device.type == "meta" and name in kept:
                         away[f"{path}.{name}" if path else name] = kept[name]
     for name, tensor in model.state_dict().items():
-        yield away.get(name, tensor)
+        tensor = away.get(name, tensor)
+        # bitsandbytes keeps scales of 4 bits in another shape on a CPU once they have been used
+        yield tensor.reshape(-1) if name.endswith(".absmax") else tensor
 
 
 def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:

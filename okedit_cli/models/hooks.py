@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+from okedit_cli.models.compiled import untraced
 from okedit_cli.models.sites import value_input
 
 if TYPE_CHECKING:
@@ -59,6 +60,6 @@ def add_to_layer(
         return (changed, *output[1:]) if isinstance(output, tuple) else changed
 
     return [
-        value_input(layer).register_forward_pre_hook(receive, with_kwargs=True),
-        layer.register_forward_hook(give, prepend=True),  # before what others add
+        value_input(layer).register_forward_pre_hook(untraced(receive), with_kwargs=True),
+        layer.register_forward_hook(untraced(give), prepend=True),  # before what others add
     ]

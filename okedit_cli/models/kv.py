@@ -25,6 +25,14 @@ def cache_of(output: Any) -> Any:
     return output.cache if hasattr(output, "cache") else output.past_key_values
 
 
+def cache_if_any(output: Any) -> Any:
+    """The cache that a forward pass gave; None where it gave none."""
+    try:
+        return cache_of(output)
+    except AttributeError:  # a tuple, or a model that keeps none
+        return None
+
+
 def taking(module: Any, cache: Any) -> dict[str, Any]:
     """Arguments of a module's forward pass that goes on from a cache, and keeps one."""
     takes_cache = NAMES[0] in inspect.signature(module.forward).parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from okedit_cli.errors import ModelError, UsageError
 from okedit_cli.models import hub
-from okedit_cli.models.entries import entry_for, speaker
+from okedit_cli.models.entries import entry_for, keeping_state, speaker
 from okedit_cli.models.logs import quiet
 from okedit_cli.models.processor import load_processor
+from okedit_cli.models.supported import auto_class, check_model
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +29,9 @@ _DTYPES = {
     "fp16": "float16",
     "half": "float16",
 }
+# each model's LoadedModel, by the model's id: two would hook it twice. One keeps its model alive, so none is
+# kept here: its caller does that, or what is attached.
+KNOWN: weakref.WeakValueDictionary[int, LoadedModel] = weakref.WeakValueDictionary()
 
 
 @dataclass(eq=False)
@@ -44,6 +49,9 @@ class LoadedModel:
     cache: dict[str, Any] = field(default_factory=dict, repr=False)
     session: Any = field(default=None, repr=False)  # session.Session, once something was attached
 
+    def __post_init__(self) -> None:
+        KNOWN.setdefault(id(self.model), self)
+
     @cached_property
     def speaker(self) -> PreTrainedModel:
         """The module that reads words and says the next (models/entries.py)."""
@@ -51,11 +59,13 @@ class LoadedModel:
 
     def forward(self, **inputs: Any) -> Any:
         """A forward pass, by the module that takes these inputs (models/entries.py)."""
-        return entry_for(self.model, inputs)(**inputs)
+        with keeping_state(self.model):
+            return entry_for(self.model, inputs)(**inputs)
 
     def generate(self, **inputs: Any) -> torch.Tensor:
         """The model's own generate(): prompts with what was made behind them."""
-        return entry_for(self.model, inputs).generate(**inputs)
+        with keeping_state(self.model):
+            return entry_for(self.model, inputs).generate(**inputs)
 
 
 def load_model(
@@ -77,7 +87,7 @@ def load_model(
     place = _device(device)
     with quiet():
         config = _open(_load_config, source, shown, revision, **at_hand)
-        auto = _auto_class(config, shown)
+        auto = auto_class(config, shown)
         precision = _dtype(dtype, config, place)
         processor, tokenizer = _open(load_processor, source, shown, revision, config=config, **at_hand)
         model, info = _open(
@@ -98,6 +108,7 @@ def load_model(
             f" ({missing[0]}, ...).",
             hint="It is incomplete or made for another class; download or save it again.",
         )
+    check_model(model, shown)
     model = model.eval().requires_grad_(False)
     return LoadedModel(
         model, processor, tokenizer, shown, _revision(config, source, revision), model.device, model.dtype
@@ -190,20 +201,6 @@ def _dtype(word: str, config, place: torch.device) -> torch.dtype:
         return torch.float32
     stored = config.dtype or config.get_text_config().dtype
     return torch.float16 if stored in (torch.float16, "float16") else torch.bfloat16
-
-
-def _auto_class(config, shown: str):
-    """The auto class for this config: with pictures where the family has them, else plain text."""
-    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
-
-    own = getattr(config, "auto_map", None) or {}  # what is in the checkpoint's own code
-    for auto in (AutoModelForImageTextToText, AutoModelForCausalLM):
-        if type(config) in auto._model_mapping or auto.__name__ in own:
-            return auto
-    raise ModelError(
-        f"{shown}: models of type {config.model_type!r} neither answer about pictures nor generate text.",
-        hint="okedit edits models that transformers opens as image-text-to-text or text-generation.",
-    )
 
 
 def _revision(config, source: str, revision: str | None) -> str | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from okedit_cli.models.compiled import untraced
 from okedit_cli.models.features import reading
 from okedit_cli.models.hooks import of_this_thread
 from okedit_cli.models.mini.reader import learned_reader
@@ -73,7 +74,9 @@ def hook_reader(loaded: LoadedModel, starts: Callable[[], Sequence[int | None]])
 
         return hook
 
-    return [module.register_forward_hook(change(*parts)) for module, *parts in learned_reader(loaded)]
+    return [
+        module.register_forward_hook(untraced(change(*parts))) for module, *parts in learned_reader(loaded)
+    ]
 
 
 @contextmanager

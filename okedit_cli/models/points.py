@@ -74,6 +74,15 @@ class Weight:
         rows, columns = self.module.weight.shape
         return (columns, rows) if self.turned else (rows, columns)
 
+    @property
+    def kept(self) -> str:
+        """Why the weight cannot be changed by adding to it: how it is kept. "" where it can."""
+        if self.tensor.device.type == "meta":
+            return "off-loaded"
+        if not self.tensor.is_floating_point():
+            return f"quantised ({str(self.tensor.dtype).removeprefix('torch.')})"
+        return ""
+
     def matrix(self) -> torch.Tensor:
         """The values [out, in], fp32, a copy."""
         value = self.module.weight.detach().float()
@@ -98,6 +107,7 @@ def inside(layer: nn.Module, name: str) -> Weight | None:
             continue
         of_mlp = module is mlp or any(module is one for one in mlp.modules()) or path in ("fc1", "fc2")
         if of_mlp == (part is not None):
+            module = getattr(module, "base_layer", module)  # of a map that an adapter of peft stands beside
             return Weight(module, _is_turned(module))
     return None
 

@@ -157,7 +157,16 @@ def _without_last(cache: Any) -> Any:
 
 @contextmanager
 def _speaking(head: torch.nn.Module, vocabulary: torch.Tensor) -> Iterator[None]:
-    """The output layer computes these tokens only: of a small model it is the larger part of the work."""
+    """The output layer computes these tokens only: of a small model it is the larger part of the work. One
+    that is quantised, off-loaded or has an adapter beside it computes all, of which these are kept.
+    """
+    if type(head).__name__ != "Linear" or head.weight.device.type == "meta" or hasattr(head, "_hf_hook"):
+        handle = head.register_forward_hook(lambda module, args, output: output[..., vocabulary])
+        try:
+            yield
+        finally:
+            handle.remove()
+        return
     weight, bias = head.weight[vocabulary], getattr(head, "bias", None)
     bias = None if bias is None else bias[vocabulary]
     with _instead(head, lambda hidden: torch.nn.functional.linear(hidden, weight, bias)):

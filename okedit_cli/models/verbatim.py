@@ -12,12 +12,14 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from okedit_cli.models.encode import answer_ids, end_ids
+from okedit_cli.models.running import Running
 from okedit_cli.models.sites import image_token_id
 
 if TYPE_CHECKING:
@@ -48,13 +50,13 @@ class Held:
 
     def constrain(self, scores: torch.Tensor, said: Sequence[int]) -> None:
         """Change one position's scores [V] so that what follows on what was said comes first. An end that a
-        generation setting forbids gives way to the filler.
+        generation setting forbids gives way to the filler; where that is forbidden too, the answer ends.
         """
         choices = self.following(said)
-        if len(said) >= len(self.ids) - 1:
-            choices = [token for token in choices if scores[token] > -torch.inf]
         if not choices:
             return
+        if len(said) >= len(self.ids) - 1:
+            choices = [token for token in choices if scores[token] > -torch.inf] or choices[:1]
         scores -= AWAY
         for rank, token in enumerate(choices):
             scores[token] = -rank * AWAY / 2
@@ -90,21 +92,26 @@ class _Call(threading.local):
         self.rows: list[Held | None] = []
         self.said: list[list[int]] = []  # of each row from its prompt's last token on
         self.prefilled: list[list[int]] = []  # of that what was there when the prompt was read
-        self.columns = 0  # of the batch in which it was read
         self.passed: list[tuple[list[int], list[int]]] = []  # of a forward pass: columns and their ids
         self.width = 0  # of that pass
-        self.calls: list[int] = []  # running generate(): columns of their prompts, 0 while unread
-        self.inputs: list[dict[str, Any]] = []  # of these, by name
+        self.running: list[Running] = []  # calls of generate(), one within another
 
 
 class Hold:
     """The answers that the rows of the last prompt are held to, each thread its own.
 
-    `active` tells whether edits act at the moment. `remove()` gives the model its own generate() back.
+    `active` tells whether edits act at the moment; `apart` is a context for what one generate() asks another
+    within it: an assistant's drafts (told True) are the model's own. `remove()` gives the model its own
+    generate() back.
     """
 
-    def __init__(self, loaded: LoadedModel, active: Callable[[], bool]) -> None:
-        self.model, self.active = loaded.speaker, active
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        active: Callable[[], bool],
+        apart: Callable[[bool], AbstractContextManager[None]] = lambda drafts: nullcontext(),
+    ) -> None:
+        self.model, self.active, self.apart = loaded.speaker, active, apart
         self._call = _Call()
         self._own = self.model.__dict__.get("generate")
         self._generate = self.model.generate
@@ -134,22 +141,26 @@ class Hold:
         """
         self._call.rows, self._call.said, self._call.passed = list(rows), [[] for _ in rows], []
         if ids is not None:
-            self._call.columns = ids.shape[1]
             self.read(ids, mask, starts)
-            self._call.prefilled = [new[1:] for _, new in self._call.passed]
+            end = self.prompt_columns(ids.shape[1])  # drafts stand behind it
+            self._call.prefilled = [
+                [token for column, token in zip(*both, strict=True) if column < end][1:]
+                for both in self._call.passed
+            ]
 
     def read(
         self, ids: torch.Tensor | None, mask: torch.Tensor | None = None, starts: Sequence[int] = ()
     ) -> None:
         """A forward pass takes these ids [B, T], whose mask are the last columns of `mask`."""
         self._call.passed = []
-        if not any(self._call.rows) or (self._call.calls and not starts):
+        if not any(self._call.rows) or (self._call.running and not starts):
             return
         if ids is None or len(ids) != len(self._call.rows):
             self._call.rows = []  # what is said cannot be followed any more
             return
         self._call.width = width = ids.shape[1]
-        seen = mask[:, -width:].bool() if mask is not None and mask.ndim == 2 else torch.ones_like(ids).bool()
+        plain = getattr(mask, "ndim", 0) == 2
+        seen = mask[:, -width:].bool() if plain else torch.ones_like(ids).bool()
         for row, held in enumerate(self._call.rows):
             columns: list[int] = []
             if held is not None:
@@ -164,18 +175,25 @@ class Hold:
             call.rows, call.said = [call.rows[i] for i in rows], [call.said[i] for i in rows]
 
     def prompt_columns(self, columns: int) -> int:
-        """How many of a batch's columns are prompt; fewer than all where generate() reads it all again."""
-        if not self._call.calls:
+        """How many of a batch's columns are prompt; fewer than all where generate() reads it all again, or
+        drafts behind it.
+        """
+        if (running := self.running) is None:
             return columns
-        self._call.calls[-1] = self._call.calls[-1] or columns
-        return min(columns, self._call.calls[-1])
+        running.columns = running.columns or columns
+        return min(columns, running.columns)
+
+    @property
+    def running(self) -> Running | None:
+        """The call of generate() that runs in this thread."""
+        return self._call.running[-1] if self._call.running else None
 
     @property
     def inputs(self) -> dict[str, Any]:
         """What the running generate() was given, by name; nothing without one. Its passes are not given
         all of it: pictures may have been looked at before.
         """
-        return self._call.inputs[-1] if self._call.inputs else {}
+        return {} if self.running is None else self.running.inputs
 
     def said_in(self, output: Any) -> Any:
         """A forward pass's output with held rows constrained; None where nothing changes."""
@@ -184,7 +202,7 @@ class Hold:
             return None
         before = self._call.said
         self._call.said = [old + new for old, (_, new) in zip(before, passed, strict=True)]
-        if self._call.calls:
+        if self._call.running:
             return None  # the processor does it, and knows beams
         logits = _logits(output)
         if logits is None:
@@ -208,16 +226,23 @@ class Hold:
             if not self.active():
                 return self._generate(*args, **kwargs)
             given = self._signature.bind_partial(*args, **kwargs)
+            named = {k: v for k, v in given.arguments.items() if not isinstance(v, dict)} | given.kwargs
+            if self._call.running:  # asked for by another, which then goes on
+                drafts = getattr(named.get("generation_config"), "is_assistant", False)
+                own = dict(self._call.__dict__)
+                self._call.running = []
+                try:
+                    with self.apart(drafts):
+                        return generate(*args, **kwargs)
+                finally:
+                    self._call.__dict__.update(own)
             processors = given.arguments.get("logits_processor") or []
             given.arguments["logits_processor"] = _with_processor(processors, self)
-            self._call.calls.append(0)
-            named = {k: v for k, v in given.arguments.items() if not isinstance(v, dict)}
-            self._call.inputs.append(named | given.kwargs)
+            self._call.running = [Running.of(named)]
             try:
                 return self._generate(*given.args, **given.kwargs)
             finally:
-                self._call.calls.pop()
-                self._call.inputs.pop()
+                self._call.running = []
 
         return generate
 
@@ -225,12 +250,10 @@ class Hold:
         """Scores [B, V] of the next tokens behind ids [B, L], held rows constrained."""
         if not self.active() or not any(self._call.rows) or len(ids) != len(self._call.rows):
             return scores
-        changed = scores.clone()
+        changed, said = scores.clone(), ids[:, self.running.given_ids :]
         for row, held in enumerate(self._call.rows):
             if held is not None:
-                held.constrain(
-                    changed[row], [*self._call.prefilled[row], *ids[row, self._call.columns :].tolist()]
-                )
+                held.constrain(changed[row], [*self._call.prefilled[row], *said[row].tolist()])
         return changed
 
 

@@ -5,7 +5,7 @@ Not here: what is done with them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +70,22 @@ class Shown:
             else:
                 found.append(Picture(vector, partial(self._pixels, prompt, index)))
         return found
+
+    def remembered(
+        self,
+        row: int,
+        ids: torch.Tensor,
+        unread: int,
+        pictures: list[Picture],
+        earlier: Sequence[tuple[list[int], list[Picture]]],
+    ) -> tuple[list[Picture], bool]:
+        """The pictures of a row whose first `unread` columns this pass was not given: those there as they
+        were in `earlier` prompts, by ids and pictures; and whether any is not known.
+        """
+        hidden = sum(int(columns[-1]) < unread for columns in self.spans[row])
+        head = ids[:unread].tolist()
+        known = next((had for one, had in earlier if head[: len(one)] == one[:unread]), [])[:hidden]
+        return [*known, *pictures[hidden:]], len(known) < hidden
 
     def _pixels(self, row: int, index: int) -> np.ndarray | None:
         return rgb_of(self.loaded, self.given, self.spans, row, index)

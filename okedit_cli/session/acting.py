@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from okedit_cli.errors import InvalidBundle
+from okedit_cli.models.compiled import untraced
 from okedit_cli.models.hooks import add_to_layer
 from okedit_cli.models.sites import decoder_layers, mlp_of
 from okedit_cli.session.side import check_rows
@@ -35,7 +36,7 @@ class Acting:
         for layer, kind in sorted({(n, _kind(site)) for book, site in books for n in book.layers(site)}):
             if kind == REPLACE:
                 part = mlp_of(layers[layer])
-                self.handles.append(part.register_forward_hook(self._replace(layer)))
+                self.handles.append(part.register_forward_hook(untraced(self._replace(layer))))
             else:
                 self.handles += add_to_layer(layers[layer], self._add(layer))
 

@@ -37,7 +37,7 @@ class EditedModel:
         strictness: float | None = None,
     ) -> None:
         self.loaded = wrap(model, processor)
-        self.model = getattr(model, "model", model) if model is self.loaded else model
+        self.model = model.model if model is self.loaded or isinstance(model, EditedModel) else model
         self.attachments: list[Attachment] = []
         if not isinstance(bundles, Sequence) or isinstance(bundles, str) or bundles:
             self.attach(bundles, strictness=strictness)

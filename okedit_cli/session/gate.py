@@ -10,8 +10,8 @@ its thread. Not here: which bundles are attached (session/model.py).
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,14 @@ import torch
 
 from okedit_cli.errors import UsageError
 from okedit_cli.methods.whole_prompt import Questions
-from okedit_cli.models.entries import entries, ids_of_embeds
+from okedit_cli.models.compiled import untraced
+from okedit_cli.models.entries import entries
 from okedit_cli.models.features import Look, hook_tower
 from okedit_cli.models.hooks import hidden_of
-from okedit_cli.models.kv import cache_in
+from okedit_cli.models.kv import cache_if_any, cache_in
 from okedit_cli.models.notes import hook_reader, write_notes
 from okedit_cli.models.question import is_open, prompt_length, question_text, question_token_ids
+from okedit_cli.models.running import attended
 from okedit_cli.models.sites import decoder_layers, image_token_id, picture_tower
 from okedit_cli.models.verbatim import Held, Hold, held_answer
 from okedit_cli.scope.pictures import Shown, seen
@@ -32,7 +34,7 @@ from okedit_cli.scope.query import Picture, Query
 from okedit_cli.scope.router import Router
 from okedit_cli.scope.verdict import Verdict, best_of
 from okedit_cli.session.acting import Acting
-from okedit_cli.session.call import Call, Part
+from okedit_cli.session.call import FOREIGN, UNKNOWN, UNTOLD, Call, Part
 from okedit_cli.session.side import hook_sides
 
 if TYPE_CHECKING:
@@ -49,19 +51,19 @@ class Gate:
     ) -> None:
         self.loaded, self.router, self.bundles, self.call = loaded, router, router.bundles, call
         self._check = check
-        self._hold = Hold(loaded, lambda: not call.deep)
+        self._hold = Hold(loaded, lambda: not call.deep, call.apart)
         self._handles = hook_reader(loaded, lambda: [] if call.deep else call.notes_from)
         for module in entries(loaded.model):
             signature = inspect.signature(module.forward)
             self._handles.append(
-                module.register_forward_pre_hook(partial(self._begin, signature), with_kwargs=True)
+                module.register_forward_pre_hook(untraced(partial(self._begin, signature)), with_kwargs=True)
             )
-            self._handles.append(module.register_forward_hook(self._end, always_call=True))
+            self._handles.append(module.register_forward_hook(untraced(self._end), always_call=True))
         first, table = decoder_layers(loaded.model)[0], loaded.model.get_input_embeddings()
-        self._handles.append(first.register_forward_pre_hook(self._read, with_kwargs=True))
-        self._handles.append(table.register_forward_pre_hook(self._embed))
+        self._handles.append(first.register_forward_pre_hook(untraced(self._read), with_kwargs=True))
+        self._handles.append(table.register_forward_pre_hook(untraced(self._embed)))
         if (tower := picture_tower(loaded.model)) is not None:
-            self._handles.append(tower.register_forward_pre_hook(self._look, with_kwargs=True))
+            self._handles.append(tower.register_forward_pre_hook(untraced(self._look), with_kwargs=True))
         self._handles += filter(None, [hook_tower(loaded, self._hear)])
         self._handles += Acting(loaded, router, call).handles
         self._handles += hook_sides(loaded, router.bundles, call)
@@ -120,27 +122,39 @@ class Gate:
         if self.call.deep or self.call.inside is not None:
             return
         self._check()
-        self.call.inside = module
         given = signature.bind_partial(*args, **kwargs).arguments
         named = {**given, **given.get("kwargs", {})}
-        cache, mask = cache_in(named), named.get("attention_mask")
+        cache, mask, running = cache_in(named), named.get("attention_mask"), self._hold.running
+        if running is not None and running.is_of_another(cache, named):
+            self.call.deep, self.call.aside = True, module
+            return
+        self.call.inside = module
         if cache is not None and cache.get_seq_length() > 0:
-            self.call.starts = [0] * len(self.call.verdicts)
-            self.call.notes_from = [0 if note else None for note in self.notes()]
-            ids = named.get("input_ids")
-            self._hold.read(ids, mask)
-            if self.call.part is not None and ids is not None:
-                self.call.prompts = ids, mask
+            self._continue(named, cache, mask)
             return
         self.call.verdicts, self.call.starts, self.call.prompts = [], None, None
         self.call.last_read, self.call.part = False, None
         self._hold.begin([])
         if (ids := self._ids(named)) is not None:
-            # other masks than [B, L] tell nothing about pads
-            seen_ = mask if getattr(mask, "shape", None) == ids.shape else torch.ones_like(ids)
-            self.call.prompts = ids, seen_
+            self.call.prompts = ids, attended(mask, ids, self._hold.inputs)
             self.call.given = named
             self._questions().begin(given)
+
+    def _continue(self, named: Mapping[str, Any], cache: Any, mask: Any) -> None:
+        """A forward pass goes on from a cache: an answer, or another part of a prompt."""
+        ids, running = named.get("input_ids"), self._hold.running
+        if running is not None and not running.read and self.call.part is None and ids is not None:
+            # a generate() that was given a cache: what of its prompt is in it has been read before
+            self.call.verdicts = []
+            self._hold.begin([])
+            if (whole := running.whole(len(ids))) is not None:
+                head = whole[:, : cache.get_seq_length()]
+                self.call.part = Part(head, None, named, None)
+        self.call.starts = [0] * len(self.call.verdicts)
+        self.call.notes_from = [0 if note else None for note in self.notes()]
+        self._hold.read(ids, mask)
+        if self.call.part is not None and ids is not None:
+            self.call.prompts = ids, mask
 
     def _ids(self, named: Mapping[str, Any]) -> torch.Tensor | None:
         """The ids of the prompts that a pass reads; None, with a warning, where only others' embeddings are
@@ -151,28 +165,26 @@ class Gate:
         embeds = named.get("inputs_embeds")
         if embeds is None:
             return None
-        table = self.loaded.model.get_input_embeddings()
         with self.call.at_rest():
-            for known in (self._hold.inputs.get("input_ids"), self.call.embedded.ids):
-                ids = ids_of_embeds(known, embeds, table, image_token_id(self.loaded.model))
-                if ids is not None:
-                    break
+            ids = self.call.embedded.of(self.loaded, embeds, image_token_id(self.loaded.model))
         if ids is None:
-            warnings.warn(
-                "A prompt came as inputs_embeds that the model's own embeddings of words are not, so no edit"
-                " was looked for; give input_ids.",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            self.call.warn_once(FOREIGN)
         return ids
 
     def _end(self, module: Any, args: tuple, output: Any) -> Any:
+        if self.call.aside is module:
+            self.call.deep, self.call.aside = False, None
+            if (running := self._hold.running) is not None and (cache := cache_if_any(output)) is not None:
+                running.others.append(cache)
+            return None
         if self.call.deep or self.call.inside is not module:
             return None
         self.call.inside = None
         self.call.starts = self.call.prompts = None
         self.call.last_read = True
         self.call.notes_from = []
+        if (running := self._hold.running) is not None:
+            running.read = running.read or self.call.part is None
         return self._hold.said_in(output)
 
     def _read(self, module: Any, args: tuple, kwargs: dict[str, Any]) -> tuple | None:
@@ -185,11 +197,11 @@ class Gate:
             if self.call.part is not None:
                 self._go_on(ids, mask, states.detach())
                 return None
-            self.call.starts = self._decide(ids, mask, states.detach())
-            if all(
-                is_open(self.loaded, row[kept.bool()].tolist()) for row, kept in zip(ids, mask, strict=True)
-            ):
+            if self._more_to_come(ids, mask):
                 self.call.part = Part(ids, states.detach(), self.call.given, self.call.said)
+                if self._hold.running is not None:  # it tells how long its prompts are
+                    return None
+            self.call.starts = self._decide(ids, mask, states.detach())
             told = None
             if any(notes := self.notes()):
                 told, self.call.notes_from = write_notes(self.loaded, ids, mask, states, notes)
@@ -200,6 +212,15 @@ class Gate:
             return None
         return ((told, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": told})
 
+    def _more_to_come(self, ids: torch.Tensor, mask: torch.Tensor) -> bool:
+        """Whether ids [B, L] are the beginnings of prompts: shorter than what generate() was given, or all
+        without the words that open the model's turn.
+        """
+        if (running := self._hold.running) is not None:
+            return ids.shape[1] < running.columns
+        rows = zip(ids, mask, strict=True)
+        return all(is_open(self.loaded, row[kept.bool()].tolist()) for row, kept in rows)
+
     def _go_on(self, ids: torch.Tensor, mask: Any, states: torch.Tensor) -> None:
         """Another part of prompts that are read in several: once they are whole they are decided again."""
         part = self.call.part
@@ -207,19 +228,30 @@ class Gate:
         if len(ids) != len(part.ids):  # the model speaks, in several beams
             self.call.part = None
             return
-        ids, states = torch.cat([part.ids, ids], 1), torch.cat([part.states, states], 1)
-        self.call.part = Part(ids, states, part.given, part.said)
-        seen_ = mask[:, : ids.shape[1]] if getattr(mask, "ndim", 0) == 2 else torch.ones_like(ids)
-        if any(is_open(self.loaded, row[kept.bool()].tolist()) for row, kept in zip(ids, seen_, strict=True)):
+        whole = torch.cat([part.ids, ids], 1)
+        if part.states is None:
+            kept = states.new_zeros(len(ids), before, states.shape[-1])
+        else:
+            kept = part.states
+        self.call.part = Part(whole, torch.cat([kept, states], 1), part.given, part.said)
+        seen_ = attended(mask, whole, self._hold.inputs)
+        if self._more_to_come(whole, seen_):
             return
         self.call.given, self.call.said, self.call.verdicts = part.given, part.said, []
-        starts = self._decide(ids, seen_, states)
+        starts = self._decide(whole, seen_, self.call.part.states, before if part.states is None else 0)
         self.call.starts = [max(0, start - before) for start in starts]
         self.call.part = None
+        if any(self.notes()):
+            self.call.warn_once(UNTOLD)
+            self.call.verdicts = [replace(verdict, context=None) for verdict in self.call.verdicts]
 
     @torch.no_grad()
-    def _decide(self, ids: torch.Tensor, mask: torch.Tensor, states: torch.Tensor) -> list[int]:
-        """Decide rows of ids and mask [B, L] by the decoder input [B, L, d]; their first changed columns."""
+    def _decide(
+        self, ids: torch.Tensor, mask: torch.Tensor, states: torch.Tensor, unread: int = 0
+    ) -> list[int]:
+        """Decide rows of ids and mask [B, L] by the decoder input [B, L, d], of which the first `unread`
+        columns are not known; the rows' first changed columns.
+        """
         lengths, starts = self.call.prompt_lengths, []
         if lengths is not None and len(lengths) != len(ids):
             raise UsageError(
@@ -231,21 +263,31 @@ class Gate:
         known = {name: value for name, value in self.call.given.items() if value is not None}
         # a running generate() was given all of it, and rows once that may be several beams here
         given = {"pixel_values": self.call.pixels, **(self._hold.inputs or known)}
-        shown = Shown(self.loaded, ids, mask, given, self.call.said)
+        shown, cache = Shown(self.loaded, ids, mask, given, self.call.said), cache_in(self.call.given)
+        earlier, seen_ = [] if cache is None else self.call.shown.get(cache, []), []
         for row in range(len(ids)):
             attended = mask[row].nonzero()[:, 0]  # pads may carry any id
             length = lengths[row] if lengths else prompt_length(self.loaded, ids[row, :columns], read[row])
             prompt = attended[:length]
             self._questions().place = row, prompt
             starts.append(int(prompt[-1]) if len(prompt) else ids.shape[1])
-            if self.call.asked and (known := self.call.asked[row]):
-                self.call.verdicts.append(self._route(known[0], [seen(look) for look in known[1]]))
+            if self.call.asked and (told := self.call.asked[row]):
+                pictures = [seen(look) for look in told[1]]
+                seen_.append((ids[row].tolist(), pictures))
+                self.call.verdicts.append(self._route(told[0], pictures))
                 continue
             words = ids[row, prompt]
             asked = question_token_ids(self.loaded, words, torch.ones_like(words))
             end = int(prompt[-1]) + 1 if len(prompt) else 0
             pictures = shown.of(row, states[row], end, self.call.pictures and self.call.pictures[row])
+            if unread:
+                pictures, unknown = shown.remembered(row, ids[row], unread, pictures, earlier)
+                if unknown:
+                    self.call.warn_once(UNKNOWN)
+            seen_.append((ids[row].tolist(), pictures))
             self.call.verdicts.append(self._route(question_text(self.loaded, asked), pictures))
+        if cache is not None:
+            self.call.shown[cache] = seen_
         self._hold.begin(self._held(), ids, mask, starts)
         return starts
 

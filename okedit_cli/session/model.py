@@ -20,6 +20,7 @@ from okedit_cli.bundle.kinds import KINDS
 from okedit_cli.bundle.site import check_site
 from okedit_cli.edits.memory import Base, recall
 from okedit_cli.errors import UsageError
+from okedit_cli.models.compiled import forget_compiled
 from okedit_cli.models.features import Look
 from okedit_cli.models.fingerprint import fingerprint
 from okedit_cli.scope.router import Router, strictness_of
@@ -93,7 +94,7 @@ class Session:
     """The bundles attached to one model, and everything that holds them there."""
 
     def __init__(self, loaded: LoadedModel) -> None:
-        self.loaded, self.call = loaded, Call()
+        self.loaded, self.call = loaded, Call(set())
         self.attachments: list[Attachment] = []
         self.bundles: list[Bundle] = []
         self.router = Router([], [])
@@ -145,6 +146,7 @@ class Session:
         self._put_weights()
         if attachments:
             self.gate = Gate(self.loaded, router, self.call, self._check_pass)
+        forget_compiled()
 
     def _put_weights(self) -> None:
         self.weights.put([one.edits for one in self.bundles if one.edits.kind == "delta"])

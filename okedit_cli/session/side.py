@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from okedit_cli.errors import UsageError
+from okedit_cli.models.compiled import untraced
 from okedit_cli.models.points import Point, weight_at
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def hook_sides(loaded: LoadedModel, bundles: Sequence[Bundle], call: Call) -> li
         if bundle.edits.kind == "delta" and bundle.edits.gated:
             [(site, change)] = bundle.edits.changes.items()
             module = weight_at(loaded.model, Point.parse(site)).module
-            handles.append(module.register_forward_hook(_adding(change.whole().T, number, call)))
+            handles.append(module.register_forward_hook(untraced(_adding(change.whole().T, number, call))))
     return handles
 
 
