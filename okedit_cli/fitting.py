@@ -12,9 +12,10 @@ from okedit_cli.bundle.words import row_of
 from okedit_cli.checking import FactReport, check, says, unchecked
 from okedit_cli.errors import InvalidFacts, UsageError
 from okedit_cli.facts import Fact, FactFile, load_facts
-from okedit_cli.methods import Computed, Options, method_named, settings_of
+from okedit_cli.methods import Computed, Method, Options, method_named, settings_of
 from okedit_cli.methods.base import Progress
 from okedit_cli.models.control import texts_of, with_control_token, words_for
+from okedit_cli.models.memory import keeping
 from okedit_cli.session import session_of
 
 __all__ = ["FactReport", "FitResult", "fit", "says"]
@@ -61,14 +62,27 @@ def fit(
     encoders = text_encoder, image_encoder
     own = settings_of(chosen, settings)
     options = Options(layer, force, seed, progress, frozenset(without), context, *encoders, own)
+    with keeping(loaded):  # what fitting has read is asked about when it is checked, and by nobody else
+        return _fit(loaded, facts, chosen, options, checked=checked, strictness=strictness)
+
+
+def _fit(
+    loaded: LoadedModel,
+    facts: Sequence[Fact],
+    method: Method,
+    options: Options,
+    *,
+    checked: bool,
+    strictness: float | None,
+) -> FitResult:
     with session_of(loaded).aside():
-        computed = chosen.compute(loaded, facts, options)
+        computed = method.compute(loaded, facts, options)
     if options.without:
         computed.settings["without"] = sorted(options.without)
     if strictness is not None:
         computed.settings["strictness"] = strictness
     bundle = Bundle(
-        _manifest(loaded, method, computed), computed.edits, computed.canary, dict(computed.extras)
+        _manifest(loaded, method.name, computed), computed.edits, computed.canary, dict(computed.extras)
     )
     if not checked:
         return FitResult(bundle, unchecked(facts, computed))

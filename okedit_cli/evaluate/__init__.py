@@ -77,8 +77,11 @@ def evaluate(
         progress=progress,
     )
     options["answers"] = answers_of(used_cases(found, plan.seed, limit))
+    from okedit_cli.models.memory import keeping
+
     bench = bench_of(loaded, method=method, seed=plan.seed, bundles=bundles, progress=progress, **options)
-    return evaluate_on(bench, found, plan=plan, limit=limit, out=out, replace=replace, progress=progress)
+    with keeping(loaded):  # edits come and go, and the same pictures are asked about
+        return evaluate_on(bench, found, plan=plan, limit=limit, out=out, replace=replace, progress=progress)
 
 
 def bench_of(loaded: LoadedModel | None, *, method: str, **options: Any) -> Bench:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,8 +21,7 @@ from torch.nn import functional as F
 from okedit_cli.methods.places import parting, places_of
 from okedit_cli.models.encode import answer_ids
 from okedit_cli.models.memory import in_batches
-from okedit_cli.models.prefixes import together
-from okedit_cli.models.reading import prompt_tokens, shares
+from okedit_cli.models.reading import prompt_tokens
 from okedit_cli.models.sites import hidden_size
 from okedit_cli.models.suffix import Suffix, read_prompts, run_suffix
 
@@ -145,7 +143,7 @@ def _groups(
         if pictured:  # questions about one picture stay together
             first = {id(s.picture): place for place, (_, s) in reversed(list(enumerate(part)))}
             part.sort(key=lambda one: first[id(one[1].picture)])
-        lengths = [prompt_tokens(loaded, s.prompt, s.picture) for _, s in part]
+        lengths = (prompt_tokens(loaded, s.prompt, s.picture) for _, s in part)
         for rows in in_batches(loaded, lengths, len(part)):
             groups.append(_group(loaded, part[rows], layer))
     return groups
@@ -154,10 +152,9 @@ def _groups(
 def _group(
     loaded: LoadedModel, part: Sequence[tuple[int, Sample]], layer: int
 ) -> tuple[Suffix, torch.Tensor]:
-    pictures = [s.picture for _, s in part if s.picture is not None]
     questions = [(s.prompt, s.picture) for _, s in part]
-    with together(loaded, pictures) if pictures and shares(loaded) else nullcontext():
-        suffix = read_prompts(loaded, questions, [answer_ids(loaded, s.target) for _, s in part], layer)
+    answers = [answer_ids(loaded, s.target) for _, s in part]
+    suffix = read_prompts(loaded, questions, answers, layer, at_once=True)
     return suffix, torch.tensor([n for n, _ in part], device=loaded.device)
 
 

@@ -40,15 +40,19 @@ def go_on(
     *,
     ended: bool = True,
     keep: Callable[[list[int]], None] = lambda rows: None,
+    once: bool = False,
 ) -> list[list[int]]:
     """Up to `count` greedy ids behind each of the prompts; without `ended` no row may end before.
 
-    Rows that have ended leave the batch; `keep` is told which of those still in it stay.
+    `once`: the prompts' cache is given up, which is else held beside the one that grows. Rows that have ended
+    leave the batch; `keep` is told which of those still in it stay.
     """
     ends = end_ids(loaded)
     out: list[list[int]] = [[] for _ in prompts.last]
     rows = list(range(len(out)))
     cache, ids, mask, where = fork(prompts.cache), prompts.last, prompts.mask, prompts.positions
+    if once:
+        prompts.cache, prompts.prefixes = None, []
     for step in range(count):
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
         told = {} if where is None else {"position_ids": where + step}

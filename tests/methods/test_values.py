@@ -11,9 +11,9 @@ from okedit_cli.methods import values
 from okedit_cli.methods.values import RANK, fit_values
 from okedit_cli.models.decode import go_on
 from okedit_cli.models.encode import answer_ids, encode
+from okedit_cli.models.prefixes import forget_prefixes
 from okedit_cli.models.reading import read
 from okedit_cli.models.sites import decoder_layers, hidden_size, mlp_of
-from okedit_cli.models.prefixes import forget_prefixes
 from okedit_cli.models.suffix import read_prompts, run_suffix
 from okedit_cli.samples import Sample
 
