@@ -1,4 +1,4 @@
-"""How much okedit may hold beside a model: what is read together and what is kept are cut by bytes, not by counts.
+"""How much okedit may hold beside a model: what is read together and what is kept, in bytes, not by counts.
 
 The bounds are the same on every machine, so that what is read together, and with it rounding, is too. On a
 device that they are too much for, `low_memory` reads prompts one by one and keeps nothing. Not here: what is
@@ -70,8 +70,8 @@ def forget(loaded: LoadedModel) -> None:
 
 @contextmanager
 def keeping(loaded: LoadedModel) -> Iterator[None]:
-    """Context: what is kept of prompts and pictures stays, whatever is fitted and detached meanwhile: the same
-    ones will be asked about.
+    """Context: what is kept of prompts and pictures stays, whatever is fitted and detached meanwhile: the
+    same ones will be asked about.
     """
     loaded.cache["keeping"] = loaded.cache.get("keeping", 0) + 1
     try:
@@ -110,8 +110,8 @@ def in_batches(loaded: LoadedModel, lengths: Iterable[int], most: int) -> Iterat
 
 
 def cut(sizes: Iterable[int], most: int, room: int) -> Iterator[slice]:
-    """Rows of these sizes, each of which takes what the largest of its batch does, cut into batches of at most
-    `most` rows and `room`; a batch has at least one row.
+    """Rows of these sizes, each of which takes what the largest of its batch does, cut into batches of at
+    most `most` rows and `room`; a batch has at least one row.
     """
     start = largest = stop = 0
     for row, size in enumerate(sizes):

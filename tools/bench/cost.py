@@ -23,11 +23,14 @@ import torch
 from PIL import Image
 
 import okedit_cli
+from okedit_cli.encoders.pair import judge_pairs
+from okedit_cli.encoders.text import text_vectors
 from okedit_cli.methods import Options
 from okedit_cli.methods.spaces import spaces_of
 from okedit_cli.models.load import LoadedModel
 from okedit_cli.models.memory import bounds, set_bounds
 from okedit_cli.models.packages import okedit_home
+from okedit_cli.scope.reach import reach_of
 from tools.bench.cost_models import made
 from tools.bench.cost_watch import Held, passes
 from tools.bench.made import made as made_bundle
@@ -108,6 +111,9 @@ WORKS = ("spaces", "first", "hundred", "generate", "without", "loop")
 
 def measure(given: argparse.Namespace, division: int, folder: Path) -> dict[str, tuple[int, int, Counter]]:
     """Work -> peak and kept bytes over the model, and passes. The kept are those after detach."""
+    judge_pairs([("a", "b")])  # encoders are read once, whatever the model
+    text_vectors(["a"])
+    reach_of("a")
     loaded = made(given.family, division)
     if given.divided:
         set_bounds(loaded, bounds(loaded).divided(division))
