@@ -139,11 +139,16 @@ def _hear(
     fragile = {} if attachment.session.memories else _fragile(loaded, rows, answers, computed)
     pairs = zip(outside, verdicts, strict=True)
     fired = [(fact, s) for (fact, s), v in pairs if not gated or _concerns(fact.id, s, v)]
-    questions = [(s.prompt, s.picture) for _, s in fired]
-    most = [FEW if s.origin == YES_NO else TOKENS for _, s in fired]
-    after = generate(loaded, questions, max_new_tokens=most)
-    with attachment.aside():
-        before = generate(loaded, questions, max_new_tokens=most)
+    first = {id(s.picture): place for place, (_, s) in reversed(list(enumerate(fired)))}
+    fired.sort(key=lambda one: first[id(one[1].picture)])  # a picture is read once for both answers
+    after, before = [], []
+    for start in range(0, len(fired), FEW):
+        part = [s for _, s in fired[start : start + FEW]]
+        questions = [(s.prompt, s.picture) for s in part]
+        most = [FEW if s.origin == YES_NO else TOKENS for s in part]
+        after += generate(loaded, questions, max_new_tokens=most)
+        with attachment.aside():
+            before += generate(loaded, questions, max_new_tokens=most)
     spoilt = [
         (fact.id, s)
         for (fact, s), a, b in zip(fired, before, after, strict=True)

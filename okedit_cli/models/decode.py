@@ -9,7 +9,7 @@ import torch
 
 from okedit_cli.models.encode import end_ids
 from okedit_cli.models.kv import cache_of, taking
-from okedit_cli.models.prefixes import fork
+from okedit_cli.models.prefixes import fork, take_rows
 from okedit_cli.models.reading import Prompts
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def go_on(
             break
         if len(going) < len(rows):
             rows, ids, mask = [rows[i] for i in going], ids[going], mask[going]
-            cache = fork(cache, going)
+            take_rows(cache, going)
             where = None if where is None else where[..., going, :]
             keep(going)
     return out

@@ -25,11 +25,11 @@ KEPT = ("looks", "look_ids", "prefixes", "noted", "drafts", "whole_prompts")
 
 @dataclass(frozen=True)
 class Bounds:
-    """Bytes, of LLaVA-1.5-7B in bf16: of prompts that are read as one batch three with a picture, of prefixes
+    """Bytes, of LLaVA-1.5-7B in bf16: of prompts that are read as one batch four with a picture, of prefixes
     kept two, of pictures looked at kept fifty, of those looked at as one batch seven.
     """
 
-    batch: int = 1 << 30
+    batch: int = 1300 << 20
     prefixes: int = 640 << 20
     looks: int = 256 << 20
     tower: int = 256 << 20

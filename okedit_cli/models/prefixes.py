@@ -53,6 +53,13 @@ def fork(cache: Any, rows: Sequence[int] | torch.Tensor | slice | None = None) -
     return twin
 
 
+def take_rows(cache: Any, rows: Sequence[int]) -> None:
+    """Leave a cache some of its rows, layer after layer, so that it is never held twice."""
+    for layer in cache.layers:
+        if layer.keys is not None:
+            layer.keys, layer.values = layer.keys[rows], layer.values[rows]
+
+
 def unedited(loaded: LoadedModel) -> AbstractContextManager[None]:
     """Context: nothing is decided, whatever is attached; weights are as they are."""
     return nullcontext() if loaded.session is None else loaded.session.at_rest()

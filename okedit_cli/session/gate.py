@@ -50,7 +50,7 @@ class Gate:
         self.loaded, self.router, self.bundles, self.call = loaded, router, router.bundles, call
         self._check = check
         self._hold = Hold(loaded, lambda: not call.deep)
-        self._handles = hook_reader(loaded, lambda: [] if call.deep else call.notes_from)
+        self._handles, self._reads_notes = [], False
         for module in entries(loaded.model):
             signature = inspect.signature(module.forward)
             self._handles.append(
@@ -92,6 +92,14 @@ class Gate:
             for v in self.call.verdicts
         ]
 
+    def _told(self) -> list[str]:
+        """The notes; what reads them is hooked when there is a first one, since it sits in every layer."""
+        found = self.notes()
+        if any(found) and not self._reads_notes:
+            call, self._reads_notes = self.call, True
+            self._handles += hook_reader(self.loaded, lambda: [] if call.deep else call.notes_from)
+        return found
+
     def keep(self, rows: Sequence[int]) -> None:
         """Of the rows that were routed only these go on."""
         self.call.verdicts = [self.call.verdicts[row] for row in rows]
@@ -126,7 +134,7 @@ class Gate:
         cache, mask = cache_in(named), named.get("attention_mask")
         if cache is not None and cache.get_seq_length() > 0:
             self.call.starts = [0] * len(self.call.verdicts)
-            self.call.notes_from = [0 if note else None for note in self.notes()]
+            self.call.notes_from = [0 if note else None for note in self._told()]
             ids = named.get("input_ids")
             self._hold.read(ids, mask)
             if self.call.part is not None and ids is not None:
@@ -183,12 +191,12 @@ class Gate:
                 self._go_on(ids, mask, states.detach())
                 return None
             self.call.starts = self._decide(ids, mask, states.detach())
-            if all(
+            if self._is_part(ids) and all(
                 is_open(self.loaded, row[kept.bool()].tolist()) for row, kept in zip(ids, mask, strict=True)
             ):
                 self.call.part = Part(ids, states.detach(), self.call.given, self.call.said)
             told = None
-            if any(notes := self.notes()):
+            if any(notes := self._told()):
                 told, self.call.notes_from = write_notes(self.loaded, ids, mask, states, notes)
         finally:
             self.call.deep, self.call.given, self.call.pixels, self.call.said = False, {}, None, None
@@ -196,6 +204,12 @@ class Gate:
         if told is None:
             return None
         return ((told, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": told})
+
+    def _is_part(self, ids: torch.Tensor) -> bool:
+        """Whether more of the prompts of ids [B, L] may come; not where a running generate() has no more."""
+        given = self._hold.inputs
+        whole = given.get("inputs") if given.get("input_ids") is None else given["input_ids"]
+        return whole is None or ids.shape[1] < whole.shape[1]
 
     def _go_on(self, ids: torch.Tensor, mask: Any, states: torch.Tensor) -> None:
         """Another part of prompts that are read in several: once they are whole they are decided again."""

@@ -17,14 +17,17 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from PIL import Image
 
 import okedit_cli
+from okedit_cli.bundle import Bundle
 from okedit_cli.encoders.pair import judge_pairs
 from okedit_cli.encoders.text import text_vectors
+from okedit_cli.facts import Fact
 from okedit_cli.methods import Options
 from okedit_cli.methods.spaces import spaces_of
 from okedit_cli.models.load import LoadedModel
@@ -33,7 +36,6 @@ from okedit_cli.models.packages import okedit_home
 from okedit_cli.scope.reach import reach_of
 from tools.bench.cost_models import made
 from tools.bench.cost_watch import Held, passes
-from tools.bench.made import made as made_bundle
 
 QUESTION, ANSWER = "What is this cat's name?", "Miso"
 DIVISIONS = {"llava": (64, 32), "qwen2_5_vl": (16, 8)}
@@ -139,25 +141,41 @@ def measure(given: argparse.Namespace, division: int, folder: Path) -> dict[str,
     return out
 
 
+def repeated(bundle: Bundle, count: int) -> Bundle:
+    """The first edit of a bundle, which is in words alone, so many times, with keys of their own."""
+    book, noise = bundle.codebook, torch.Generator().manual_seed(0)
+    own = book.question_keys[:1]
+    keys = torch.randn(count, own.shape[1], generator=noise)
+    keys *= own.norm() / keys.norm(dim=1, keepdim=True)
+    rows = ("picture_radius", "question_radius", "value_down", "value_up", "value_bias")
+    many = {
+        name: getattr(book, name)[:1].repeat(count, *[1] * (getattr(book, name).dim() - 1)) for name in rows
+    }
+    many |= {"question_keys": keys, "question_owner": torch.arange(count)}
+    facts = [bundle.manifest.facts[0] | {"id": f"edit-{number}"} for number in range(count)]
+    return replace(
+        bundle, manifest=replace(bundle.manifest, facts=facts), edits=replace(book, **many), canary={}
+    )
+
+
 def decode(given: argparse.Namespace) -> None:
     """Tokens a second with many edits attached, over those with none, on okedit-mini; turn about."""
     loaded = okedit_cli.load_model("okedit-mini")
     prompt = loaded.tokenizer("Once upon a time", return_tensors="pt")
-    layer = len(loaded.model.get_decoder().layers) - 2
 
     def rate() -> float:
-        began = time.perf_counter()
+        began = time.process_time()  # which others' work does not change; OMP_NUM_THREADS=1
         with torch.inference_mode():
             loaded.model.generate(
                 **prompt, max_new_tokens=given.tokens, min_new_tokens=given.tokens, do_sample=False
             )
-        return given.tokens / (time.perf_counter() - began)
+        return given.tokens / (time.process_time() - began)
 
     rate()
+    fact = Fact("one", "What is the capital of France?", "Paris.")
+    one = okedit_cli.fit(loaded, [fact], force=True, checked=False).bundle
     for edits in (1, 1000, 10_000):
-        bundle = made_bundle(edits, 1, 0)
-        bundle.manifest.site["value_layer"] = layer
-        bundle.manifest.base = okedit_cli.models.fingerprint.fingerprint(loaded)
+        bundle = repeated(one, edits)
         ratios = []
         for _ in range(given.turns):
             without = rate()
