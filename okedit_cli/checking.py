@@ -143,9 +143,8 @@ def _hear(
     fired.sort(key=lambda one: first[id(one[1].picture)])  # a picture is read once for both answers
     after, before = [], []
     for start in range(0, len(fired), FEW):
-        part = [s for _, s in fired[start : start + FEW]]
-        questions = [(s.prompt, s.picture) for s in part]
-        most = [FEW if s.origin == YES_NO else TOKENS for s in part]
+        questions = [(s.prompt, s.picture) for _, s in fired[start : start + FEW]]
+        most = [FEW if s.origin == YES_NO else TOKENS for _, s in fired[start : start + FEW]]
         after += generate(loaded, questions, max_new_tokens=most)
         with attachment.aside():
             before += generate(loaded, questions, max_new_tokens=most)
@@ -154,7 +153,6 @@ def _hear(
         for (fact, s), a, b in zip(fired, before, after, strict=True)
         if (is_miss(a.text, b.text, fact.answer) if s.origin == YES_NO else a.text != b.text)
     ]
-    changed = [name for name, _ in spoilt]
     for fact in facts:
         mine = [(s, a) for (one, s), a in zip(rows, answers, strict=True) if one is fact]
         own = next(a for s, a in mine if s.role == "edit")
@@ -165,7 +163,7 @@ def _hear(
             own.text,
             (_shared(own.ids, wanted), len(wanted)),
             sum(one is fact for one, _ in outside),
-            changed.count(fact.id),
+            sum(name == fact.id for name, _ in spoilt),
             0.0,
             _keepable(fact, [s for name, s in spoilt if name == fact.id]) if gated else [],
             fragile.get(fact.id, ()),
@@ -205,9 +203,8 @@ def _fragile(
             continue
         count[fact.id] += 1
         chosen.append((fact, sample, answer))
-    questions = [(sample.prompt, sample.picture) for _, sample, _ in chosen]
     lost: dict[str, set[str]] = {}
-    ways = lost_in(loaded, questions, [answer for *_, answer in chosen])
+    ways = lost_in(loaded, [(s.prompt, s.picture) for _, s, _ in chosen], [one for *_, one in chosen])
     for (fact, *_), some in zip(chosen, ways, strict=True):
         lost.setdefault(fact.id, set()).update(some)
     return {name: tuple(way for way in WAYS if way in some) for name, some in lost.items()}

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from okedit_cli.errors import UsageError
+from okedit_cli.models.batches import in_turns
 from okedit_cli.models.decode import go_on, greedy
 from okedit_cli.models.encode import encode, end_ids
 from okedit_cli.models.features import look_of
 from okedit_cli.models.kv import taking
-from okedit_cli.models.memory import in_batches
-from okedit_cli.models.prefixes import unedited
 from okedit_cli.models.question import question_text
-from okedit_cli.models.reading import Prompts, prompt_tokens, read, shares
+from okedit_cli.models.reading import Prompts, read, shares
 from okedit_cli.models.sites import text_config
 from okedit_cli.scope.verdict import Verdict
 from okedit_cli.session.recalling import Put, in_turn, put_questions
@@ -82,7 +81,7 @@ def generate(
                 on_answer(numbers[i])
 
         rows = [questions[i] for i in numbers]
-        out |= zip(numbers, _in_batches(loaded, rows, batch, limit, part, done), strict=True)
+        out |= zip(numbers, in_turns(loaded, rows, batch, limit, part, done), strict=True)
     return [out[i] for i in range(len(limits))]
 
 
@@ -101,7 +100,7 @@ def follow(
         return [scores.argmax(-1).tolist() for scores in _follow(loaded, asked, ids)]
 
     rows = [(*one, ids) for one, ids in zip(questions, answers, strict=True)]
-    return _in_batches(loaded, rows, batch, max(map(len, answers), default=0), part)
+    return in_turns(loaded, rows, batch, max(map(len, answers), default=0), part)
 
 
 @torch.inference_mode()
@@ -118,41 +117,7 @@ def scores(
         return _follow(loaded, [row[:2] for row in rows], [row[2] for row in rows])
 
     rows = [(*one, ids) for one, ids in zip(questions, answers, strict=True)]
-    return _in_batches(loaded, rows, batch, max(map(len, answers), default=0), part)
-
-
-def _in_batches(
-    loaded: LoadedModel,
-    rows: Sequence[tuple],
-    batch: int,
-    more: int,
-    part: Callable[[Sequence], list],
-    done: Callable[[Sequence[int]], None] = lambda numbers: None,
-) -> list:
-    """What `part` gives for the rows, in their order, in batches that memory is for with so many tokens
-    `more`; those with and without a picture are read apart, since not every family takes both at once.
-    `done` is told which rows have gone through it.
-    """
-    out: list = [None] * len(rows)
-
-    def length(number: int) -> int:
-        with unedited(loaded):
-            return prompt_tokens(loaded, *rows[number][:2]) + more
-
-    for pictured in (True, False):
-        numbers = [i for i, row in enumerate(rows) if (row[1] is not None) == pictured]
-        parts = (
-            in_batches(loaded, map(length, numbers), batch)
-            if len(numbers) > 1
-            else [slice(0, len(numbers))]
-            if numbers
-            else []
-        )
-        for some in (numbers[one] for one in parts):
-            for i, found in zip(some, part([rows[i] for i in some]), strict=True):
-                out[i] = found
-            done(some)
-    return out
+    return in_turns(loaded, rows, batch, max(map(len, answers), default=0), part)
 
 
 def _follow(loaded: LoadedModel, questions, answers: Sequence[Sequence[int]]) -> list[torch.Tensor]:

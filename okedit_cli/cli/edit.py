@@ -107,6 +107,7 @@ def edit(
     dtype: options.Dtype = None,
     revision: options.Revision = None,
     trust_remote_code: options.TrustRemoteCode = False,
+    low_memory: options.LowMemory = False,
     with_sources: Annotated[
         bool, typer.Option("--with-sources", help="Put the pictures into the bundle, too.")
     ] = False,
@@ -171,6 +172,7 @@ def edit(
             dtype=chosen["dtype"],
             revision=revision,
             trust_remote_code=trust_remote_code,
+            low_memory=low_memory,
         )
         if earlier:
             earlier.check(loaded)

@@ -39,6 +39,9 @@ class Bounds:
         return Bounds(*(getattr(self, one.name) // division for one in fields(self)))
 
 
+LEAST = Bounds(0, 0, 0, 0)  # one prompt, and the last that was read
+
+
 def bounds(loaded: LoadedModel) -> Bounds:
     """What this model may hold."""
     return loaded.cache.get("bounds", Bounds())
@@ -53,7 +56,7 @@ def set_bounds(loaded: LoadedModel, found: Bounds) -> None:
 def low_memory(loaded: LoadedModel) -> Iterator[None]:
     """Context: prompts are read and pictures looked at one by one, and of what was read the last is kept."""
     before = bounds(loaded)
-    set_bounds(loaded, Bounds(0, 0, 0, 0))
+    set_bounds(loaded, LEAST)
     try:
         yield
     finally:

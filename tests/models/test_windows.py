@@ -16,9 +16,6 @@ WINDOW = 80  # more than the questions have with which a model is tried, and few
 # of so many those of about one length are read together
 LONG = "How many people are there in the picture? "
 ASKED = [f"{LONG * (3 * (number % 3))}Who is {number}?" for number in range(40)]
-    f"{'How many people are there in the picture? ' * (3 * (number % 3))}Who is {number}?"
-    for number in range(40)
-]
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
