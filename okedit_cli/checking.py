@@ -110,16 +110,15 @@ def _hear(
         told(halves // 2)
 
     outside: list[tuple[Fact, Sample]] = []
-    verdicts: list[Verdict] = []
     rows: list[tuple[Fact, Sample]] = []
+    verdicts: list[Verdict] = []
     for fact in facts:
         near = [*_negatives(fact, computed), *_probes(fact, computed)]
         if not gated:  # whatever is asked may have changed: a few are asked before and after
             near = _spread(near, FEW)
         outside += [(fact, s) for s in near]
-        verdicts += (
-            decide(loaded, [(s.prompt, s.picture) for s in near]) if gated else [Verdict()] * len(near)
-        )
+        asked = [(s.prompt, s.picture) for s in near]
+        verdicts += decide(loaded, asked) if gated else [Verdict()] * len(near)
         step()
         rows += [(fact, s) for s in checked(computed.samples[fact.id]) if s.role in ("edit", "positive")]
     waiting = Counter(fact.id for fact, _ in rows)
@@ -139,8 +138,8 @@ def _hear(
     fragile = {} if attachment.session.memories else _fragile(loaded, rows, answers, computed)
     pairs = zip(outside, verdicts, strict=True)
     fired = [(fact, s) for (fact, s), v in pairs if not gated or _concerns(fact.id, s, v)]
-    first = {id(s.picture): place for place, (_, s) in reversed(list(enumerate(fired)))}
-    fired.sort(key=lambda one: first[id(one[1].picture)])  # a picture is read once for both answers
+    order = [id(s.picture) for _, s in fired]
+    fired.sort(key=lambda one: order.index(id(one[1].picture)))  # a picture is read once for both answers
     after, before = [], []
     for start in range(0, len(fired), FEW):
         questions = [(s.prompt, s.picture) for _, s in fired[start : start + FEW]]
@@ -241,7 +240,7 @@ def _concerns(name: str, sample: Sample, verdict: Verdict) -> bool:
 
 def _report(fact: Fact, computed: Computed, heard: _Heard | None) -> FactReport:
     scope = computed.scopes[fact.id]
-    out = not any(fact is one for one in computed.kept)
+    out = all(fact is not one for one in computed.kept)
     took, good, same, why, seconds = False, (0, 0), (0, 0), scope.why, computed.seconds[fact.id]
     if heard is not None:
         took, seconds = all(heard.edits), seconds + heard.seconds
