@@ -110,16 +110,15 @@ def _hear(
         told(halves // 2)
 
     outside: list[tuple[Fact, Sample]] = []
-    verdicts: list[Verdict] = []
     rows: list[tuple[Fact, Sample]] = []
+    verdicts: list[Verdict] = []
     for fact in facts:
         near = [*_negatives(fact, computed), *_probes(fact, computed)]
         if not gated:  # whatever is asked may have changed: a few are asked before and after
             near = _spread(near, FEW)
         outside += [(fact, s) for s in near]
-        verdicts += (
-            decide(loaded, [(s.prompt, s.picture) for s in near]) if gated else [Verdict()] * len(near)
-        )
+        asked = [(s.prompt, s.picture) for s in near]
+        verdicts += decide(loaded, asked) if gated else [Verdict()] * len(near)
         step()
         rows += [(fact, s) for s in checked(computed.samples[fact.id]) if s.role in ("edit", "positive")]
     waiting = Counter(fact.id for fact, _ in rows)
@@ -139,17 +138,20 @@ def _hear(
     fragile = {} if attachment.session.memories else _fragile(loaded, rows, answers, computed)
     pairs = zip(outside, verdicts, strict=True)
     fired = [(fact, s) for (fact, s), v in pairs if not gated or _concerns(fact.id, s, v)]
-    questions = [(s.prompt, s.picture) for _, s in fired]
-    most = [FEW if s.origin == YES_NO else TOKENS for _, s in fired]
-    after = generate(loaded, questions, max_new_tokens=most)
-    with attachment.aside():
-        before = generate(loaded, questions, max_new_tokens=most)
+    order = [id(s.picture) for _, s in fired]
+    fired.sort(key=lambda one: order.index(id(one[1].picture)))  # a picture is read once for both answers
+    after, before = [], []
+    for start in range(0, len(fired), FEW):
+        questions = [(s.prompt, s.picture) for _, s in fired[start : start + FEW]]
+        most = [FEW if s.origin == YES_NO else TOKENS for _, s in fired[start : start + FEW]]
+        after += generate(loaded, questions, max_new_tokens=most)
+        with attachment.aside():
+            before += generate(loaded, questions, max_new_tokens=most)
     spoilt = [
         (fact.id, s)
         for (fact, s), a, b in zip(fired, before, after, strict=True)
         if (is_miss(a.text, b.text, fact.answer) if s.origin == YES_NO else a.text != b.text)
     ]
-    changed = [name for name, _ in spoilt]
     for fact in facts:
         mine = [(s, a) for (one, s), a in zip(rows, answers, strict=True) if one is fact]
         own = next(a for s, a in mine if s.role == "edit")
@@ -160,7 +162,7 @@ def _hear(
             own.text,
             (_shared(own.ids, wanted), len(wanted)),
             sum(one is fact for one, _ in outside),
-            changed.count(fact.id),
+            sum(name == fact.id for name, _ in spoilt),
             0.0,
             _keepable(fact, [s for name, s in spoilt if name == fact.id]) if gated else [],
             fragile.get(fact.id, ()),
@@ -200,9 +202,8 @@ def _fragile(
             continue
         count[fact.id] += 1
         chosen.append((fact, sample, answer))
-    questions = [(sample.prompt, sample.picture) for _, sample, _ in chosen]
     lost: dict[str, set[str]] = {}
-    ways = lost_in(loaded, questions, [answer for *_, answer in chosen])
+    ways = lost_in(loaded, [(s.prompt, s.picture) for _, s, _ in chosen], [one for *_, one in chosen])
     for (fact, *_), some in zip(chosen, ways, strict=True):
         lost.setdefault(fact.id, set()).update(some)
     return {name: tuple(way for way in WAYS if way in some) for name, some in lost.items()}
@@ -239,7 +240,7 @@ def _concerns(name: str, sample: Sample, verdict: Verdict) -> bool:
 
 def _report(fact: Fact, computed: Computed, heard: _Heard | None) -> FactReport:
     scope = computed.scopes[fact.id]
-    out = not any(fact is one for one in computed.kept)
+    out = all(fact is not one for one in computed.kept)
     took, good, same, why, seconds = False, (0, 0), (0, 0), scope.why, computed.seconds[fact.id]
     if heard is not None:
         took, seconds = all(heard.edits), seconds + heard.seconds

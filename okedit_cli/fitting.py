@@ -22,6 +22,7 @@ from okedit_cli.methods.base import Progress, Scope
 from okedit_cli.methods.registry import check_splits
 from okedit_cli.methods.spaces import spaces_of
 from okedit_cli.models.control import texts_of, with_control_token, words_for
+from okedit_cli.models.memory import keeping
 from okedit_cli.models.wrap import frozen
 from okedit_cli.samples import checked as checked_samples
 from okedit_cli.session import session_of
@@ -76,24 +77,25 @@ def fit(
     encoders = text_encoder, image_encoder
     own = settings_of(chosen, settings)
     options = Options(layer, force, seed, progress, frozenset(without), context, *encoders, own, among)
-    with session_of(loaded).aside(), frozen(loaded.model):
-        computed = chosen.compute(loaded, facts, options)
-    if options.without:
-        computed.settings["without"] = sorted(options.without)
-    if strictness is not None:
-        computed.settings["strictness"] = strictness
-    bundle = Bundle(
-        _manifest(loaded, method, computed), computed.edits, computed.canary, dict(computed.extras)
-    )
-    if shard is not None:
-        given = [method, layer, force, seed, sorted(without), context, *encoders, repr(own), strictness]
-        whole = whole_of(among, given)
-        bundle.manifest.shard = shard_field(whole, shard[1], shard[0], len(bundle))
-    if not checked:
-        return FitResult(bundle, unchecked(facts, computed))
-    reports = check(loaded, bundle, facts, computed, options)
-    put_reports(bundle, reports)
-    return FitResult(bundle, reports)
+    with keeping(loaded):  # what fitting has read is asked about when it is checked, and by nobody else
+        with session_of(loaded).aside(), frozen(loaded.model):
+            computed = chosen.compute(loaded, facts, options)
+        if options.without:
+            computed.settings["without"] = sorted(options.without)
+        if strictness is not None:
+            computed.settings["strictness"] = strictness
+        bundle = Bundle(
+            _manifest(loaded, method, computed), computed.edits, computed.canary, dict(computed.extras)
+        )
+        if shard is not None:
+            given = [method, layer, force, seed, sorted(without), context, *encoders, repr(own), strictness]
+            whole = whole_of(among, given)
+            bundle.manifest.shard = shard_field(whole, shard[1], shard[0], len(bundle))
+        if not checked:
+            return FitResult(bundle, unchecked(facts, computed))
+        reports = check(loaded, bundle, facts, computed, options)
+        put_reports(bundle, reports)
+        return FitResult(bundle, reports)
 
 
 def check_part(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from okedit_cli.errors import UsageError
+from okedit_cli.models.batches import in_turns
 from okedit_cli.models.decode import go_on, greedy
 from okedit_cli.models.encode import encode, end_ids
 from okedit_cli.models.features import look_of
@@ -79,7 +80,8 @@ def generate(
             for i in some if on_answer else ():
                 on_answer(numbers[i])
 
-        out |= zip(numbers, _in_batches([questions[i] for i in numbers], batch, part, done), strict=True)
+        rows = [questions[i] for i in numbers]
+        out |= zip(numbers, in_turns(loaded, rows, batch, limit, part, done), strict=True)
     return [out[i] for i in range(len(limits))]
 
 
@@ -97,7 +99,8 @@ def follow(
         asked, ids = [row[:2] for row in rows], [row[2] for row in rows]
         return [scores.argmax(-1).tolist() for scores in _follow(loaded, asked, ids)]
 
-    return _in_batches([(*one, ids) for one, ids in zip(questions, answers, strict=True)], batch, part)
+    rows = [(*one, ids) for one, ids in zip(questions, answers, strict=True)]
+    return in_turns(loaded, rows, batch, max(map(len, answers), default=0), part)
 
 
 @torch.inference_mode()
@@ -113,27 +116,8 @@ def scores(
     def part(rows: Sequence) -> list[torch.Tensor]:
         return _follow(loaded, [row[:2] for row in rows], [row[2] for row in rows])
 
-    return _in_batches([(*one, ids) for one, ids in zip(questions, answers, strict=True)], batch, part)
-
-
-def _in_batches(
-    rows: Sequence[tuple],
-    batch: int,
-    part: Callable[[Sequence], list],
-    done: Callable[[Sequence[int]], None] = lambda numbers: None,
-) -> list:
-    """What `part` gives for the rows, in their order; those with and without a picture are read apart, since
-    not every family takes both at once. `done` is told which rows have gone through it.
-    """
-    out: list = [None] * len(rows)
-    for pictured in (True, False):
-        numbers = [i for i, row in enumerate(rows) if (row[1] is not None) == pictured]
-        for start in range(0, len(numbers), batch):
-            some = numbers[start : start + batch]
-            for i, found in zip(some, part([rows[i] for i in some]), strict=True):
-                out[i] = found
-            done(some)
-    return out
+    rows = [(*one, ids) for one, ids in zip(questions, answers, strict=True)]
+    return in_turns(loaded, rows, batch, max(map(len, answers), default=0), part)
 
 
 def _follow(loaded: LoadedModel, questions, answers: Sequence[Sequence[int]]) -> list[torch.Tensor]:
@@ -252,9 +236,9 @@ def _together(loaded: LoadedModel, session, questions, max_new_tokens: int):
     prompts = _read(loaded, session, questions)
     max_new_tokens = room(loaded, prompts.mask.shape[1] + 1, max_new_tokens)
     if session is None:
-        return go_on(loaded, prompts, max_new_tokens), [None] * len(questions)
+        return go_on(loaded, prompts, max_new_tokens, once=True), [None] * len(questions)
     verdicts = list(session.call.verdicts)
-    out = go_on(loaded, prompts, max_new_tokens, keep=session.gate.keep)
+    out = go_on(loaded, prompts, max_new_tokens, keep=session.gate.keep, once=True)
     session.call.verdicts = verdicts
     return out, verdicts
 

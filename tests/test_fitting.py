@@ -10,6 +10,7 @@ from fitted import PICTURED, WORDS, fact, facts_for, fit, fitted, load, with_rad
 import okedit_cli
 from okedit_cli.errors import UsageError
 from okedit_cli.models.encode import answer_ids
+from okedit_cli.models.memory import keeping
 from okedit_cli.pictures import load_picture
 from okedit_cli.samples import Sampler
 
@@ -182,14 +183,17 @@ def test_facts_that_are_fitted_in_parts_have_the_scopes_that_they_have_together(
 
 
 def test_what_was_needed_to_fit_is_forgotten():
-    """Views, and what was read of them, are many: only what a picture of a fact looks like stays."""
+    """Views, and what was read of them, are many; where somebody will ask again, what a fact's own picture
+    looks like stays.
+    """
     loaded = load("llava")
     facts = facts_for(loaded)
-    result = fit(loaded, facts)
+    with keeping(loaded):
+        result = fit(loaded, facts)
+        known = {look.picture.tobytes() for look in loaded.cache["looks"].in_order()}
     assert all(report.took for report in result.reports)
-    assert not loaded.cache.get("prefixes") and not loaded.cache.get("drafts")
+    assert not any(loaded.cache.get(name) for name in ("looks", "prefixes", "drafts", "noted"))
     views = [s.picture for s in Sampler(facts).of(facts[0]) if s.origin == "transform"]
-    known = {look.picture.tobytes() for look in loaded.cache["looks"].in_order()}
     assert views and not known & {view.tobytes() for view in views}
     assert load_picture(facts[0].image).tobytes() in known
 

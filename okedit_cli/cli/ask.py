@@ -153,6 +153,7 @@ def ask(
     dtype: options.Dtype = None,
     revision: options.Revision = None,
     trust_remote_code: options.TrustRemoteCode = False,
+    low_memory: options.LowMemory = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -182,6 +183,7 @@ def ask(
         dtype=dtype or "auto",
         revision=revision,
         trust_remote_code=trust_remote_code,
+        low_memory=low_memory,
     )
     check_named(named, loaded, out, strict)
     paths = [] if no_edits else named or _found(loaded, out, strict)

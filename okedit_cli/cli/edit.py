@@ -109,6 +109,7 @@ def edit(
     dtype: options.Dtype = None,
     revision: options.Revision = None,
     trust_remote_code: options.TrustRemoteCode = False,
+    low_memory: options.LowMemory = False,
     with_sources: Annotated[
         bool, typer.Option("--with-sources", help="Put the pictures into the bundle, too.")
     ] = False,
@@ -174,7 +175,7 @@ def edit(
         open_encoders(**encoders)
 
         opening = {"device": chosen["device"], "dtype": chosen["dtype"], "revision": revision,
-                   "trust_remote_code": trust_remote_code}  # fmt: skip
+                   "trust_remote_code": trust_remote_code, "low_memory": low_memory}  # fmt: skip
         fitting = {"method": chosen["method"], "layer": chosen["layer"], "force": over_reach,
                    "strictness": strictness, "context": context, **encoders, "seed": chosen["seed"],
                    "settings": settings}  # fmt: skip

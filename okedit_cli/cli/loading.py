@@ -47,8 +47,11 @@ def open_model(
     dtype: str,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    low_memory: bool = False,
 ) -> Any:
-    """The LoadedModel of that name; what takes long is said on stderr."""
+    """The LoadedModel of that name, which is to hold as little beside itself as can be under `low_memory`;
+    what takes long is said on stderr.
+    """
     fetch_parts(name, out)
     start = time.perf_counter()
     loaded = okedit_cli.load_model(
@@ -56,6 +59,10 @@ def open_model(
     )
     precision = str(loaded.dtype).removeprefix("torch.")
     out.say(f"model: {loaded.name} on {loaded.device} in {precision}, {time.perf_counter() - start:.1f} s")
+    if low_memory:
+        from okedit_cli.models.memory import LEAST, set_bounds
+
+        set_bounds(loaded, LEAST)
     return loaded
 
 

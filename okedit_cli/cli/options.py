@@ -93,6 +93,13 @@ OverReach = Annotated[
         help="Keep facts that no radius separates from near questions; they answer some of those.",
     ),
 ]
+LowMemory = Annotated[
+    bool,
+    typer.Option(
+        "--low-memory",
+        help="Read prompts and look at pictures one by one and keep none of them: slower, the same answers.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print data, warnings and errors only.")]
 Without = Annotated[

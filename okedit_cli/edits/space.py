@@ -43,7 +43,10 @@ def separation(keys: torch.Tensor, group: torch.Tensor) -> float:
 
 @dataclass(frozen=True)
 class _Scatter:
-    """Within-group scatter: eigenvalues [d] and eigenvectors [d, d], with the mean and the total variance."""
+    """Within-group scatter, with the mean and the total variance: eigenvalues [k] and eigenvectors [d, k] of
+    the directions that n samples span; in all others it is nothing. Samples are fewer than they are wide, so
+    it is a thin singular value decomposition, by the smaller of the two products.
+    """
 
     mean: torch.Tensor
     values: torch.Tensor
@@ -59,15 +62,28 @@ class _Scatter:
         means = torch.zeros(len(size), features.shape[1], dtype=torch.float64)
         means = means.index_add_(0, place, features) / size[:, None]
         within = features - means[place]
-        values, vectors = torch.linalg.eigh(within.T @ within / max(1, len(features) - len(size)))
+        values, vectors = _spanned(within)
         total = float((features - mean).var(0).mean()) or 1.0
-        return cls(mean, values.clamp_min(0), vectors, total)
+        return cls(mean, values / max(1, len(features) - len(size)), vectors, total)
 
     def space(self, shrinkage: float, width: int) -> Space:
         """The whitening with this much of the total variance added to every direction."""
-        scale = (self.values + shrinkage * self.total).rsqrt()
-        mixed = self.vectors @ (scale[:, None] * (self.vectors.T @ _mixer(len(self.mean), width)))
+        rest = (shrinkage * self.total) ** -0.5
+        scale = (self.values + shrinkage * self.total).rsqrt() - rest
+        mixer = _mixer(len(self.mean), width)
+        mixed = rest * mixer + self.vectors @ (scale[:, None] * (self.vectors.T @ mixer))
         return Space(self.mean.float(), mixed.float(), 0.0, shrinkage)
+
+
+def _spanned(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Squared singular values [k] and right singular vectors [d, k] of rows [n, d], but for those that are
+    rounding.
+    """
+    wide = rows.shape[0] < rows.shape[1]
+    values, vectors = torch.linalg.eigh(rows @ rows.T if wide else rows.T @ rows)
+    kept = values > 1e-12 * values.amax()
+    values, vectors = values[kept], vectors[:, kept]
+    return values, (rows.T @ vectors) / values.sqrt() if wide else vectors
 
 
 def fit_space(features: torch.Tensor, group: torch.Tensor, shrinkage: float, width: int = WIDTH) -> Space:

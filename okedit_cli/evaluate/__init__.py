@@ -67,9 +67,12 @@ def evaluate(
         loaded, data, method=method, bundles=bundles, plan=plan, limit=limit, skip_bad=skip_bad,
         progress=progress, **options,
     )  # fmt: skip
-    return evaluate_on(
-        bench, found, plan=plan, limit=limit, out=out, replace=replace, shard=shard, progress=progress
-    )
+    from okedit_cli.models.memory import keeping
+
+    with keeping(loaded):  # edits come and go, and the same pictures are asked about
+        return evaluate_on(
+            bench, found, plan=plan, limit=limit, out=out, replace=replace, shard=shard, progress=progress
+        )
 
 
 def prepared(

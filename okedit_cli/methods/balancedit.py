@@ -9,7 +9,7 @@ rank value.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,7 @@ from okedit_cli.methods.values import RANK, RATE, STEPS, Values, by_itself, fit_
 from okedit_cli.models.features import forget_looks, look_together
 from okedit_cli.models.mini.pictures import has_learned_map
 from okedit_cli.models.sites import answering_layers, decoder_layers
+from okedit_cli.pictures import held_bytes
 from okedit_cli.samples import Sample, Sampler, checked
 from okedit_cli.scope.reach import KIND, reach_of
 from okedit_cli.scope.views import encode_view
@@ -48,7 +49,8 @@ if TYPE_CHECKING:
 KEY_LAYER = -2  # below every layer: questions are read by an encoder
 DEPTH = 0.93  # of the decoder: where values act unless told
 TWIN = 1e-3  # the radius of a forced fact without one
-TOGETHER = 36  # facts whose samples are in memory at a time
+TOGETHER = 36  # facts whose samples are in memory at a time, unless their pictures are large
+PICTURE_BYTES = 1 << 30  # of the pictures of these
 
 
 def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Computed:
@@ -57,15 +59,17 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
     layer = value_layer(loaded, options.layer)
     samples_of = sampler_for(loaded, facts, options, spaces)
     parts: list[_Part] = []
-    for start in range(0, max(1, len(facts)), TOGETHER):  # of no facts one part without any
+    start = 0
+    while start < len(facts) or not parts:  # of no facts one part without any
         options.tell("fitting facts", start, len(facts))
-        part = facts[start : start + TOGETHER]
-        samples = {fact.id: samples_of(fact) for fact in part}
+        samples = _some(facts[start : start + TOGETHER], samples_of)
+        part = facts[start : start + len(samples)]
 
         def done(count: int, before: int = start) -> None:
             options.tell("fitting facts", before + count, len(facts))
 
         parts.append(_fit_part(loaded, spaces, part, samples, layer, options, done))
+        start += len(part)
     options.tell("fitting facts", len(facts), len(facts))
     kept = [fact for part in parts for fact in part.kept]
     values = joined([part.values for part in parts])
@@ -101,6 +105,18 @@ def compute(loaded: LoadedModel, facts: Sequence[Fact], options: Options) -> Com
     )  # fmt: skip
 
 
+def _some(facts: Sequence[Fact], samples_of: Callable[[Fact], list[Sample]]) -> dict[str, list[Sample]]:
+    """Samples of the first facts by their ids, of as many as memory is for the views of their pictures."""
+    out: dict[str, list[Sample]] = {}
+    size = 0
+    for fact in facts:
+        out[fact.id] = samples_of(fact)
+        size += sum(held_bytes(p) for p in unique([s.picture for s in out[fact.id]]))
+        if size > PICTURE_BYTES:
+            break
+    return out
+
+
 @dataclass(frozen=True)
 class _Part:
     """What became of a few facts: those kept with their reaches, pictures and values, and of all of them by
@@ -129,13 +145,12 @@ def _fit_part(
 ) -> _Part:
     """Scopes of a few facts, and values of those that have a radius."""
     views = [s.picture for rows in samples.values() for s in rows if s.origin == "transform"]
-    if spaces.picture is not None:
-        _look(loaded, samples.values())
     reaches, scopes, seconds, kinds = {}, {}, {}, {}
     for fact in facts:
         began, picture = time.perf_counter(), None
         if fact.image is not None:
             kinds[fact.id] = reach_of(fact.prompt, fact.reach)
+            _look(loaded, samples[fact.id])
             picture = picture_reach(loaded, spaces, kinds[fact.id] == KIND, samples[fact.id])
         reaches[fact.id] = question_reach(fact, spaces.encoder, spaces.text_radius), picture
         scopes[fact.id] = judged(*reaches[fact.id], unjudged(fact, spaces.encoder))
@@ -158,15 +173,12 @@ def _fit_part(
     return _Part(kept, [reaches[f.id] for f in kept], small, values, lasting, scopes, seconds, kinds)
 
 
-def _look(loaded: LoadedModel, samples: Iterable[Sequence[Sample]]) -> None:
-    """Look at the pictures of several facts' samples, many at a time; where each fact is to come out the same
-    whatever it is fitted beside, the views of one, which are its own, and others when they are asked for.
+def _look(loaded: LoadedModel, samples: Sequence[Sample]) -> None:
+    """Look at the pictures of a fact's samples, many at a time; where it is to come out the same whatever is
+    fitted beside it, at its own views, and at others when they are asked for.
     """
-    if by_itself(loaded):
-        for rows in samples:
-            look_together(loaded, unique([s.picture for s in rows if s.origin == "transform"]))
-    else:
-        look_together(loaded, unique([s.picture for rows in samples for s in rows]))
+    alone = by_itself(loaded)
+    look_together(loaded, unique([s.picture for s in samples if s.origin == "transform" or not alone]))
 
 
 def stack_views(files: Sequence[Sequence[bytes]]) -> tuple[torch.Tensor, torch.Tensor]:

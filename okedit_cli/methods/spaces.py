@@ -13,6 +13,7 @@ import json
 import os
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,7 +23,7 @@ from okedit_cli.edits.space import Space, best_space
 from okedit_cli.encoders import text
 from okedit_cli.encoders.image import DECODER, MINI, image_vectors, reads_pixels
 from okedit_cli.methods.base import Options
-from okedit_cli.models.features import look_vectors
+from okedit_cli.models.features import look_vectors, vectors_together
 from okedit_cli.models.fingerprint import fingerprint
 from okedit_cli.models.mini import pictures as mini
 from okedit_cli.models.packages import okedit_home
@@ -31,8 +32,8 @@ from okedit_cli.transforms import views
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
-VIEWS = 4  # of each picture of the bank
-RECIPE = 22  # changes whenever a space would come out differently
+VIEWS, TOGETHER = 4, 8  # of each picture of the bank; pictures that are held with their views at a time
+RECIPE = 23  # changes whenever a space would come out differently
 KIND = 0.9  # radius of a whitened space, in median distances of a bank picture to the nearest other one
 # share of reference pictures inside a radius, and what is left of it then (tools/scope/train_pictures.py)
 STRANGERS, CLEAR = 0.01, 0.92
@@ -150,11 +151,16 @@ def _measured(loaded: LoadedModel | None, options: Options) -> dict[str, torch.T
     if loaded is not None and loaded.processor is None:
         return found
     rows, owners, point = [], [], _point(loaded, options)
-    for number, shown in enumerate(bank.pictures):
-        options.tell("measuring picture space", number, len(bank.pictures))
-        more = () if point == MINI else views(shown.image, VIEWS, number)
-        rows.append(vectors_at(point, loaded, [shown.image, *more]))
-        owners += [number] * len(rows[-1])
+    read = vectors_together if point == DECODER else partial(vectors_at, point)
+    for start in range(0, len(bank.pictures), TOGETHER):
+        options.tell("measuring picture space", start, len(bank.pictures))
+        part = [
+            [shown.image, *(() if point == MINI else views(shown.image, VIEWS, number))]
+            for number, shown in enumerate(bank.pictures[start : start + TOGETHER], start)
+        ]
+        vectors = read(loaded, [picture for some in part for picture in some])
+        rows += vectors.split([len(some) for some in part])
+        owners += [start + place for place, some in enumerate(part) for _ in some]
     options.tell("measuring picture space", len(bank.pictures), len(bank.pictures))
     own = torch.stack([seen[0] for seen in rows])
     if point == MINI:

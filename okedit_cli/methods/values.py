@@ -12,20 +12,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional as F
 
+from okedit_cli.methods.groups import at_once, edit_of, groups_of
 from okedit_cli.methods.places import parting, places_of
 from okedit_cli.models.encode import answer_ids
-from okedit_cli.models.memory import in_batches
-from okedit_cli.models.prefixes import forget_prefixes, together
-from okedit_cli.models.reading import prompt_tokens, shares
+from okedit_cli.models.prefixes import forget_prefixes
 from okedit_cli.models.sites import hidden_size
-from okedit_cli.models.suffix import Suffix, read_prompts, run_suffix
+from okedit_cli.models.suffix import run_suffix
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
@@ -35,7 +33,7 @@ RANK, STEPS, RATE = 4, 40, 0.05
 ENOUGH, LEAST = 0.0015, 12  # mean cross-entropy at which a fact needs no more steps after so many
 # of a fact whose loss is still higher the rate was too low, as where logits are small; further rates
 LATE, FASTER = 0.1, (0.2, 0.8)
-ROWS = 96  # samples fitted together: bounds memory
+ROWS = 96  # samples fitted together, where memory is for them
 POSITIVES, VIEWS = 10, 1  # samples of a fact that are run, the edit among them; transformed views of those
 RIVALS, STRANGERS = 24, 512  # tokens an answer is weighed against: likely ones at each place, and any
 CHECKS, RISEN = (8, 20), 8  # steps at which all tokens are looked at: the likeliest join those
@@ -80,12 +78,12 @@ def fit_values(
     """
     width = hidden_size(loaded.model)
     found = Values(*(torch.zeros(len(facts), *shape) for shape in ((rank, width), (rank, width), (width,))))
-    seconds, step = [0.0] * len(facts), max(1, ROWS // POSITIVES)
+    seconds, step = [0.0] * len(facts), at_once(loaded, facts, layer, POSITIVES, ROWS // POSITIVES)
     if apart or (apart is None and by_itself(loaded)):
         step = 1
     forget_prefixes(loaded)  # which may have been read by themselves, where these read several together
     # answers of one length together: pads cost as much as words
-    order = sorted(range(len(facts)), key=lambda n: len(answer_ids(loaded, _edit(facts[n]).target)))
+    order = sorted(range(len(facts)), key=lambda n: len(answer_ids(loaded, edit_of(facts[n]).target)))
     for start in range(0, len(facts), step):
         began, rows = time.perf_counter(), order[start : start + step]
         part = _fit_part(loaded, [facts[n] for n in rows], layer, seed, rank, places)
@@ -101,10 +99,6 @@ def fit_values(
 def joined(parts: Sequence[Values]) -> Values:
     """The values of all parts, in their order."""
     return Values(*(torch.cat([getattr(part, name) for part in parts]) for name in ("down", "up", "bias")))
-
-
-def _edit(samples: Sequence[Sample]) -> Sample:
-    return next(sample for sample in samples if sample.role == "edit")
 
 
 def _chosen(samples: Sequence[Sample]) -> list[Sample]:
@@ -133,7 +127,7 @@ def _fit_part(
     loaded: LoadedModel, facts: Sequence[Sequence[Sample]], layer: int, seed: int, rank: int, places: bool
 ) -> Values:
     chosen = [(number, sample) for number, samples in enumerate(facts) for sample in _chosen(samples)]
-    groups = _groups(loaded, chosen, layer)
+    groups = groups_of(loaded, chosen, layer)
     found, said = _optimise(loaded, groups, len(facts), seed, rank, places, RATE)
     for rate in FASTER:
         if not bool((late := said > LATE).any()):
@@ -145,32 +139,6 @@ def _fit_part(
         for name in ("down", "up", "bias"):
             getattr(found, name)[better] = getattr(again, name)[better]
     return found
-
-
-def _groups(
-    loaded: LoadedModel, chosen: Sequence[tuple[int, Sample]], layer: int
-) -> list[tuple[Suffix, torch.Tensor]]:
-    """Samples with the numbers of their facts, read up to the site, as many at a time as memory is for."""
-    groups = []
-    for pictured in (False, True):  # are read apart: every family takes that
-        part = [(n, s) for n, s in chosen if (s.picture is not None) == pictured]
-        if pictured:  # questions about one picture stay together
-            first = {id(s.picture): place for place, (_, s) in reversed(list(enumerate(part)))}
-            part.sort(key=lambda one: first[id(one[1].picture)])
-        lengths = [prompt_tokens(loaded, s.prompt, s.picture) for _, s in part]
-        for rows in in_batches(loaded, lengths, len(part)):
-            groups.append(_group(loaded, part[rows], layer))
-    return groups
-
-
-def _group(
-    loaded: LoadedModel, part: Sequence[tuple[int, Sample]], layer: int
-) -> tuple[Suffix, torch.Tensor]:
-    pictures = [s.picture for _, s in part if s.picture is not None]
-    questions = [(s.prompt, s.picture) for _, s in part]
-    with together(loaded, pictures) if pictures and shares(loaded) else nullcontext():
-        suffix = read_prompts(loaded, questions, [answer_ids(loaded, s.target) for _, s in part], layer)
-    return suffix, torch.tensor([n for n, _ in part], device=loaded.device)
 
 
 def _optimise(

@@ -9,7 +9,7 @@ import torch
 
 from okedit_cli.models.encode import end_ids
 from okedit_cli.models.kv import cache_of, taking
-from okedit_cli.models.prefixes import fork
+from okedit_cli.models.prefixes import fork, take_rows
 from okedit_cli.models.reading import Prompts
 
 if TYPE_CHECKING:
@@ -40,15 +40,19 @@ def go_on(
     *,
     ended: bool = True,
     keep: Callable[[list[int]], None] = lambda rows: None,
+    once: bool = False,
 ) -> list[list[int]]:
     """Up to `count` greedy ids behind each of the prompts; without `ended` no row may end before.
 
-    Rows that have ended leave the batch; `keep` is told which of those still in it stay.
+    `once`: the prompts' cache is given up, which is else held beside the one that grows. Rows that have ended
+    leave the batch; `keep` is told which of those still in it stay.
     """
     ends = end_ids(loaded)
     out: list[list[int]] = [[] for _ in prompts.last]
     rows = list(range(len(out)))
     cache, ids, mask, where = fork(prompts.cache), prompts.last, prompts.mask, prompts.positions
+    if once:
+        prompts.cache, prompts.prefixes = None, []
     for step in range(count):
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
         told = {} if where is None else {"position_ids": where + step}
@@ -65,7 +69,7 @@ def go_on(
             break
         if len(going) < len(rows):
             rows, ids, mask = [rows[i] for i in going], ids[going], mask[going]
-            cache = fork(cache, going)
+            take_rows(cache, going)
             where = None if where is None else where[..., going, :]
             keep(going)
     return out

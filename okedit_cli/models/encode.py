@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from okedit_cli.errors import ModelError, UsageError
 from okedit_cli.models.prompts import adds_special_tokens, render
 from okedit_cli.models.question import question_token_ids
+from okedit_cli.models.scaling import scaled
 from okedit_cli.models.sites import image_token_id, looks_both_ways, text_config
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def encode_row(loaded: LoadedModel, prompt: str, picture: Image | None) -> dict[
     elif picture is None and not _reads_text_alone(loaded):
         row = _without_picture(loaded, prompt)
     else:
-        pictures = {} if picture is None else {"images": [picture]}
+        pictures = {} if picture is None else {"images": [scaled(loaded, picture)]}
         row = loaded.processor(text=[text], **pictures, add_special_tokens=special, return_tensors="pt")
     # PaliGemma's labels are for training; what InstructBLIP's Q-Former reads goes with a picture alone
     out = ("labels",) if picture is not None else ("labels", "qformer_input_ids", "qformer_attention_mask")

@@ -18,6 +18,7 @@ from okedit_cli.bounded import Bounded
 from okedit_cli.models.compiled import uncompiled, untraced
 from okedit_cli.models.encode import encode_row, join_rows
 from okedit_cli.models.hooks import hidden_of, of_this_thread
+from okedit_cli.models.memory import bounds, tower_bytes
 from okedit_cli.models.mini.pictures import has_learned_map, mapped
 from okedit_cli.models.sites import (
     decoder,
@@ -37,9 +38,8 @@ if TYPE_CHECKING:
 
 # Image tokens are pooled in two halves: models that order them by kind or by place keep that apart.
 HALVES = 2
-LOOKS = 16
+LOOKS = 16  # pictures looked at as one batch, where memory is for them
 LOOK_IDS = 20_000  # pictures whose prompts' beginnings are remembered
-LOOKS_BYTES = 256 << 20  # of looks and their pictures: thousands of small ones
 
 
 class _Stop(Exception):
@@ -163,7 +163,7 @@ def look(loaded: LoadedModel, row: dict[str, torch.Tensor], picture: Image) -> L
     key = (id(picture), tuple(row["input_ids"][0].tolist()))
     if key not in known:
         [seen] = _look_at(loaded, [row], [picture])  # by itself: the same whoever is asked along
-        known.put(key, seen, seen.embeds.nbytes + held_bytes(picture), LOOKS_BYTES)
+        _keep(loaded, seen)
     return known[key]
 
 
@@ -193,23 +193,37 @@ def look_together(loaded: LoadedModel, pictures: Sequence[Image]) -> None:
     """Look at many pictures as batches. Quicker than one by one, and other than that by rounding: good for
     fitting.
     """
-    known: Bounded = loaded.cache.setdefault("looks", Bounded())
-    alike: dict[tuple, list[tuple[tuple, dict, Image]]] = {}
+    for seen in _looks(loaded, [one for one in pictures if _seen(loaded, one) is None]):
+        _keep(loaded, seen)
+        _remember(loaded, seen)
+
+
+def vectors_together(loaded: LoadedModel, pictures: Sequence[Image]) -> torch.Tensor:
+    """Picture vectors [n, d], fp32, on the CPU, looked at as batches; nothing is kept."""
+    found = {id(seen.picture): seen.vector for seen in _looks(loaded, pictures)}
+    return torch.stack([found[id(picture)] for picture in pictures])
+
+
+def _looks(loaded: LoadedModel, pictures: Sequence[Image]) -> Iterator[Look]:
+    """Looks at pictures, those of one shape as batches; in any order."""
+    alike: dict[tuple, list[tuple[dict, Image]]] = {}
     for picture in pictures:
-        if _seen(loaded, picture) is not None:
-            continue
         row = up_to_picture(loaded, encode_row(loaded, "?", picture))
-        shapes = tuple((name, tuple(value.shape)) for name, value in sorted(row.items()))
-        alike.setdefault(shapes, []).append(
-            ((id(picture), tuple(row["input_ids"][0].tolist())), row, picture)
-        )
+        shape = tuple((name, tuple(value.shape)) for name, value in sorted(row.items()))
+        waiting = alike.setdefault(shape, [])
+        waiting.append((row, picture))
+        # those of one shape are of one size; more than a batch of them is not held as pixels
+        most = max(1, min(LOOKS, bounds(loaded).tower // max(1, tower_bytes(loaded, row))))
+        if len(waiting) >= most:
+            yield from _look_at(loaded, *zip(*alike.pop(shape), strict=True))
     for rows in alike.values():
-        rows = [row for row in rows if row[0] not in known]
-        for start in range(0, len(rows), LOOKS):
-            keys, given, shown = zip(*rows[start : start + LOOKS], strict=True)
-            for key, seen in zip(keys, _look_at(loaded, given, shown), strict=True):
-                known.put(key, seen, seen.embeds.nbytes + held_bytes(seen.picture), LOOKS_BYTES)
-                _remember(loaded, seen)
+        yield from _look_at(loaded, *zip(*rows, strict=True))
+
+
+def _keep(loaded: LoadedModel, seen: Look) -> None:
+    known: Bounded = loaded.cache.setdefault("looks", Bounded())
+    size = seen.embeds.nbytes + held_bytes(seen.picture)
+    known.put((id(seen.picture), seen.ids), seen, size, bounds(loaded).looks)
 
 
 @torch.no_grad()

@@ -1,23 +1,87 @@
-"""How much a forward pass may hold: batches are cut by the bytes of their keys and values, not by a count.
+"""How much okedit may hold beside a model: what is read together and what is kept, in bytes, not by counts.
 
-The bound is the same on every machine, so that what is read together, and with it rounding, is too. Not here:
-what is kept between passes (bounded.py).
+The bounds are the same on every machine, so that what is read together, and with it rounding, is too. On a
+device that they are too much for, `low_memory` reads prompts one by one and keeps nothing. Not here: what is
+kept (features.py, prefixes.py), and a mapping that forgets (bounded.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
-from okedit_cli.models.sites import text_config
+from okedit_cli.models.sites import hidden_size, text_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from okedit_cli.models.load import LoadedModel
 
-KV_BYTES = 512 << 20  # of the prompts that are read as one batch
+DEEP = 32  # layers' outputs that a picture tower holds at once: LLaVA asks for all of them
+KEPT = ("looks", "look_ids", "prefixes", "noted", "drafts", "whole_prompts")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Bytes, of LLaVA-1.5-7B in bf16: of prompts that are read as one batch four with a picture, of prefixes
+    kept two, of pictures looked at kept fifty, of those looked at as one batch seven.
+    """
+
+    batch: int = 1300 << 20
+    prefixes: int = 640 << 20
+    looks: int = 256 << 20
+    tower: int = 256 << 20
+
+    def divided(self, division: int) -> Bounds:
+        """For a model so many times narrower."""
+        return Bounds(*(getattr(self, one.name) // division for one in fields(self)))
+
+
+LEAST = Bounds(0, 0, 0, 0)  # one prompt, and the last that was read
+
+
+def bounds(loaded: LoadedModel) -> Bounds:
+    """What this model may hold."""
+    return loaded.cache.get("bounds", Bounds())
+
+
+def set_bounds(loaded: LoadedModel, found: Bounds) -> None:
+    """Let a model hold more or less from now on."""
+    loaded.cache["bounds"] = found
+
+
+@contextmanager
+def low_memory(loaded: LoadedModel) -> Iterator[None]:
+    """Context: prompts are read and pictures looked at one by one, and of what was read the last is kept."""
+    before = bounds(loaded)
+    set_bounds(loaded, LEAST)
+    try:
+        yield
+    finally:
+        set_bounds(loaded, before)
+        forget(loaded)
+
+
+def forget(loaded: LoadedModel) -> None:
+    """Forget what was kept of prompts and pictures, unless somebody is `keeping` it."""
+    if not loaded.cache.get("keeping"):
+        for name in KEPT:
+            loaded.cache.pop(name, None)
+
+
+@contextmanager
+def keeping(loaded: LoadedModel) -> Iterator[None]:
+    """Context: what is kept of prompts and pictures stays, whatever is fitted and detached meanwhile: the
+    same ones will be asked about.
+    """
+    loaded.cache["keeping"] = loaded.cache.get("keeping", 0) + 1
+    try:
+        yield
+    finally:
+        loaded.cache["keeping"] -= 1
+        forget(loaded)
 
 
 def token_bytes(loaded: LoadedModel) -> int:
@@ -29,29 +93,35 @@ def token_bytes(loaded: LoadedModel) -> int:
     return 2 * config.num_hidden_layers * kept * width * loaded.dtype.itemsize
 
 
-def in_batches(loaded: LoadedModel, lengths: Sequence[int], most: int) -> list[slice]:
-    """Rows of prompts of these lengths [tokens], in order, cut into batches of at most `most` rows and
-    KV_BYTES; a batch has at least one row.
+def tower_bytes(loaded: LoadedModel, row: Mapping[str, Any]) -> int:
+    """About how many bytes a picture tower takes for the pictures of a row of encode_row."""
+    config = getattr(loaded.model.config, "vision_config", None)
+    width = getattr(config, "embed_dim", None) or getattr(config, "hidden_size", None)
+    width = width if isinstance(width, int) else hidden_size(loaded.model)
+    side = getattr(config, "patch_size", None)
+    side = side if isinstance(side, int) else 14
+    values = sum(value.numel() for name, value in row.items() if name.startswith("pixel_values"))
+    return values // (3 * side**2) * width * DEEP * loaded.dtype.itemsize
+
+
+def in_batches(loaded: LoadedModel, lengths: Iterable[int], most: int) -> Iterator[slice]:
+    """Rows of prompts of these lengths [tokens], in order, cut into batches of at most `most` rows whose keys
+    and values are within bounds; a batch has at least one row. Of the lengths one more is asked for than has
+    been cut.
     """
-    room = 0 if loaded.cache.get("low memory") else KV_BYTES // token_bytes(loaded)
-    out, start, longest = [], 0, 0
-    for row, length in enumerate(lengths):
-        longest = max(longest, length)
-        count = row - start + 1
-        if count > 1 and (count > most or count * longest > room):
-            out.append(slice(start, row))
-            start, longest = row, length
-    if len(lengths):
-        out.append(slice(start, len(lengths)))
-    return out
+    return cut(((token_bytes(loaded) * length) for length in lengths), most, bounds(loaded).batch)
 
 
-@contextmanager
-def low_memory(loaded: LoadedModel) -> Iterator[None]:
-    """Context: prompts are read one by one."""
-    before = loaded.cache.get("low memory")
-    loaded.cache["low memory"] = True
-    try:
-        yield
-    finally:
-        loaded.cache["low memory"] = before
+def cut(sizes: Iterable[int], most: int, room: int) -> Iterator[slice]:
+    """Rows of these sizes, each of which takes what the largest of its batch does, cut into batches of at
+    most `most` rows and `room`; a batch has at least one row.
+    """
+    start = largest = stop = 0
+    for row, size in enumerate(sizes):
+        largest, stop = max(largest, size), row + 1
+        count = stop - start
+        if count > 1 and (count > most or count * largest > room):
+            yield slice(start, row)
+            start, largest = row, size
+    if stop > start:
+        yield slice(start, stop)

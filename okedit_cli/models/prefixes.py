@@ -6,8 +6,7 @@ Many questions about one picture share its prefix (models/reading.py).
 from __future__ import annotations
 
 import copy
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from okedit_cli.bounded import Bounded
 from okedit_cli.models.encode import encode_row, join_rows
 from okedit_cli.models.features import Look, cut_row, look, look_of
 from okedit_cli.models.kv import cache_of
-from okedit_cli.models.memory import in_batches
+from okedit_cli.models.memory import bounds, in_batches
 from okedit_cli.models.notes import note_embeds, note_start, reading_notes, with_note
 from okedit_cli.models.question import template_head
 from okedit_cli.models.sites import decoder, image_token_id
@@ -29,9 +28,7 @@ if TYPE_CHECKING:
 
     from okedit_cli.models.load import LoadedModel
 
-SEEN = 64  # prefixes kept of pictures that only a prompt has shown, and of notes
-TOGETHER = 16  # prefixes that are read as one batch
-KEPT_BYTES = 1 << 30  # of prefixes and their pictures: a thousand of a small model
+TOGETHER = 16  # prefixes that are read as one batch, where memory is for them
 
 
 @dataclass
@@ -56,6 +53,13 @@ def fork(cache: Any, rows: Sequence[int] | torch.Tensor | slice | None = None) -
     return twin
 
 
+def take_rows(cache: Any, rows: Sequence[int]) -> None:
+    """Leave a cache some of its rows, layer after layer, so that it is never held twice."""
+    for layer in cache.layers:
+        if layer.keys is not None:
+            layer.keys, layer.values = layer.keys[rows], layer.values[rows]
+
+
 def unedited(loaded: LoadedModel) -> AbstractContextManager[None]:
     """Context: nothing is decided, whatever is attached; weights are as they are."""
     return nullcontext() if loaded.session is None else loaded.session.at_rest()
@@ -66,10 +70,15 @@ def prefix_of(loaded: LoadedModel, row: dict[str, torch.Tensor], picture: Image 
     length, key = _place(loaded, row, picture)
     if (prefix := _known(loaded, key)) is None:
         prefix = _read_prefix(loaded, row, length, picture)
-        size = sum(layer.keys.nbytes + layer.values.nbytes for layer in prefix.cache.layers)
         kept: Bounded = loaded.cache.setdefault("prefixes", Bounded())
-        kept.put(key, prefix, size + (held_bytes(picture) if picture else 0), KEPT_BYTES)
+        size = _bytes(prefix) + (held_bytes(picture) if picture else 0)
+        kept.put(key, prefix, size, bounds(loaded).prefixes)
     return prefix
+
+
+def _bytes(prefix: Prefix) -> int:
+    """Of a prefix's keys and values."""
+    return sum(part.nbytes for layer in prefix.cache.layers for part in (layer.keys, layer.values))
 
 
 def prefix_behind(loaded: LoadedModel, picture: Image) -> Prefix:
@@ -170,24 +179,15 @@ def noted(loaded: LoadedModel, prefix: Prefix, note: str) -> Prefix:
     """The prefix with a note over the last tokens of its picture."""
     seen = prefix.seen
 
-    def read() -> Prefix:
+    kept: Bounded = loaded.cache.setdefault("noted", Bounded())
+    key = (id(seen), note)
+    if key not in kept:
         words = note_embeds(loaded, note)
         embeds = with_note(seen.embeds[0], seen.places, words)[None]
         with reading_notes(loaded, [note_start(seen.places, words)]):
             # the look goes along, so that its id is not given out again
-            return replace(prefix, cache=_run(loaded, embeds, seen.positions))
-
-    return _remembered(loaded, "noted", (id(seen), note), read)
-
-
-def _remembered(loaded: LoadedModel, name: str, key: Any, read: Callable[[], Prefix]) -> Prefix:
-    """The prefix under a key, read where it is new; of each `name` the last SEEN are kept."""
-    kept: OrderedDict = loaded.cache.setdefault(name, OrderedDict())
-    if key not in kept:
-        kept[key] = read()
-        while len(kept) > SEEN:
-            kept.popitem(last=False)
-    kept.move_to_end(key)
+            found = replace(prefix, cache=_run(loaded, embeds, seen.positions))
+        kept.put(key, found, _bytes(found), bounds(loaded).prefixes // 2)
     return kept[key]
 
 

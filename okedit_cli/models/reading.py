@@ -20,6 +20,7 @@ from okedit_cli.models.kv import cache_of, taking
 from okedit_cli.models.notes import reading_notes
 from okedit_cli.models.prefixes import Prefix, fork, joined, noted, prefix_behind, prefix_of, unedited
 from okedit_cli.models.question import asks_behind, behind_picture, question_token_ids
+from okedit_cli.models.sites import text_config
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -106,8 +107,19 @@ def _agrees(loaded: LoadedModel) -> bool:
         split = loaded.forward(**inputs, **taking(loaded.speaker, prompts.cache)).logits[:, -1].float()
     except (RuntimeError, TypeError, ValueError, AttributeError, IndexError, KeyError):
         return False  # another kind of cache, or a family that wants its prompts whole
+    if _forgets(loaded, prompts.cache):
+        return False
     bound = TOLERANCE.get(loaded.dtype, COARSE) * whole.std()
     return bool((split - whole).abs().max() <= bound)
+
+
+def _forgets(loaded: LoadedModel, cache: Any) -> bool:
+    """Whether a layer keeps fewer columns than a prompt may have: rows of several lengths cannot be joined
+    behind its window.
+    """
+    longest = getattr(text_config(loaded.model), "max_position_embeddings", None) or float("inf")
+    windows = [getattr(layer, "sliding_window", None) for layer in cache.layers]
+    return any(window is not None and window <= longest for window in windows)
 
 
 @torch.no_grad()

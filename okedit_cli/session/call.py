@@ -82,6 +82,11 @@ class Call(threading.local):
         self.notes_from: list[int | None] = []  # first column of each row read as a note is
         self.questions: Questions | None = None
 
+    def rest(self) -> None:
+        """Nothing is attached any more: what passes have read is let go. Verdicts stay."""
+        self.prompts = self.part = self.pixels = self.said = self.questions = self.starts = None
+        self.given, self.embedded = {}, EmbeddedIds()
+
     @contextmanager
     def at_rest(self) -> Iterator[None]:
         """Context: nothing is decided in this thread, nothing changed; decisions stay."""

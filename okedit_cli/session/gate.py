@@ -52,7 +52,7 @@ class Gate:
         self.loaded, self.router, self.bundles, self.call = loaded, router, router.bundles, call
         self._check = check
         self._hold = Hold(loaded, lambda: not call.deep, call.apart)
-        self._handles = hook_reader(loaded, lambda: [] if call.deep else call.notes_from)
+        self._handles, self._reads_notes = [], False
         for module in entries(loaded.model):
             signature = inspect.signature(module.forward)
             self._handles.append(
@@ -93,6 +93,14 @@ class Gate:
             "" if v.context is None else self.bundles[v.context.number].manifest.facts[v.context.row]["note"]
             for v in self.call.verdicts
         ]
+
+    def _told(self) -> list[str]:
+        """The notes; what reads them is hooked when there is a first one, since it sits in every layer."""
+        found = self.notes()
+        if any(found) and not self._reads_notes:
+            call, self._reads_notes = self.call, True
+            self._handles += hook_reader(self.loaded, lambda: [] if call.deep else call.notes_from)
+        return found
 
     def keep(self, rows: Sequence[int]) -> None:
         """Of the rows that were routed only these go on."""
@@ -151,7 +159,7 @@ class Gate:
                 head = whole[:, : cache.get_seq_length()]
                 self.call.part = Part(head, None, named, None)
         self.call.starts = [0] * len(self.call.verdicts)
-        self.call.notes_from = [0 if note else None for note in self.notes()]
+        self.call.notes_from = [0 if note else None for note in self._told()]
         self._hold.read(ids, mask)
         if self.call.part is not None and ids is not None:
             self.call.prompts = ids, mask
@@ -203,7 +211,7 @@ class Gate:
                     return None
             self.call.starts = self._decide(ids, mask, states.detach())
             told = None
-            if any(notes := self.notes()):
+            if any(notes := self._told()):
                 told, self.call.notes_from = write_notes(self.loaded, ids, mask, states, notes)
         finally:
             self.call.deep, self.call.given, self.call.pixels, self.call.said = False, {}, None, None

@@ -23,6 +23,7 @@ from okedit_cli.errors import UsageError
 from okedit_cli.models.compiled import forget_compiled
 from okedit_cli.models.features import Look
 from okedit_cli.models.fingerprint import fingerprint
+from okedit_cli.models.memory import forget
 from okedit_cli.scope.router import Router, strictness_of
 from okedit_cli.scope.verdict import Verdict
 from okedit_cli.session.gate import Call, Gate
@@ -144,6 +145,9 @@ class Session:
             self.gate = None
         self.attachments, self.router, self.bundles = attachments, router, router.bundles
         self._put_weights()
+        if not attachments:
+            self.call.rest()
+            forget(self.loaded)
         if attachments:
             self.gate = Gate(self.loaded, router, self.call, self._check_pass)
         forget_compiled()

@@ -4,8 +4,10 @@ import pytest
 import tiny
 from fitted import load, world
 
+import okedit_cli
 from okedit_cli.evaluate.case import Case, Probe
-from okedit_cli.models import features, prefixes
+from okedit_cli.generate import decide
+from okedit_cli.models import features
 from okedit_cli.scope.router import STAGES
 from tools.bench.ablation import COLUMNS, held, judged, remembering
 
@@ -37,8 +39,16 @@ def test_it_counts_what_fires_and_where_none_should(pictures):
         assert 0 <= found["specificity"] <= 1 and 0 <= found["i_loc"] <= 1
 
 
-def test_what_is_known_of_pictures_is_kept_between_rows_and_not_behind_them():
-    before = features.LOOKS_BYTES, prefixes.KEPT_BYTES
-    with remembering():
-        assert features.LOOKS_BYTES == prefixes.KEPT_BYTES > max(before)
-    assert (features.LOOKS_BYTES, prefixes.KEPT_BYTES) == before
+def test_what_is_known_of_pictures_is_kept_between_rows_and_not_behind_them(pictures):
+    with world():
+        loaded = load("llava")
+        bundle = held(loaded, [Case("a", "What is this?", "a cat", pictures / "red.png").fact()])
+        seen = tiny.picture()
+        with remembering(loaded):
+            with okedit_cli.attach(loaded, bundle):
+                decide(loaded, [("What is this?", seen)])
+            kept = features.look_of(loaded, seen)
+            with okedit_cli.attach(loaded, bundle):
+                decide(loaded, [("What is this?", seen)])
+                assert features.look_of(loaded, seen) is kept
+        assert features.look_of(loaded, seen) is not kept

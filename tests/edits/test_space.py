@@ -51,6 +51,19 @@ def test_separation_is_a_share_and_does_not_depend_on_scale_or_order(seed):
     assert separation(rows[order], group[order]) == pytest.approx(value, abs=0.02)
 
 
+@pytest.mark.parametrize("groups", [3, 30])  # samples fewer than they are wide, and more
+def test_a_space_is_the_inverse_square_root_of_the_scatter_inside_groups(groups):
+    rows, group = features(groups=groups, each=2)
+    space = fit_space(rows, group, 0.1, width=SIZE)
+    exact, means = rows.double(), torch.stack([rows[group == one].double().mean(0) for one in group])
+    scatter = (exact - means).T @ (exact - means) / (len(rows) - groups)
+    scatter += 0.1 * (exact - exact.mean(0)).var(0).mean() * torch.eye(SIZE)
+    values, vectors = torch.linalg.eigh(scatter)
+    torch.testing.assert_close(
+        space.projection, (vectors @ torch.diag(values.rsqrt()) @ vectors.T).float(), atol=1e-5, rtol=1e-4
+    )
+
+
 def test_groups_far_apart_separate_wholly():
     rows, group = features(noise=0.0)
     assert separation(rows + 1000.0 * group[:, None], group) == 1.0

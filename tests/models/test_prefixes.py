@@ -1,5 +1,7 @@
 """Prompts read in two parts: what the whole model reads, whoever asks along, and nothing read twice."""
 
+from dataclasses import replace
+
 import pytest
 import tiny
 import torch
@@ -11,6 +13,7 @@ from okedit_cli.models.decode import go_on, greedy
 from okedit_cli.models.encode import encode, end_ids
 from okedit_cli.models.kv import taking
 from okedit_cli.models.load import load_model
+from okedit_cli.models.memory import bounds, set_bounds
 from okedit_cli.models.prefixes import fork, prefix_behind, together
 from okedit_cli.models.reading import read, shares
 
@@ -187,9 +190,9 @@ def test_a_prefix_is_read_once_and_left_as_it_was(folders):
     assert torch.equal(last_logits(loaded, [(WORDS[0], own)]), first)
 
 
-def test_what_is_kept_is_bounded(folders, monkeypatch):
+def test_what_is_kept_is_bounded(folders):
     loaded = load_model(str(folders["llava"]))
-    monkeypatch.setattr(prefixes, "KEPT_BYTES", 1)
+    set_bounds(loaded, replace(bounds(loaded), prefixes=1))
     shown = [tiny.picture(colour) for colour in ("red", "blue", "green")]
     asked = [(WORDS[0], picture) for picture in shown]
     torch.testing.assert_close(last_logits(loaded, asked), whole_logits(loaded, asked), atol=1e-4, rtol=1e-4)

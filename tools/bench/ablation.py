@@ -13,6 +13,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -26,6 +27,7 @@ from okedit_cli.evaluate.grid import in_order, with_grid
 from okedit_cli.facts import Fact
 from okedit_cli.generate import decide
 from okedit_cli.methods.values import Values
+from okedit_cli.models.memory import bounds, keeping, set_bounds
 from okedit_cli.models.sites import hidden_size
 from okedit_cli.pictures import load_picture
 from okedit_cli.scope.router import STAGES
@@ -60,7 +62,7 @@ def main(words: Sequence[str] | None = None) -> None:
     sample = cases[: given.sample]
     print(f"| {len(cases)} edits at once, {len(sample)} judged, percent | {' | '.join(COLUMNS)} |")
     print(f"|---|{'---|' * len(COLUMNS)}", flush=True)
-    with remembering():
+    with remembering(loaded):
         bundle = held(loaded, [case.fact() for case in cases])
         for stage in (None, *(given.stage or STAGES)):
             shares = judged(loaded, sample, bundle, pictures, [stage] if stage else [])
@@ -69,13 +71,15 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 @contextmanager
-def remembering() -> Iterator[None]:
+def remembering(loaded) -> Iterator[None]:
     """Context: looks and prefixes of all pictures are kept, since every row shows the same ones."""
-    with (
-        mock.patch("okedit_cli.models.features.LOOKS_BYTES", KEPT_BYTES),
-        mock.patch("okedit_cli.models.prefixes.KEPT_BYTES", KEPT_BYTES),
-    ):
-        yield
+    before = bounds(loaded)
+    set_bounds(loaded, replace(before, looks=KEPT_BYTES, prefixes=KEPT_BYTES))
+    try:
+        with keeping(loaded):
+            yield
+    finally:
+        set_bounds(loaded, before)
 
 
 def judged(

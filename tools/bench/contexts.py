@@ -36,7 +36,7 @@ def main(words: Sequence[str] | None = None) -> None:
     loaded = okedit_cli.load_model("okedit-mini")
     cases = in_order(with_grid(present(load_cases(given.data)).cases))[: given.limit]
     pictures: dict[Path, object] = {}
-    with remembering(), okedit_cli.attach(loaded, [held(loaded, [case.fact() for case in cases])]):
+    with remembering(loaded), okedit_cli.attach(loaded, [held(loaded, [case.fact() for case in cases])]):
         print(f"| {len(cases)} edits at once, percent | {' | '.join(COLUMNS)} |")
         print(f"|---|{'---|' * len(COLUMNS)}", flush=True)
         for where, written in contexts():

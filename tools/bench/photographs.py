@@ -101,7 +101,7 @@ def main(words: Sequence[str] | None = None) -> None:
     given = parser.parse_args(words)
     loaded = okedit_cli.load_model("okedit-mini")
     spaces = spaces_of(loaded, Options())
-    with remembering():
+    with remembering(loaded):
         keys = {}
         for thing, files in by_thing(given.source).items():
             keys[thing] = spaces.keys(loaded, [load_picture(file) for file in files])
