@@ -158,7 +158,7 @@ def _with_what_is_there(fact: Fact, lacking: set[Path]) -> Fact:
 
 
 def _book(spaces: Spaces, facts: Sequence[Fact]) -> Codebook:
-    from okedit_cli.methods.balancedit import stack, stack_views
+    from okedit_cli.methods.stacking import stack, stack_views
     from okedit_cli.methods.values import Values
 
     reaches, views = [], []

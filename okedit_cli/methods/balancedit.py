@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from okedit_cli.edits.codebook import Codebook
 from okedit_cli.encoders import text
 from okedit_cli.errors import UsageError
 from okedit_cli.methods.admitted import admitted
@@ -33,6 +32,7 @@ from okedit_cli.methods.keys import (
 )
 from okedit_cli.methods.registry import Method
 from okedit_cli.methods.spaces import Spaces, spaces_of
+from okedit_cli.methods.stacking import stack, stack_views
 from okedit_cli.methods.values import RANK, RATE, STEPS, Values, by_itself, fit_values, joined
 from okedit_cli.models.features import forget_looks, look_together
 from okedit_cli.models.mini.pictures import has_learned_map
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
 KEY_LAYER = -2  # below every layer: questions are read by an encoder
 DEPTH = 0.93  # of the decoder: where values act unless told
-TWIN = 1e-3  # the radius of a forced fact without one
 TOGETHER = 36  # facts whose samples are in memory at a time, unless their pictures are large
 PICTURE_BYTES = 1 << 30  # of the pictures of these
 
@@ -181,18 +180,6 @@ def _look(loaded: LoadedModel, samples: Sequence[Sample]) -> None:
     look_together(loaded, unique([s.picture for s in samples if s.origin == "transform" or not alone]))
 
 
-def stack_views(files: Sequence[Sequence[bytes]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Small JPEG files of several edits as rows [n, t] uint8, filled up with zeros, and which edit each
-    belongs to.
-    """
-    flat = [data for some in files for data in some]
-    rows = torch.zeros(len(flat), max(map(len, flat), default=0), dtype=torch.uint8)
-    for row, data in zip(rows, flat, strict=True):
-        row[: len(data)] = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-    counts = torch.tensor([len(some) for some in files], dtype=torch.int64)
-    return rows, torch.arange(len(files)).repeat_interleave(counts)
-
-
 def gives_context(loaded: LoadedModel, wanted: str) -> bool:
     """Whether the model is told a fact that an answer follows from: by itself only where that was measured
     to help.
@@ -240,47 +227,6 @@ def value_layer(loaded: LoadedModel, layer: int | str) -> int:
             hint=f"Take one from 0 to {count - 1}{others}.",
         )
     return int(layer)
-
-
-def stack(spaces: Spaces, reaches: Sequence[tuple[Reach, Reach | None]], values: Values) -> Codebook:
-    """All rows as one codebook; spaces and values in half precision, keys and radii in full."""
-
-    def column(channel: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        keys, owner, radius = [torch.zeros(0, width)], [], []
-        for row, pair in enumerate(reaches):
-            found = pair[channel]
-            if found is None:
-                radius.append(float("inf"))
-                continue
-            keys.append(found.keys)
-            owner += [row] * len(found.keys)
-            # without a radius the fact was forced: it covers its positives, and over-reaches
-            radius.append(found.radius if found.exists else max(found.d_pos, TWIN))
-        return (
-            torch.cat(keys).float(),
-            torch.tensor(owner, dtype=torch.int64),
-            torch.tensor(radius, dtype=torch.float32),
-        )
-
-    q_keys, q_owner, q_radius = column(0, text.width_of(spaces.encoder))
-    width = spaces.bank_pictures.shape[1] if spaces.bank_pictures is not None else 1
-    p_keys, p_owner, p_radius = column(1, width)
-    mapped = spaces.picture is not None and len(spaces.picture.mean)
-    return Codebook(
-        spaces.picture.mean if mapped else torch.zeros(0),
-        spaces.picture.projection if mapped else torch.zeros(0, width),
-        torch.zeros(0),
-        torch.zeros(0, q_keys.shape[1]),
-        p_keys,
-        p_owner,
-        q_keys,
-        q_owner,
-        p_radius,
-        q_radius,
-        values.down.half(),
-        values.up.half(),
-        values.bias.half(),
-    )
 
 
 def canary(spaces: Spaces, loaded: LoadedModel) -> tuple[dict[str, torch.Tensor], list[dict]]:

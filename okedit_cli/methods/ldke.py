@@ -35,11 +35,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from okedit_cli.encoders.text import text_vectors
-from okedit_cli.methods.balancedit import KEY_LAYER, canary, sampler_for, stack, value_layer
+from okedit_cli.methods.balancedit import KEY_LAYER, canary, sampler_for, value_layer
 from okedit_cli.methods.base import Computed, Options, Scope
 from okedit_cli.methods.keys import Reach, pictures_of, question_reach, unique
 from okedit_cli.methods.registry import Method
 from okedit_cli.methods.spaces import Spaces, spaces_of
+from okedit_cli.methods.stacking import stack
 from okedit_cli.methods.tuning import answer_loss, edit_sample
 from okedit_cli.methods.values import Values, fit_values, joined
 from okedit_cli.models.encode import answer_ids

@@ -14,12 +14,14 @@ import torch
 
 from okedit_cli.models.compiled import uncompiled
 from okedit_cli.models.entries import EmbeddedIds
+from okedit_cli.models.sites import image_token_id
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from okedit_cli.methods.whole_prompt import Questions
     from okedit_cli.models.features import Look
+    from okedit_cli.models.load import LoadedModel
     from okedit_cli.scope.query import Picture
     from okedit_cli.scope.verdict import Verdict
 
@@ -115,3 +117,18 @@ class Call(threading.local):
         if words not in self.warned:
             self.warned.add(words)
             warnings.warn(words, RuntimeWarning, stacklevel=2)
+
+    def ids_of(self, loaded: LoadedModel, named: Mapping[str, Any]) -> torch.Tensor | None:
+        """The ids of the prompts that a pass reads, of what it is given by name; None, with a warning, where
+        only others' embeddings are given.
+        """
+        if (ids := named.get("input_ids")) is not None:
+            return ids
+        embeds = named.get("inputs_embeds")
+        if embeds is None:
+            return None
+        with self.at_rest():
+            ids = self.embedded.of(loaded, embeds, image_token_id(loaded.model))
+        if ids is None:
+            self.warn_once(FOREIGN)
+        return ids

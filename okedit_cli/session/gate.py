@@ -27,14 +27,14 @@ from okedit_cli.models.kv import cache_if_any, cache_in
 from okedit_cli.models.notes import hook_reader, write_notes
 from okedit_cli.models.question import is_open, prompt_length, question_text, question_token_ids
 from okedit_cli.models.running import attended
-from okedit_cli.models.sites import decoder_layers, image_token_id, picture_tower
+from okedit_cli.models.sites import decoder_layers, picture_tower
 from okedit_cli.models.verbatim import Held, Hold, held_answer
 from okedit_cli.scope.pictures import Shown, seen
 from okedit_cli.scope.query import Picture, Query
 from okedit_cli.scope.router import Router
 from okedit_cli.scope.verdict import Verdict, best_of
 from okedit_cli.session.acting import Acting
-from okedit_cli.session.call import FOREIGN, UNKNOWN, UNTOLD, Call, Part
+from okedit_cli.session.call import UNKNOWN, UNTOLD, Call, Part
 from okedit_cli.session.side import hook_sides
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Gate:
         self.call.verdicts, self.call.starts, self.call.prompts = [], None, None
         self.call.last_read, self.call.part = False, None
         self._hold.begin([])
-        if (ids := self._ids(named)) is not None:
+        if (ids := self.call.ids_of(self.loaded, named)) is not None:
             self.call.prompts = ids, attended(mask, ids, self._hold.inputs)
             self.call.given = named
             self._questions().begin(given)
@@ -163,21 +163,6 @@ class Gate:
         self._hold.read(ids, mask)
         if self.call.part is not None and ids is not None:
             self.call.prompts = ids, mask
-
-    def _ids(self, named: Mapping[str, Any]) -> torch.Tensor | None:
-        """The ids of the prompts that a pass reads; None, with a warning, where only others' embeddings are
-        given.
-        """
-        if (ids := named.get("input_ids")) is not None:
-            return ids
-        embeds = named.get("inputs_embeds")
-        if embeds is None:
-            return None
-        with self.call.at_rest():
-            ids = self.call.embedded.of(self.loaded, embeds, image_token_id(self.loaded.model))
-        if ids is None:
-            self.call.warn_once(FOREIGN)
-        return ids
 
     def _end(self, module: Any, args: tuple, output: Any) -> Any:
         if self.call.aside is module:

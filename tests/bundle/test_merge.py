@@ -17,7 +17,7 @@ from okedit_cli.bundle import Bundle
 from okedit_cli.bundle.merge import MergeConflict, merge
 from okedit_cli.bundle.sources import get_sources, put_sources
 from okedit_cli.errors import InvalidBundle, ModelMismatch, UsageError
-from okedit_cli.methods.balancedit import stack_views
+from okedit_cli.methods.stacking import stack_views
 from okedit_cli.scope.views import encode_view
 
 INF = float("inf")

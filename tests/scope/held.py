@@ -10,7 +10,7 @@ import torch
 from okedit_cli.bundle import Bundle, Manifest
 from okedit_cli.edits.codebook import Codebook
 from okedit_cli.encoders.text import text_vectors
-from okedit_cli.methods.balancedit import stack_views
+from okedit_cli.methods.stacking import stack_views
 from okedit_cli.scope.calibration import calibration
 from okedit_cli.scope.query import Picture, Query
 from okedit_cli.scope.views import encode_view
