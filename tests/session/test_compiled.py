@@ -39,23 +39,13 @@ def wrap_model(model):
     return torch.compile(model, backend="eager")
 
 
-def compile_forward(model):
-    model.forward = torch.compile(model.forward, backend="eager")
-    return model
-
-
-def compile_decoder(model):
-    model.model = torch.compile(model.model, backend="eager")
-    return model
-
-
 def compile_layers(model):
     for layer in decoder_layers(model):
         layer.compile(backend="eager")
     return model
 
 
-HOW = [compile_model, wrap_model, compile_forward, compile_decoder, compile_layers]
+HOW = [compile_model, wrap_model, compile_layers]
 
 
 def logits(model, inputs):
@@ -63,38 +53,27 @@ def logits(model, inputs):
         return model(**inputs).logits
 
 
-def said(model, inputs):
-    return model.generate(**inputs, max_new_tokens=3, do_sample=False)
-
-
 @pytest.mark.parametrize("how", HOW)
 def test_compiled_and_used_before(how):
     made = case()
     inside, outside = (check.inputs_of(made.loaded, [user(prompt)]) for prompt in (CAPITAL, ELSE))
     model = how(opened("llama"))
-    plain = [logits(model, one) for one in (inside, outside)] + [said(model, inside)]
+    plain = [logits(model, one) for one in (inside, outside)]
     with okedit_cli.EditedModel(model, made.loaded.tokenizer, [made.bundle]) as edited:
-        text = made.loaded.tokenizer.decode(said(model, inside)[0, inside["input_ids"].shape[1] :])
-        assert ANSWERS["capital"].startswith(text.strip()[:3])
+        first = int(logits(model, inside)[0, -1].argmax())
+        assert first == made.loaded.tokenizer(ANSWERS["capital"], add_special_tokens=False)["input_ids"][0]
         assert edited.verdicts[0].hit.edit_id == "capital"
-        changed = logits(model, inside)
-        assert (
-            int(changed[0, -1].argmax())
-            == made.loaded.tokenizer(ANSWERS["capital"], add_special_tokens=False)["input_ids"][0]
-        )
         assert torch.equal(logits(model, outside), plain[1])
     assert torch.equal(logits(model, inside), plain[0]) and torch.equal(logits(model, outside), plain[1])
-    assert torch.equal(said(model, inside), plain[2])
 
 
-@pytest.mark.parametrize("how", [compile_model, wrap_model])
-def test_compiled_while_attached(how):
+def test_compiled_while_attached():
     made, model = case(), opened("llama")
     inside = check.inputs_of(made.loaded, [user(CAPITAL)])
     plain = logits(model, inside)
     edited = okedit_cli.EditedModel(model, made.loaded.tokenizer, [made.bundle])
     wanted = logits(model, inside)
-    compiled = how(model)
+    compiled = wrap_model(model)
     assert torch.equal(logits(compiled, inside), wanted) and not torch.equal(wanted, plain)
     edited.detach()
     assert torch.equal(logits(compiled, inside), plain)
@@ -102,7 +81,7 @@ def test_compiled_while_attached(how):
 
 def test_facts_are_fitted_on_a_compiled_model():
     made = case()
-    model = compile_model(opened("llama"))
+    model = compile_layers(opened("llama"))
     loaded = okedit_cli.wrap(model, made.loaded.tokenizer)
     logits(model, check.inputs_of(loaded, [user(CAPITAL)]))
     result = okedit_cli.fit(loaded, made.facts, force=True)
