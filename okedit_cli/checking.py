@@ -121,32 +121,26 @@ def _hear(
         verdicts += decide(loaded, asked) if gated else [Verdict()] * len(near)
         step()
         rows += [(fact, s) for s in checked(computed.samples[fact.id]) if s.role in ("edit", "positive")]
-    waiting = Counter(fact.id for fact, _ in rows)
+    pairs = zip(outside, verdicts, strict=True)
+    fired = [(fact, s) for (fact, s), v in pairs if not gated or _concerns(fact.id, s, v)]
+    waiting = Counter(fact.id for fact, _ in rows + fired)
 
     def answered(number: int) -> None:
-        name = rows[number][0].id
+        name = (rows + fired)[number][0].id
         waiting[name] -= 1
         if not waiting[name]:
             step()
 
     limits = {fact.id: limit_for(loaded, (fact.answer, *fact.accepted)) for fact in facts}
-    asked = [(s.prompt, s.picture) for _, s in rows]
-    answers = generate(
-        loaded, asked, max_new_tokens=[limits[fact.id] for fact, _ in rows], on_answer=answered
-    )
+    most = [FEW if s.origin == YES_NO else TOKENS for _, s in fired]
+    asked = [(s.prompt, s.picture) for _, s in rows + fired]
+    tokens = [*(limits[fact.id] for fact, _ in rows), *most]
+    answers = generate(loaded, asked, max_new_tokens=tokens, on_answer=answered, at_once=True)
+    answers, after = answers[: len(rows)], answers[len(rows) :]
     # a memory's prompts are put anew, which other decodings do not know of
     fragile = {} if attachment.session.memories else _fragile(loaded, rows, answers, computed)
-    pairs = zip(outside, verdicts, strict=True)
-    fired = [(fact, s) for (fact, s), v in pairs if not gated or _concerns(fact.id, s, v)]
-    order = [id(s.picture) for _, s in fired]
-    fired.sort(key=lambda one: order.index(id(one[1].picture)))  # a picture is read once for both answers
-    after, before = [], []
-    for start in range(0, len(fired), FEW):
-        questions = [(s.prompt, s.picture) for _, s in fired[start : start + FEW]]
-        most = [FEW if s.origin == YES_NO else TOKENS for _, s in fired[start : start + FEW]]
-        after += generate(loaded, questions, max_new_tokens=most)
-        with attachment.aside():
-            before += generate(loaded, questions, max_new_tokens=most)
+    with attachment.aside():
+        before = generate(loaded, asked[len(rows) :], max_new_tokens=most, at_once=True)
     spoilt = [
         (fact.id, s)
         for (fact, s), a, b in zip(fired, before, after, strict=True)

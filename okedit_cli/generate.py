@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from okedit_cli.models.decode import go_on, greedy
 from okedit_cli.models.encode import encode, end_ids
 from okedit_cli.models.features import look_of
 from okedit_cli.models.kv import taking
+from okedit_cli.models.prefixes import together
 from okedit_cli.models.question import question_text
 from okedit_cli.models.reading import Prompts, read, shares
 from okedit_cli.models.sites import text_config
@@ -52,10 +54,11 @@ def generate(
     batch: int = BATCH,
     on_text: Callable[[str], None] | None = None,
     on_answer: Callable[[int], None] | None = None,
+    at_once: bool = False,
 ) -> list[Answer]:
     """Greedy answers in the order asked; `max_new_tokens` may differ from question to question. `on_text`
     receives the text of a single question as it is made, `on_answer` each question's number once it is
-    answered.
+    answered. `at_once`: pictures are read together, and so other than one by one by rounding.
 
     UsageError: a question that cannot be written as UTF-8, which no tokenizer reads.
     """
@@ -69,20 +72,19 @@ def generate(
             ) from None
 
     limits = [max_new_tokens] * len(questions) if isinstance(max_new_tokens, int) else list(max_new_tokens)
-    out: dict[int, Answer] = {}
-    for limit in sorted(set(limits)):
-        numbers = [i for i, one in enumerate(limits) if one == limit]
+    rows = [(*question, limit) for question, limit in zip(questions, limits, strict=True)]
 
-        def part(asked: Sequence, limit: int = limit) -> list[Answer]:
-            return _generate(loaded, asked, limit, on_text)
+    def part(some: Sequence) -> list[Answer]:
+        pictures = [row[1] for row in some if row[1] is not None]
+        shared = at_once and len(some) > 1 and pictures and shares(loaded)
+        with together(loaded, pictures, keep=True) if shared else nullcontext():
+            return _generate(loaded, [row[:2] for row in some], [row[2] for row in some], on_text)
 
-        def done(some: Sequence[int], numbers: Sequence[int] = numbers) -> None:
-            for i in some if on_answer else ():
-                on_answer(numbers[i])
+    def done(numbers: Sequence[int]) -> None:
+        for number in numbers if on_answer else ():
+            on_answer(number)
 
-        rows = [questions[i] for i in numbers]
-        out |= zip(numbers, in_turns(loaded, rows, batch, limit, part, done), strict=True)
-    return [out[i] for i in range(len(limits))]
+    return in_turns(loaded, rows, batch, max(limits, default=0), part, done)
 
 
 @torch.inference_mode()
@@ -164,22 +166,22 @@ def decide(loaded: LoadedModel, questions: Sequence[tuple[str, Image | None]]) -
     return _routed(loaded, session, questions)
 
 
-def _generate(loaded: LoadedModel, questions, max_new_tokens: int, on_text) -> list[Answer]:
+def _generate(loaded: LoadedModel, questions, limits: Sequence[int], on_text) -> list[Answer]:
     session = _at_work(loaded)
     if session and session.memories:
         recalled = _recalled(loaded, session, questions)
 
         def part(numbers, by):
             asked = [recalled[i].question for i in numbers]
-            return _answered(loaded, by, asked, max_new_tokens, on_text)[0]
+            return _answered(loaded, by, asked, [limits[i] for i in numbers], on_text)[0]
 
         def spoken(i, speaker):
-            return speaker.answer(max_new_tokens, on_text if len(questions) == 1 else None)
+            return speaker.answer(limits[i], on_text if len(questions) == 1 else None)
 
         out, verdicts = in_turn(session, recalled, part, spoken), [one.verdict for one in recalled]
         session.call.verdicts = verdicts
     else:
-        out, verdicts = _answered(loaded, session, questions, max_new_tokens, on_text)
+        out, verdicts = _answered(loaded, session, questions, limits, on_text)
     texts = loaded.tokenizer.batch_decode(out, skip_special_tokens=True)
     ends, answers = end_ids(loaded), []
     for text, verdict, row in zip(texts, verdicts, out, strict=True):
@@ -188,12 +190,12 @@ def _generate(loaded: LoadedModel, questions, max_new_tokens: int, on_text) -> l
     return answers
 
 
-def _answered(loaded: LoadedModel, session, questions, max_new_tokens: int, on_text):
+def _answered(loaded: LoadedModel, session, questions, limits: Sequence[int], on_text):
     """Ids and verdicts of questions as they are."""
     if len(questions) > 1 and shares(loaded):
-        return _together(loaded, session, questions, max_new_tokens)
+        return _together(loaded, session, questions, limits)
     streamer = _streamer(loaded, on_text) if on_text and len(questions) == 1 else None
-    return _whole(loaded, session, questions, max_new_tokens, streamer)
+    return _whole(loaded, session, questions, limits, streamer)
 
 
 def _routed(loaded: LoadedModel, session, questions) -> list[Verdict]:
@@ -231,30 +233,31 @@ def _read(loaded: LoadedModel, session, questions) -> Prompts:
         return read(loaded, questions, noting)
 
 
-def _together(loaded: LoadedModel, session, questions, max_new_tokens: int):
+def _together(loaded: LoadedModel, session, questions, limits: Sequence[int]):
     """Ids and verdicts of questions whose common beginnings are read once."""
     prompts = _read(loaded, session, questions)
-    max_new_tokens = room(loaded, prompts.mask.shape[1] + 1, max_new_tokens)
+    limits = [room(loaded, prompts.mask.shape[1] + 1, limit) for limit in limits]
     if session is None:
-        return go_on(loaded, prompts, max_new_tokens, once=True), [None] * len(questions)
+        return go_on(loaded, prompts, limits, once=True), [None] * len(questions)
     verdicts = list(session.call.verdicts)
-    out = go_on(loaded, prompts, max_new_tokens, keep=session.gate.keep, once=True)
+    out = go_on(loaded, prompts, limits, keep=session.gate.keep, once=True)
     session.call.verdicts = verdicts
     return out, verdicts
 
 
-def _whole(loaded: LoadedModel, session, questions, max_new_tokens: int, streamer):
+def _whole(loaded: LoadedModel, session, questions, limits: Sequence[int], streamer):
     """Ids and verdicts of questions read as the model's own generate() reads them."""
     inputs = encode(loaded, questions)
-    max_new_tokens = room(loaded, inputs["input_ids"].shape[1], max_new_tokens)
+    limits = [room(loaded, inputs["input_ids"].shape[1], limit) for limit in limits]
     if session:  # known here, whether there is a template that tells it or not
         session.call.prompt_lengths = inputs["attention_mask"].sum(1).tolist()
         session.call.pictures = [picture for _, picture in questions]
     try:
-        out = greedy(loaded, inputs, max_new_tokens, streamer=streamer)
+        out = greedy(loaded, inputs, max(limits), streamer=streamer)
     finally:
         if session:
             session.call.prompt_lengths = session.call.pictures = None
+    out = [row[:limit] for row, limit in zip(out, limits, strict=True)]
     return out, list(session.call.verdicts) if session else [None] * len(questions)
 
 

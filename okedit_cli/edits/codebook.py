@@ -152,7 +152,11 @@ class Codebook(EditSet):
         """Each edit's smallest distance [N] from its picture keys to a picture feature [dp]; inf without
         keys.
         """
-        return self._distances(self.picture_keys, self.picture_owner, self.project_picture(feature))
+        return self.picture_key_distances(self.project_picture(feature))
+
+    def picture_key_distances(self, key: torch.Tensor) -> torch.Tensor:
+        """The same to a picture's key [rp], as another edit or a reference picture has it."""
+        return self._distances(self.picture_keys, self.picture_owner, key)
 
     def question_distances(self, feature: torch.Tensor) -> torch.Tensor:
         """The same of question keys and a question feature [dq]."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,13 +36,14 @@ def greedy(
 def go_on(
     loaded: LoadedModel,
     prompts: Prompts,
-    count: int,
+    count: int | Sequence[int],
     *,
     ended: bool = True,
     keep: Callable[[list[int]], None] = lambda rows: None,
     once: bool = False,
 ) -> list[list[int]]:
-    """Up to `count` greedy ids behind each of the prompts; without `ended` no row may end before.
+    """Up to `count` greedy ids, which may differ from row to row, behind each of the prompts; without `ended`
+    no row may end before.
 
     `once`: the prompts' cache is given up, which is else held beside the one that grows. Rows that have ended
     leave the batch; `keep` is told which of those still in it stay.
@@ -53,7 +54,8 @@ def go_on(
     cache, ids, mask, where = fork(prompts.cache), prompts.last, prompts.mask, prompts.positions
     if once:
         prompts.cache, prompts.prefixes = None, []
-    for step in range(count):
+    counts = [count] * len(rows) if isinstance(count, int) else list(count)
+    for step in range(max(counts)):
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
         told = {} if where is None else {"position_ids": where + step}
         given = loaded.forward(input_ids=ids, attention_mask=mask, **told, **taking(loaded.speaker, cache))
@@ -64,8 +66,9 @@ def go_on(
         said = ids[:, 0].tolist()
         for row, token in zip(rows, said, strict=True):
             out[row].append(token)
-        going = [i for i, token in enumerate(said) if token not in ends]
-        if not going or step == count - 1:
+        left = [step + 1 < counts[row] for row in rows]
+        going = [i for i, token in enumerate(said) if token not in ends and left[i]]
+        if not going:
             break
         if len(going) < len(rows):
             rows, ids, mask = [rows[i] for i in going], ids[going], mask[going]

@@ -70,10 +70,14 @@ def prefix_of(loaded: LoadedModel, row: dict[str, torch.Tensor], picture: Image 
     length, key = _place(loaded, row, picture)
     if (prefix := _known(loaded, key)) is None:
         prefix = _read_prefix(loaded, row, length, picture)
-        kept: Bounded = loaded.cache.setdefault("prefixes", Bounded())
-        size = _bytes(prefix) + (held_bytes(picture) if picture else 0)
-        kept.put(key, prefix, size, bounds(loaded).prefixes)
+        _keep(loaded, key, prefix)
     return prefix
+
+
+def _keep(loaded: LoadedModel, key: tuple, prefix: Prefix) -> None:
+    kept: Bounded = loaded.cache.setdefault("prefixes", Bounded())
+    size = _bytes(prefix) + (held_bytes(prefix.seen.picture) if prefix.seen else 0)
+    kept.put(key, prefix, size, bounds(loaded).prefixes)
 
 
 def _bytes(prefix: Prefix) -> int:
@@ -110,12 +114,24 @@ def _place(loaded: LoadedModel, row: dict[str, torch.Tensor], picture: Image | N
 
 
 @contextmanager
-def together(loaded: LoadedModel, pictures: Sequence[Image]) -> Iterator[None]:
-    """Context: the prefixes of these pictures are read many at a time, and forgotten behind it.
+def together(loaded: LoadedModel, pictures: Sequence[Image], keep: bool = False) -> Iterator[None]:
+    """Context: the prefixes of these pictures are read many at a time, and forgotten behind it, or kept.
 
     Several times quicker than one by one, and other than that by rounding: good for fitting, while a model
     that answers reads each picture by itself.
     """
+    with unedited(loaded):
+        loaded.cache["drafts"] = _drafts(loaded, pictures)
+    try:
+        yield
+    finally:
+        drafts, loaded.cache["drafts"] = loaded.cache["drafts"], {}
+        for key, prefix in drafts.items() if keep else ():
+            _keep(loaded, key, prefix)
+
+
+def _drafts(loaded: LoadedModel, pictures: Sequence[Image]) -> dict[tuple, Prefix]:
+    """Prefixes of pictures, those of one length read as one batch."""
     kept, drafts = loaded.cache.get("prefixes", {}), {}
     alike: dict[tuple, list[tuple[tuple, int, Look]]] = {}
     for picture in {id(picture): picture for picture in pictures}.values():
@@ -127,11 +143,7 @@ def together(loaded: LoadedModel, pictures: Sequence[Image]) -> Iterator[None]:
     for rows in alike.values():
         for part in (rows[some] for some in in_batches(loaded, [row[1] for row in rows], TOGETHER)):
             drafts |= zip([key for key, _, _ in part], _read_looks(loaded, part), strict=True)
-    loaded.cache["drafts"] = drafts
-    try:
-        yield
-    finally:
-        loaded.cache["drafts"] = {}
+    return drafts
 
 
 @torch.no_grad()

@@ -122,7 +122,10 @@ def held_scale(bundle: Bundle) -> float:
     if reference is None or not int(rows.sum()):
         return 1.0
     nearest = torch.stack(
-        [(book.picture_distances(one) / book.picture_radius.float())[rows].amin() for one in reference]
+        [
+            (book.picture_key_distances(one) / book.picture_radius.float())[rows].amin()
+            for one in reference.float()
+        ]
     )
     border = float(nearest.sort().values[int(calibration().unrelated * len(nearest))])
     return min(1.0, border)

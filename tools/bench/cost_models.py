@@ -125,5 +125,5 @@ def _qwen(division: int, layers: int):
         **codes,
     )
     saver = _saver("Qwen2_5_VLProcessor", words, QWEN_TEMPLATE, 14)
-    saver.image_processor.size = {"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * 16384}
+    saver.images.size = {"shortest_edge": 56 * 56, "longest_edge": 28 * 28 * 16384}
     return Qwen2_5_VLForConditionalGeneration(config), saver
