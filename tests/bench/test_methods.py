@@ -60,7 +60,9 @@ def test_two_methods_are_measured_and_a_rerun_goes_on(table, tmp_path, capsys, m
         raise AssertionError
 
     monkeypatch.setattr(methods.subprocess, "run", never)
-    assert {one["method"]: one for one in table("--markdown").values()} == cells
+    page = tmp_path / "table.html"
+    assert {one["method"]: one for one in table("--markdown", "--html", str(page)).values()} == cells
+    assert page.read_text().count("<tr>") == 3 and cannot["why"] in page.read_text()
     head, line, *rows = capsys.readouterr().out.splitlines()
     assert head.startswith("| method | data | edits | cases | Rel | Port | Holdout |")
     assert len(rows) == 2 and all(row.count(" | ") == head.count(" | ") for row in [line, *rows])

@@ -1,5 +1,5 @@
 """Every method on every data set, in one table. `python -m tools.bench.methods DATA... [--methods a,b]
-[--edits 1,100] [--limit N] [--out FILE.json] [--markdown]`
+[--edits 1,100] [--limit N] [--out FILE.json] [--markdown] [--html FILE]`
 
 A cell is a method, a data set and a number of edits: with one, each case is edited on a clean model, with
 more all are held at once. It is measured by okedit's own evaluation in a process of its own (cell.py), and
@@ -59,6 +59,8 @@ def main(words: Sequence[str] | None = None) -> None:
     with suppress(OSError):  # something of a cell that failed is there, or there is none
         given.out.with_name(given.out.name + ".cells").rmdir()
     cells = [known[key_of(spec)] for spec in specs]
+    if given.html:
+        given.html.write_text(page(cells), encoding="utf-8")
     print(markdown(cells) if given.markdown else "", end="")
     if not given.markdown:
         show(cells)
@@ -74,6 +76,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--limit", type=int, help="cases that are scored in each cell. [default: all]")
     parser.add_argument("--out", type=Path, default=Path("results/methods.json"))
     parser.add_argument("--markdown", action="store_true", help="print a table for a README")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the table as a page, too")
     parser.add_argument("--model", default="okedit-mini")
     parser.add_argument("--images", help="the folder that pictures start from")
     parser.add_argument("--seed", type=int, default=0)
@@ -235,6 +238,24 @@ def markdown(cells: Sequence[dict[str, Any]]) -> str:
     titles, rows = rows_of(cells)
     lines = [titles, ["---"] * len(titles), *rows]
     return "".join("| " + " | ".join(one.replace("|", "\\|") for one in line) + " |\n" for line in lines)
+
+
+def page(cells: Sequence[dict[str, Any]]) -> str:
+    """The table as a page of its own."""
+    from html import escape
+
+    titles, rows = rows_of(cells)
+    head = "".join(f"<th>{escape(one)}</th>" for one in titles)
+    body = "".join("<tr>" + "".join(f"<td>{escape(one)}</td>" for one in row) + "</tr>\n" for row in rows)
+    style = (
+        "body{font:14px sans-serif}table{border-collapse:collapse}td,th{padding:.3em .6em;text-align:right}"
+    )
+    style += "td:first-child,th:first-child{text-align:left}tr:nth-child(even){background:#f4f4f4}"
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Methods</title><style>{style}</style>\n'
+        f"<p>Percent by free generation / teacher-forced.</p>\n<table><thead><tr>{head}</tr></thead>\n"
+        f"<tbody>\n{body}</tbody></table></html>\n"
+    )
 
 
 def show(cells: Sequence[dict[str, Any]]) -> None:
