@@ -138,11 +138,12 @@ def _app(
         raise UsageError(f"--on-hit {on_hit} is not known, expected one of {', '.join(hits.WAYS)}.")
     if on_hit == "model":
         hits.check_pattern(model_name)
+    known = Keys(tuple(keys or ()))
     engine = Upstream(url, timeout=timeout, key=upstream_key)
     opened = [Bundle.load(path) for path in readable(bundles)]
     for one in opened:
         check_usable(one, image_encoder)
-    settings = Settings(on_hit, model_name, Keys(tuple(keys or ())), threads=threads)
+    settings = Settings(on_hit, model_name, known, threads=threads)
     fetch = None if remote is None else remote_pictures(remote, settings.limits)
     reader = PictureReader(settings.limits, fetch)
     front = Front(opened, image_encoder=image_encoder, strictness=strictness, reader=reader)

@@ -97,9 +97,11 @@ def serve(
     A request that names the base model is answered by it alone; MODEL+BUNDLE by it with that bundle; one that
     names none by it with all of them. Stops on SIGTERM or Ctrl-C, once what is being answered has its answer.
     """
+    from ..serve.auth import Keys
     from ..serve.running import address, bound, require, run
 
     require()
+    keys = Keys(tuple(api_key or ()), admin_key)
     out = Output(quiet=quiet)
     if bundle_dir is not None and not bundle_dir.is_dir():
         raise UsageError(f"--bundle-dir {bundle_dir} is no folder.", hint="Make it, or name another.")
@@ -112,7 +114,6 @@ def serve(
         )  # fmt: skip
         check_named(list(files.values()), loaded, out, strict)
         from ..serve.app import Server, build
-        from ..serve.auth import Keys
         from ..serve.bundles import Bundles
         from ..serve.changes import held_copy
         from ..serve.limits import Limits
@@ -122,7 +123,7 @@ def serve(
         limits = Limits(body=max_body * MB, picture=max_picture * MB, places=places)
         server = Server(
             Bundles(loaded, strictness=strictness, without=without or ()),
-            Keys(tuple(api_key or ()), admin_key),
+            keys,
             limits, Log(log),
             remote_pictures(tuple(remote_hosts or ()), limits) if remote_images else None,
             bundle_dir, max_tokens,

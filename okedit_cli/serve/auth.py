@@ -6,6 +6,7 @@ import hmac
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from okedit_cli.errors import UsageError
 from okedit_cli.serve.errors import ApiError
 
 _BEARER = "bearer "
@@ -15,10 +16,20 @@ _BEARER = "bearer "
 class Keys:
     """The keys that open a server: any of `api` to ask (none: everybody may), `admin` to change it as well
     (None: nobody may).
+
+    UsageError: a key is empty or blank, as one of an unset shell variable is.
     """
 
     api: Collection[str] = ()
     admin: str | None = None
+
+    def __post_init__(self) -> None:
+        for option, keys in (("--api-key", self.api), ("--admin-key", [self.admin])):
+            if any(key is not None and not key.strip() for key in keys):
+                raise UsageError(
+                    f"The key of {option} is empty, expected one that nobody guesses.",
+                    hint="Set the variable it comes from, or leave the option out.",
+                )
 
     def check(self, headers: Mapping[str, str]) -> None:
         """ApiError 401 unless a request's headers hold a key that may ask."""
@@ -45,7 +56,7 @@ class Keys:
     def _one_of(given: str | None, keys: Collection[str]) -> bool:
         """Whether it is one of the keys; how long that takes does not tell how much of one was right."""
         asked = (given or "").encode()
-        return any([hmac.compare_digest(asked, key.encode()) for key in keys]) and given is not None
+        return any([hmac.compare_digest(asked, key.strip().encode()) for key in keys]) and bool(given)
 
 
 def _given(headers: Mapping[str, str]) -> str | None:

@@ -84,6 +84,8 @@ def test_what_is_wrong_is_told_before_a_model_is_loaded(okedit_run, tmp_path):
         (["-b", str(tmp_path / "none.safetensors")], "none.safetensors"),
         (["--host", "203.0.113.7"], "Cannot listen"),
         (["--port", "70000"], "65535"),
+        (["--admin-key", ""], "The key of --admin-key is empty"),
+        (["--api-key", " "], "The key of --api-key is empty"),
     ):
         found = okedit_run(*words)
         assert found.returncode and told in found.stderr and "Traceback" not in found.stderr

@@ -15,7 +15,7 @@ from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from serving import running  # noqa: E402
 
-from okedit_cli.errors import InvalidBundle, ModelMismatch  # noqa: E402
+from okedit_cli.errors import InvalidBundle, ModelMismatch, UsageError  # noqa: E402
 from okedit_cli.serve import errors  # noqa: E402
 from okedit_cli.serve.auth import Keys  # noqa: E402
 from okedit_cli.serve.errors import ApiError  # noqa: E402
@@ -114,11 +114,18 @@ def status_of(check, headers) -> int:
         (Keys(["a"], "b"), "Bearer b", 200, 200),
         (Keys(["a"], "b"), "Bearer c", 401, 401),
         (Keys([], "b"), None, 200, 401),
+        (Keys(["a"], "b"), "Bearer ", 401, 401),
     ],
 )
 def test_keys(keys, given, ask, change):
     headers = {"authorization": given} if given else {}
     assert status_of(keys.check, headers) == ask and status_of(keys.check_admin, headers) == change
+
+
+@pytest.mark.parametrize("given", [(["", "a"],), (["a"], ""), ([], "  "), (["\n"], "b")])
+def test_an_empty_key_is_refused(given):
+    with pytest.raises(UsageError):
+        Keys(*given)
 
 
 @given(st.binary())
