@@ -17,6 +17,7 @@ from okedit_cli.models.encode import end_ids
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
 
+COLDEST = 1e-6  # a temperature below it draws nothing but the likeliest token, and scores over it overflow
 UNLIKELY = -1e5  # of tokens that were not drawn: finite, so that an answer held word for word is still said
 
 
@@ -49,7 +50,8 @@ class Saying:
         self.trimmed = trimmed
         self.loaded, self.sampling, self.on_text, self.gone = loaded, sampling, on_text, gone
         self.ids: list[int] = []
-        self.reason = ""  # "stop", "length" or "gone" once it is at its end
+        self.reason = ""  # "stop", "length", "gone" or "failed" once it is at its end
+        self.error: Exception | None = None  # why it failed
         self.limit = sampling.max_tokens
         self._ends, self._sent = frozenset(end_ids(loaded)), 0
         self._drawing: torch.Generator | None = None
@@ -68,6 +70,10 @@ class Saying:
         self._send(text if self.reason else text[: len(text) - self._held_back(text)])
         return bool(self.reason)
 
+    def fail(self, error: Exception) -> None:
+        """End it with an error of its own; those beside it go on."""
+        self.error, self.reason = error, "failed"
+
     def say(self, ids: Sequence[int]) -> None:
         """A whole answer that was made elsewhere, as long as it may be."""
         for token in ids[: self.limit]:
@@ -77,7 +83,7 @@ class Saying:
 
     def draw(self, scores: torch.Tensor) -> int | None:
         """A token by its scores [V]; None: the likeliest."""
-        if self.sampling.temperature <= 0 or self.reason:
+        if self.sampling.temperature < COLDEST or self.reason:
             return None
         if self._drawing is None:
             self._drawing = torch.Generator()
@@ -129,7 +135,12 @@ def watching(sayings: Sequence[Saying], begun: Callable[[], None]) -> dict:
 
         def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
             """Scores [B, V] in which what was drawn comes first."""
-            drawn = {row: one.draw(scores[row]) for row, one in enumerate(sayings)}
+            drawn: dict[int, int | None] = {}
+            for row, one in enumerate(sayings):
+                try:
+                    drawn[row] = one.draw(scores[row])
+                except Exception as error:
+                    drawn[row] = one.fail(error)
             if all(token is None for token in drawn.values()):
                 return scores
             changed = scores.clone()
@@ -151,8 +162,13 @@ def watching(sayings: Sequence[Saying], begun: Callable[[], None]) -> dict:
                 self.first = False
                 begun()
             said = input_ids[:, -1].tolist()
-            ended = [bool(one.reason) or one.push(said[row]) for row, one in enumerate(sayings)]
-            return torch.tensor(ended, device=input_ids.device)
+            for row, one in enumerate(sayings):
+                try:
+                    if not one.reason:
+                        one.push(said[row])
+                except Exception as error:
+                    one.fail(error)
+            return torch.tensor([bool(one.reason) for one in sayings], device=input_ids.device)
 
     return {
         "logits_processor": LogitsProcessorList([Drawing()]),

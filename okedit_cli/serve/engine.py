@@ -39,6 +39,12 @@ class Ask:
     ended: Callable[[str, int], None]
     failed: Callable[[Exception], None]
     gone: Callable[[], bool] = lambda: False
+    read: bool = False  # whether `begun` was called
+
+    def begin(self, verdict: Verdict | None, tokens: int) -> None:
+        """Tell that it is read."""
+        self.read = True
+        self.begun(verdict, tokens)
 
 
 @torch.inference_mode()
@@ -62,7 +68,10 @@ def answer(loaded: LoadedModel, session: Session | None, asks: Sequence[Ask]) ->
             _answered(loaded, session, rows, None)
     except Exception as error:  # of the whole batch; those that have ended are not told twice
         for ask, _ in rows:
-            ask.failed(error)
+            if len(rows) > 1 and not ask.read:  # by itself, so that only the one at fault fails
+                answer(loaded, session, [ask])
+            else:
+                ask.failed(error)
 
 
 def _recalled(loaded: LoadedModel, session: Session, asks: Sequence[Ask]) -> None:
@@ -93,10 +102,13 @@ def _recalled(loaded: LoadedModel, session: Session, asks: Sequence[Ask]) -> Non
 
     def spoken(i: int, speaker: Any) -> bool:
         ask = asks[i]
-        saying = _saying(loaded, ask)
-        ask.begun(put[i].verdict, sum(map(len, speaker.read)))
-        saying.say(speaker.answer(ask.sampling.max_tokens))
-        ask.ended(saying.reason, len(saying.ids))
+        try:
+            saying = _saying(loaded, ask)
+            ask.begin(put[i].verdict, sum(map(len, speaker.read)))
+            saying.say(speaker.answer(ask.sampling.max_tokens))
+            ask.ended(saying.reason, len(saying.ids))
+        except Exception as error:
+            ask.failed(error)
         return True
 
     in_turn(session, put, part, spoken)
@@ -121,7 +133,7 @@ def _answered(
     def begun() -> None:
         found = verdicts or (session.call.verdicts if session is not None else [None] * len(asks))
         for ask, verdict, length in zip(asks, found, lengths, strict=True):
-            ask.begun(verdict, length)
+            ask.begin(verdict, length)
 
     try:
         greedy(loaded, inputs, max(one.limit for one in sayings), **watching(sayings, begun))
@@ -129,6 +141,9 @@ def _answered(
         if session is not None:
             session.call.prompt_lengths = session.call.pictures = session.call.asked = None
     for ask, one in zip(asks, sayings, strict=True):
+        if one.error is not None:
+            ask.failed(one.error)
+            continue
         ask.ended(one.reason or "length", len(one.ids))
 
 

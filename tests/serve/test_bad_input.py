@@ -14,7 +14,10 @@ from picture_server import png, serving
 from serving import data_url, serving_model
 
 from okedit_cli.serve.auth import Keys
+from okedit_cli.serve.decoding import Sampling
+from okedit_cli.serve.engine import Ask, answer
 from okedit_cli.serve.limits import Limits
+from okedit_cli.serve.messages import Conversation, Turn
 
 
 def refused(response, status: int, *words: str) -> dict:
@@ -101,6 +104,33 @@ def test_a_bad_request_leaves_those_beside_it_alone(client):
     found = client.together([(OTHER, {}), ("word " * 600, {}), ("</s>", {}), (OTHER, {}), ("", {})])
     assert [one.status_code for one in found] == [200, 400, 400, 200, 400]
     assert found[0].json()["choices"][0]["message"]["content"] == good
+
+
+def test_a_row_that_fails_leaves_those_beside_it_alone(client):
+    loaded, told = client.server.bundles.loaded, {}
+
+    def ask(name: str, fails: bool) -> Ask:
+        told[name] = []
+
+        def on_text(text: str) -> None:
+            if fails:
+                raise ValueError("no room")
+            told[name].append(text)
+
+        return Ask(Conversation((Turn("user", (OTHER,)),)), Sampling(8), lambda *_: None, on_text,
+                   lambda *_: told[name].append("END"), told[name].append)  # fmt: skip
+
+    asks = [ask("a", False), ask("b", True), ask("c", False)]
+    assert client.server.worker.change(lambda: answer(loaded, None, asks)).result() is None
+    assert "".join(told["a"]) == "".join(told["c"]) and told["a"][-1] == "END" and len(told["a"]) > 1
+    assert [type(one) for one in told["b"]] == [ValueError]
+
+
+def test_the_smallest_temperatures(client):
+    good = client.text(OTHER)
+    asked = [(OTHER, {}), (OTHER, {"temperature": 1e-300}), (OTHER, {"temperature": 1e-40})]
+    found = client.together(asked)
+    assert {one.json()["choices"][0]["message"]["content"] for one in found} == {good}
 
 
 def shown(client, url):

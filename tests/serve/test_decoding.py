@@ -59,5 +59,6 @@ def test_a_seed_gives_the_same_tokens_from_the_likeliest(loaded, seed, temperatu
         assert float(chances[chances > chances[token]].sum()) < top_p
 
 
-def test_without_a_temperature_the_likeliest_is_taken(loaded):
-    assert Saying(loaded, Sampling()).draw(torch.zeros(8)) is None
+@pytest.mark.parametrize("temperature", [0.0, 1e-300, 1e-40, 1e-7])
+def test_without_a_temperature_the_likeliest_is_taken(loaded, temperature):
+    assert Saying(loaded, Sampling(temperature=temperature)).draw(torch.zeros(8)) is None
