@@ -44,13 +44,28 @@ class ApiError(OkeditError):
 
     def body(self) -> dict[str, Any]:
         """The JSON of the answer; the hint stands behind the sentence."""
-        message = f"{self.message} {self.hint}" if self.hint else self.message
-        return {"error": {"message": message, "type": self.type, "param": self.param, "code": self.code}}
+        message = _writable(f"{self.message} {self.hint}" if self.hint else self.message)
+        param = None if self.param is None else _writable(self.param)
+        return {"error": {"message": message, "type": self.type, "param": param, "code": self.code}}
 
 
 def bad(message: str, *, param: str | None = None, code: str | None = None, hint: str | None = None):
     """An ApiError of status 400."""
     return ApiError(400, message, param=param, code=code, hint=hint)
+
+
+def check_utf8(text: str, param: str) -> None:
+    """ApiError 400: a text of a request holds half a character, which JSON can name and UTF-8 cannot write."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        message = f"{param} holds a lone surrogate, expected text that UTF-8 can write."
+        raise bad(message, param=param) from None
+
+
+def _writable(text: str) -> str:
+    """A text of an error; what a request named may hold half a character."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def told(error: Exception) -> ApiError:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from okedit_cli.serve.errors import ApiError, bad
+from okedit_cli.serve.errors import ApiError, bad, check_utf8
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -160,12 +160,7 @@ def _parts(
 
 
 def _text(text: str, place: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise bad(
-            f"{place} holds a lone surrogate, expected text that UTF-8 can write.", param=place
-        ) from None
+    check_utf8(text, place)
     return text
 
 

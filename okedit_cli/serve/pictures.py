@@ -13,7 +13,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from okedit_cli.errors import InvalidFacts
-from okedit_cli.serve.errors import ApiError, bad
+from okedit_cli.serve.errors import ApiError, bad, check_utf8
 from okedit_cli.serve.limits import Limits, in_megabytes
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class PictureReader:
         """
         if not isinstance(url, str):
             raise bad(f"{param} is not a string, expected a URL.", param=param)
+        if not url.isascii():
+            check_utf8(url, param)
         scheme = url.split(":", 1)[0].strip().lower()[:16]
         if url[: len(_DATA)].lower() == _DATA:
             return self._opened(*_of_data(url, param, self.limits.picture), param)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from okedit_cli.serve.decoding import Sampling
-from okedit_cli.serve.errors import ApiError, bad
+from okedit_cli.serve.errors import ApiError, bad, check_utf8
 
 MAX_TOKENS = 256  # of an answer where a request names no number
 _SEED = 2**63
@@ -116,12 +116,7 @@ class CompletionRequest(Sampled):
         )
         if not text.strip():
             raise bad("The prompt is empty.", param=param)
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise bad(
-                f"{param} holds a lone surrogate, expected text that UTF-8 can write.", param=param
-            ) from None
+        check_utf8(text, param)
         return text
 
 

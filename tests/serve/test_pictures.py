@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import struct
 import zlib
 
@@ -60,12 +61,20 @@ def test_a_data_url_that_lies_about_its_type():
         "data:image/png;base64,",
         "data:",
         "",
+        "data:image/\ud800;base64,AAAA",
+        "https://example.com/\ud800.png",
+        "\ud800",
         None,
         3,
     ],
 )
 def test_what_is_no_picture_of_the_request(url):
     assert "passwd" not in refused(PictureReader(), url)
+
+
+def test_an_error_can_be_written_whatever_it_names():
+    body = ApiError(400, "There is no \ud800.", param="\ud800").body()
+    assert json.dumps(body, ensure_ascii=False).encode()
 
 
 def test_broken_pictures():
