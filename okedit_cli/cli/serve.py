@@ -120,7 +120,8 @@ def serve(
         from ..serve.log import Log
         from ..serve.pictures import remote_pictures
 
-        limits = Limits(body=max_body * MB, picture=max_picture * MB, places=places)
+        most = max(Limits.all_bytes, max_picture * MB)
+        limits = Limits(body=max_body * MB, picture=max_picture * MB, places=places, all_bytes=most)
         server = Server(
             Bundles(loaded, strictness=strictness, without=without or ()),
             keys,

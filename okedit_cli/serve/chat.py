@@ -35,7 +35,8 @@ def router(server: Server, described: Callable[..., dict[str, Any]]) -> APIRoute
         """Answer a conversation."""
 
         def prompt(asked: ChatRequest) -> Prompt:
-            return conversation(asked.messages, server.pictures, most=server.limits.pictures)
+            limits, read = server.limits, server.pictures.of_request()
+            return conversation(asked.messages, read, most=limits.pictures, longest=limits.messages)
 
         return await _answered(server, request, ChatRequest, prompt)
 

@@ -23,7 +23,8 @@ RETRY_AFTER = 1  # seconds after which a place may be free
 @dataclass(frozen=True)
 class Limits:
     """Bytes of a request's body and of one picture, pixels of a picture, pictures of a request, requests that
-    wait or are answered at once, and bytes of an uploaded bundle.
+    wait or are answered at once, bytes of an uploaded bundle, messages of a request with the parts of them,
+    and bytes and pixels of all pictures of a request.
     """
 
     body: int = 32_000_000
@@ -32,6 +33,9 @@ class Limits:
     pictures: int = 8
     places: int = 64
     bundle: int = 2_000_000_000
+    messages: int = 1000
+    all_bytes: int = 60_000_000
+    all_pixels: int = 80_000_000
 
 
 async def chunks(request: Request, most: int, what: str = "body") -> AsyncIterator[bytes]:

@@ -74,13 +74,17 @@ class Conversation:
         return Conversation((*self.turns[:-1], last))
 
 
-def conversation(messages: Any, picture: ReadPicture, *, most: int = 8) -> Conversation:
+def conversation(messages: Any, picture: ReadPicture, *, most: int = 8, longest: int = 1000) -> Conversation:
     """A request's `messages`, with at most `most` pictures, which `picture` reads (pictures.PictureReader).
 
-    ApiError 400: it is no list of messages, or one is not understood; `param` says which.
+    ApiError 400: it is no list of messages, they and their parts are more than `longest`, or one is not
+    understood; `param` says which.
     """
     if not isinstance(messages, list) or not messages:
         raise bad("messages is not a list with at least one message.", param="messages")
+    for what, count in (("messages", len(messages)), ("parts", sum(map(_count, messages)))):
+        if count > longest:  # a chat template takes its time for each, also for an empty one
+            raise bad(f"messages holds {count:,} {what}, expected at most {longest:,}.", param="messages")
     found, seen = [], 0
     for number, message in enumerate(messages):
         place = f"messages.{number}"
@@ -111,6 +115,12 @@ def last_question(messages: Any) -> tuple[str, str | None] | None:
     question = "\n".join(texts)
     shown = [url for row in rows for kind, url in _loose(row.get("content")) if kind == "image"]
     return (question, shown[-1] if shown else None) if question.strip() else None
+
+
+def _count(message: Any) -> int:
+    """The parts of a message."""
+    content = message.get("content") if isinstance(message, dict) else None
+    return len(content) if isinstance(content, list) else 1
 
 
 def _checked(message: Any, place: str) -> tuple[str, Any]:

@@ -10,6 +10,7 @@ import base64
 import binascii
 import io
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from okedit_cli.errors import InvalidFacts
@@ -47,13 +48,37 @@ class PictureReader:
 
         ApiError 400: no such URL is read, or what it gives is no picture; 413: it is too large.
         """
+        return self._opened(*self._data(url, param), param)
+
+    def of_request(self) -> Callable[[Any, str], Image]:
+        """What reads the pictures of one request; ApiError 413 also where they are too large together."""
+        size = pixels = 0
+
+        def read(url: Any, param: str) -> Image:
+            nonlocal size, pixels
+            data, kind = self._data(url, param)
+            size += len(data)
+            if size > self.limits.all_bytes:
+                most = in_megabytes(self.limits.all_bytes)
+                raise ApiError(413, f"The pictures up to {param} are larger than {most}.", param=param)
+            pixels += _looked_at(data)[1]
+            if pixels > (most := self.limits.all_pixels):
+                raise ApiError(
+                    413, f"The pictures up to {param} have more than {most:,} pixels.", param=param
+                )
+            return self._opened(data, kind, param)
+
+        return read
+
+    def _data(self, url: Any, param: str) -> tuple[bytes, str | None]:
+        """Bytes of a picture's file, and its kind where the URL says one."""
         if not isinstance(url, str):
             raise bad(f"{param} is not a string, expected a URL.", param=param)
         if not url.isascii():
             check_utf8(url, param)
         scheme = url.split(":", 1)[0].strip().lower()[:16]
         if url[: len(_DATA)].lower() == _DATA:
-            return self._opened(*_of_data(url, param, self.limits.picture), param)
+            return _of_data(url, param, self.limits.picture)
         if scheme not in ("http", "https"):
             raise bad(
                 f"{param} is no data URL, and nothing else is read from this server.",
@@ -69,10 +94,9 @@ class PictureReader:
                 hint="Send the picture as a data URL; --allow-remote-images lets the server fetch it.",
             )
         try:
-            data = self.remote.read(url)
+            return self.remote.read(url), None
         except InvalidFacts as error:
             raise _not_fetched(error, param) from None
-        return self._opened(data, None, param)
 
     def _opened(self, data: bytes, kind: str | None, param: str) -> Image:
         from okedit_cli.pictures import load_picture

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, field_validator
+from pydantic_core import PydanticCustomError
 
 from okedit_cli.serve.decoding import Sampling
 from okedit_cli.serve.errors import ApiError, bad, check_utf8
 
 MAX_TOKENS = 256  # of an answer where a request names no number
+STOP = 500  # characters of a stop, which every token of an answer is compared with
 _SEED = 2**63
 _TEXT = {"type": "object", "required": ["type", "text"], "properties": {
     "type": {"const": "text"}, "text": {"type": "string"}}}  # fmt: skip
@@ -21,7 +23,7 @@ _IMAGE = {"type": "object", "required": ["type", "image_url"], "properties": {
     "type": {"const": "image_url"},
     "image_url": {"type": "object", "required": ["url"], "properties": {"url": {
         "type": "string", "description": "data:image/png;base64,... or http(s)"}}}}}  # fmt: skip
-_MESSAGES = {"type": "array", "minItems": 1, "items": {
+_MESSAGES = {"type": "array", "minItems": 1, "maxItems": 1000, "items": {
     "type": "object", "required": ["role", "content"], "properties": {
         "role": {"enum": ["system", "developer", "user", "assistant"]},
         "content": {"anyOf": [
@@ -55,13 +57,23 @@ class Sampled(BaseModel):
     temperature: float | None = Field(None, ge=0, le=2, description="0, the likeliest tokens, unless given")
     top_p: float | None = Field(None, ge=0, le=1)
     seed: int | None = Field(None, ge=-_SEED, lt=_SEED)
-    stop: str | Annotated[list[str], Field(max_length=4)] | None = None
+    stop: str | Annotated[list[str], Field(max_length=4)] | None = Field(
+        None, description=f"at most 4, each of at most {STOP} characters"
+    )
     n: int | None = Field(None, ge=1, le=1)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     frequency_penalty: Zero = None
     presence_penalty: Zero = None
     logit_bias: Annotated[dict[str, Any] | None, Field(max_length=0)] = None
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _short(cls, stop: Any) -> Any:
+        texts = stop if isinstance(stop, list) else [stop]
+        if any(isinstance(text, str) and len(text) > STOP for text in texts):
+            raise PydanticCustomError("stop", f"A stop has at most {STOP} characters")
+        return stop
 
     def sampling(self, most: int) -> Sampling:
         """How the answer is to be made, of at most `most` tokens."""

@@ -41,6 +41,8 @@ def refused(response, status: int, *words: str) -> dict:
         ({"seed": 2**64}, "seed"),
         ({"stop": ["a"] * 5}, "stop"),
         ({"stop": 3}, "stop"),
+        ({"stop": "a" * 501}, "stop"),
+        ({"stop": ["a", "a" * 501]}, "stop"),
         ({"n": 2}, "n"),
         ({"stream": "yes"}, "stream"),
         ({"presence_penalty": 1}, "presence_penalty"),

@@ -103,3 +103,14 @@ def test_anything_is_a_conversation_or_an_error(messages):
         conversation(messages, lambda url, param: SHOWN["red"])
     except ApiError as error:
         assert error.status in (400, 413)
+
+
+def test_too_many_messages_are_refused_before_one_is_read():
+    empty = {"role": "user", "content": ""}
+    many_parts = {"role": "user", "content": [{"type": "text", "text": ""}] * 600}
+    for messages, told in (([empty] * 1001, "1,001 messages"), ([many_parts] * 2, "1,200 parts")):
+        with pytest.raises(ApiError) as error:
+            conversation(messages, read)
+        assert error.value.status == 400 and error.value.param == "messages" and told in error.value.message
+    talk = [{"role": "user", "content": "Who?"}] * 1000
+    assert len(conversation(talk, read).turns) == 1000

@@ -96,6 +96,17 @@ def test_large_pictures_are_refused():
     assert told.value.status == 413
 
 
+def test_pictures_of_one_request_are_bounded_together():
+    url, size = data_url(png()), len(png())
+    for limits in (Limits(all_bytes=2 * size), Limits(pixels=1280, all_pixels=2 * 1280)):
+        for _ in range(2):  # each request anew
+            read = PictureReader(limits).of_request()
+            assert [read(url, "here").size for _ in range(2)] == [(40, 32)] * 2
+            with pytest.raises(ApiError) as told:
+                read(url, "here")
+            assert told.value.status == 413
+
+
 def test_pictures_of_the_web():
     with serving() as (address, asked):
         public = PictureReader(remote=remote_pictures())
