@@ -22,7 +22,7 @@ from starlette.concurrency import run_in_threadpool
 from okedit_cli.errors import OkeditError
 from okedit_cli.serve.bundles import JOIN, Held, checked_name, unknown
 from okedit_cli.serve.errors import bad
-from okedit_cli.serve.limits import chunks, parse_object, read_body
+from okedit_cli.serve.limits import chunks, in_time, parse_object, read_body
 
 if TYPE_CHECKING:
     from okedit_cli.bundle import Bundle
@@ -54,23 +54,24 @@ def router(server: Server, described: Any) -> APIRouter:
     async def put_bundle(request: Request, name: str | None = None) -> Any:
         """Attach a bundle, or exchange the one of that name."""
         server.keys.check_admin(request.headers)
-        async with server.changing:
-            if request.headers.get("content-type", "").split(";")[0].strip().lower() == "application/json":
-                asked = _named(parse_object(await read_body(request, BODY)))
-                found = await run_in_threadpool(_below, server, asked.path)
-                wanted = checked_name(asked.name or found.stem)
-                file = await run_in_threadpool(_copied, server, found)
-            else:
-                wanted = checked_name(name)
-                file = await _received(server, request)
-            try:
+        # read before it is its turn: a body that comes slowly keeps nobody else from changing bundles
+        if request.headers.get("content-type", "").split(";")[0].strip().lower() == "application/json":
+            asked = _named(parse_object(await in_time(server.limits, read_body(request, BODY))))
+            found = await run_in_threadpool(_below, server, asked.path)
+            wanted = checked_name(asked.name or found.stem)
+            file = await run_in_threadpool(_copied, server, found)
+        else:
+            wanted = checked_name(name)
+            file = await in_time(server.limits, _received(server, request))
+        try:
+            async with server.changing:
                 bundle = await run_in_threadpool(_opened, file, wanted)
                 there = await asyncio.wrap_future(
                     server.worker.change(lambda: server.bundles.put(wanted, bundle))
                 )
-            finally:
-                file.unlink(missing_ok=True)  # what is attached keeps what it has mapped
-        held = next(one for one in server.bundles.listed if one.name == wanted)
+                held = next(one for one in server.bundles.listed if one.name == wanted)
+        finally:
+            file.unlink(missing_ok=True)  # what is attached keeps what it has mapped
         return JSONResponse(_shown(server, held), status_code=200 if there else 201)
 
     @routes.delete("/v1/bundles/{name}", **described())

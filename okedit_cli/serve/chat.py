@@ -15,15 +15,13 @@ from starlette.concurrency import run_in_threadpool
 from okedit_cli.serve.answers import Shape
 from okedit_cli.serve.errors import ApiError, told
 from okedit_cli.serve.exchange import Exchange
-from okedit_cli.serve.limits import parse_object, read_body
+from okedit_cli.serve.limits import in_time, parse_object, read_body
 from okedit_cli.serve.messages import conversation
 from okedit_cli.serve.prompt import Completion, Prompt
 from okedit_cli.serve.requests import ChatRequest, CompletionRequest, Sampled, checked
 
 if TYPE_CHECKING:
     from okedit_cli.serve.app import Server
-
-SECONDS = 60.0  # in which a body must have come
 
 
 def router(server: Server, described: Callable[..., dict[str, Any]]) -> APIRouter:
@@ -57,7 +55,7 @@ async def _answered(
         held.enter_context(server.places.take())
         exchange: Exchange | None = None
         try:
-            body = await _read(request, server.limits.body)
+            body = await in_time(server.limits, read_body(request, server.limits.body))
             asked = checked(kind, parse_object(body))
             server.bundles.chosen(asked.model)  # an unknown one is told before a picture is read
             read = await run_in_threadpool(prompt, asked)
@@ -78,13 +76,6 @@ async def _answered(
             server.log.line(path=request.url.path, status=found.status, error=found.code,
                             seconds=_since(began))  # fmt: skip
             raise
-
-
-async def _read(request: Request, most: int) -> bytes:
-    try:
-        return await asyncio.wait_for(read_body(request, most), SECONDS)
-    except asyncio.TimeoutError:
-        raise ApiError(408, f"The body did not come within {SECONDS:g} seconds.") from None
 
 
 async def _joined(exchange: Exchange) -> str:

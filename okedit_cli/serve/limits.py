@@ -6,17 +6,19 @@ many. Not here: how long an answer or a prompt may be, which the model says.
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from okedit_cli.serve.errors import ApiError, bad
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+Read = TypeVar("Read")
 RETRY_AFTER = 1  # seconds after which a place may be free
 
 
@@ -24,7 +26,7 @@ RETRY_AFTER = 1  # seconds after which a place may be free
 class Limits:
     """Bytes of a request's body and of one picture, pixels of a picture, pictures of a request, requests that
     wait or are answered at once, bytes of an uploaded bundle, messages of a request with the parts of them,
-    and bytes and pixels of all pictures of a request.
+    bytes and pixels of all pictures of a request, and the seconds in which a body must have come.
     """
 
     body: int = 32_000_000
@@ -36,6 +38,7 @@ class Limits:
     messages: int = 1000
     all_bytes: int = 60_000_000
     all_pixels: int = 80_000_000
+    seconds: float = 60.0
 
 
 async def chunks(request: Request, most: int, what: str = "body") -> AsyncIterator[bytes]:
@@ -58,6 +61,14 @@ async def chunks(request: Request, most: int, what: str = "body") -> AsyncIterat
 async def read_body(request: Request, most: int) -> bytes:
     """A request's whole body; errors as `chunks`."""
     return b"".join([chunk async for chunk in chunks(request, most)])
+
+
+async def in_time(limits: Limits, reading: Awaitable[Read]) -> Read:
+    """What reads a body gives. ApiError 408: it did not come in time."""
+    try:
+        return await asyncio.wait_for(reading, limits.seconds)
+    except asyncio.TimeoutError:
+        raise ApiError(408, f"The body did not come within {limits.seconds:g} seconds.") from None
 
 
 def parse_object(body: bytes) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from dataclasses import replace
 
@@ -115,6 +116,21 @@ def test_requests_that_name_no_bundle(client):
     large = client.http.post("/v1/bundles?name=a", content=(b"x" * 1_000_000 for _ in range(6)))
     assert large.status_code == 413 and not list(client.server.folder.iterdir())
     assert httpx.post(f"{client.url}/v1/bundles", json={"path": "a"}).status_code == 401
+
+
+def test_a_slow_upload_keeps_nobody_from_changing_bundles(files):
+    with serving_model("llava", bundle_dir=files, limits=Limits(seconds=3)) as client:
+        client.http.headers.update(ADMIN)
+        with socket.create_connection(client.url.removeprefix("http://").split(":"), 20) as link:
+            head = "POST /v1/bundles?name=slow HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer admin\r\n"
+            link.sendall(f"{head}Content-Length: 1000\r\n\r\nx".encode())
+            assert put(client, "paris.safetensors").status_code == 201
+            link.setblocking(False)
+            with pytest.raises(BlockingIOError):  # it is still being read
+                link.recv(1)
+            link.settimeout(20)
+            assert link.recv(100).startswith(b"HTTP/1.1 408")
+        assert names(client) == ["paris"] and not list(client.server.folder.iterdir())
 
 
 def test_without_a_folder_nothing_is_read_by_its_path(files):
