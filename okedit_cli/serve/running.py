@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from okedit_cli.errors import OkeditError, UsageError
@@ -65,7 +66,7 @@ def run(
     import uvicorn
 
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False,
+        _told_of_stop(app), log_level="warning", access_log=False, server_header=False,
         date_header=date_header,
         timeout_graceful_shutdown=max(1, round(drain)), lifespan="on", h11_max_incomplete_event_size=65536,
     )  # fmt: skip
@@ -78,3 +79,26 @@ def run(
         server.run(sockets=[listener])
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _told_of_stop(app: Any) -> Any:
+    """An ASGI app whose requests are answered 503 where `drain` ends them before their answer has begun."""
+    from okedit_cli.serve.errors import ApiError, respond
+
+    async def answering(scope: dict, receive: Callable, send: Callable[[dict], Awaitable]) -> None:
+        begun = False
+
+        async def sending(message: dict) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await app(scope, receive, sending)
+        except asyncio.CancelledError:
+            if scope["type"] != "http" or begun:
+                raise
+            error = ApiError(503, "This server is stopping.", hint="Ask another, or try again later.")
+            await respond(error)(scope, receive, send)
+
+    return answering

@@ -102,6 +102,8 @@ class Worker:
     def _make_changes(self) -> None:
         while self._changes:
             call, future = self._changes.popleft()
+            if not future.set_running_or_notify_cancel():  # nobody waits for it; from here on it is made
+                continue
             try:
                 future.set_result(call())
             except BaseException as error:  # told to who asked for it

@@ -118,6 +118,15 @@ def test_requests_that_name_no_bundle(client):
     assert httpx.post(f"{client.url}/v1/bundles", json={"path": "a"}).status_code == 401
 
 
+def test_a_change_that_nobody_waits_for_ends_no_thread(client):
+    worker, began, go_on = client.server.worker, threading.Event(), threading.Event()
+    running = worker.change(lambda: (began.set(), go_on.wait(30)))
+    waiting = worker.change(lambda: 2)
+    assert began.wait(30) and not running.cancel() and waiting.cancel()
+    go_on.set()
+    assert worker.change(lambda: 3).result(30) == 3 and worker.alive and running.result()
+
+
 def test_a_slow_upload_keeps_nobody_from_changing_bundles(files):
     with serving_model("llava", bundle_dir=files, limits=Limits(seconds=3)) as client:
         client.http.headers.update(ADMIN)

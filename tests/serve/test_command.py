@@ -7,8 +7,10 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import fitted
@@ -68,6 +70,21 @@ def test_it_drains_when_it_is_stopped(tmp_path):
     assert [one["status"] for one in lines] == [200, 400, 200]
     assert lines[0]["edit"] == "capital" and lines[0]["bundle"] == "facts" and lines[0]["seconds"] >= 0
     assert WORDS not in log.read_text() and PARIS not in log.read_text()
+
+
+def test_what_does_not_come_to_its_end_is_told_so():
+    with process("--drain", "1") as (url, running):
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), 30) as link:
+            head = "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{"
+            link.sendall(head.encode())
+            while httpx.get(f"{url}/metrics").text.find("okedit_requests_running 2.0") < 0:
+                time.sleep(0.05)
+            running.send_signal(signal.SIGTERM)
+            with link.makefile("rb") as answer:
+                told = answer.read().decode()
+        assert told.startswith("HTTP/1.1 503") and json.loads(told.split("\r\n\r\n")[1])["error"]["type"]
+        assert running.wait(30) == 0 and "Traceback" not in running.stderr.read()
 
 
 def test_ctrl_c():
