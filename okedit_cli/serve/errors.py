@@ -55,7 +55,7 @@ def bad(message: str, *, param: str | None = None, code: str | None = None, hint
 
 
 def check_utf8(text: str, param: str) -> None:
-    """ApiError 400: a text of a request holds half a character, which JSON can name and UTF-8 cannot write."""
+    """ApiError 400: a text holds half a character, which JSON can name and UTF-8 cannot write."""
     try:
         text.encode()
     except UnicodeEncodeError:
