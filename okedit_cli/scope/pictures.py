@@ -68,7 +68,7 @@ class Shown:
             if file is not None:
                 found.append(_of_file(vector, file))
             else:
-                found.append(Picture(vector, partial(self._pixels, prompt, index)))
+                found.append(Picture(vector, partial(self._pixels, prompt, index), reshaped=True))
         return found
 
     def remembered(
