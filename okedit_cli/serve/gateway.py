@@ -32,7 +32,7 @@ from okedit_cli.serve.front import Front, Hit
 from okedit_cli.serve.limits import Limits, Places, parse_object, read_body
 from okedit_cli.serve.messages import last_question
 from okedit_cli.serve.metrics import Metrics
-from okedit_cli.serve.upstream import Upstream, relay
+from okedit_cli.serve.upstream import Upstream, relay, target
 
 JUDGED = (hits.CHAT, hits.TEXT)
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
@@ -119,6 +119,7 @@ class Gateway:
             await Response(content, headers={"content-type": kind})(scope, receive, send)
             return
         self.settings.keys.check(Headers(scope=scope))
+        target(scope)
         with self.places.take():
             if method == "POST" and path in JUDGED:
                 await self._judged(scope, receive, send)
