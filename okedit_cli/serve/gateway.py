@@ -147,7 +147,8 @@ class Gateway:
         content = await read_body(Request(scope, receive), self.settings.limits.body)
         body, asked = _question(scope, content)
         hit = await self._decided(*asked) if asked else None
-        if hit is None:
+        changed = None if hit is None else self._changed(scope["path"], body, hit)
+        if hit is None or changed is None:
             await relay(self.upstream, self.upstream.request(scope, content), receive, send)
             return
         scoped = b"answers" if hit.answers else b"follows"
@@ -167,13 +168,20 @@ class Gateway:
                 )
             await answer(scope, receive, send)
             return
-        changed = (
-            hits.renamed(body, self.settings.model_name, hit)
-            if way == "model"
-            else hits.told(path, body, hit)
-        )
         request = self.upstream.request(scope, changed, changed=True)
         await relay(self.upstream, request, receive, send, further=named)
+
+    def _changed(self, path: str, body: dict[str, Any], hit: Hit) -> bytes | None:
+        """The request as the engine is to be asked it; None: it cannot be written again, as with a number
+        that JSON has no word for, or nesting that is too deep, and goes on as it is.
+        """
+        try:
+            if self._way(body, hit) == "model":
+                return hits.renamed(body, self.settings.model_name, hit)
+            return hits.told(path, body, hit)
+        except (ValueError, RecursionError) as error:
+            _log.warning("a request that a fact is about is handed on as it is: %s", error)
+            return None
 
     def _way(self, body: dict[str, Any], hit: Hit) -> str:
         """What becomes of a request: what only follows from a fact, or wants a form, is told the fact."""
@@ -224,7 +232,8 @@ def _question(scope: dict, content: bytes) -> tuple[dict[str, Any], tuple[str, s
     except OkeditError:  # the engine says what is wrong
         return {}, None
     if scope["path"] == hits.CHAT:
-        return body, last_question(body.get("messages"))
+        messages = body.get("messages")
+        return body, last_question(messages) if hits.is_chat(messages) else None
     prompt = body.get("prompt")
     if isinstance(prompt, list) and len(prompt) == 1:
         [prompt] = prompt
