@@ -29,7 +29,7 @@ from okedit_cli.serve import hits
 from okedit_cli.serve.auth import Keys
 from okedit_cli.serve.errors import respond
 from okedit_cli.serve.front import Front, Hit
-from okedit_cli.serve.limits import Limits, Places, parse_object, read_body
+from okedit_cli.serve.limits import Limits, Places, in_time, parse_object, read_body
 from okedit_cli.serve.messages import last_question
 from okedit_cli.serve.metrics import Metrics
 from okedit_cli.serve.upstream import Upstream, relay, target
@@ -136,7 +136,7 @@ class Gateway:
         read = asyncio.Event()
 
         async def body() -> AsyncIterator[bytes]:
-            async for chunk in Request(scope, receive).stream():
+            async for chunk in in_time(Request(scope, receive).stream(), self.settings.limits.seconds):
                 yield chunk
             read.set()
 
@@ -144,7 +144,8 @@ class Gateway:
 
     async def _judged(self, scope: dict, receive: Callable, send: Callable) -> None:
         """A question: decide, and act."""
-        content = await read_body(Request(scope, receive), self.settings.limits.body)
+        limits = self.settings.limits
+        content = await read_body(Request(scope, receive), limits.body, limits.seconds)
         body, asked = _question(scope, content)
         hit = await self._decided(*asked) if asked else None
         changed = None if hit is None else self._changed(scope["path"], body, hit)
