@@ -23,8 +23,6 @@ from okedit_cli.serve.requests import ChatRequest, CompletionRequest, Sampled, c
 if TYPE_CHECKING:
     from okedit_cli.serve.app import Server
 
-SECONDS = 60.0  # in which a body must have come
-
 
 def router(server: Server, described: Callable[..., dict[str, Any]]) -> APIRouter:
     """The two routes; `described(model)` tells the schema of a body."""
@@ -56,7 +54,7 @@ async def _answered(
         held.enter_context(server.places.take())
         exchange: Exchange | None = None
         try:
-            body = await _read(request, server.limits.body)
+            body = await read_body(request, server.limits.body, server.limits.seconds)
             asked = checked(kind, parse_object(body))
             server.bundles.chosen(asked.model)  # an unknown one is told before a picture is read
             read = await run_in_threadpool(prompt, asked)
@@ -77,13 +75,6 @@ async def _answered(
             server.log.line(path=request.url.path, status=found.status, error=found.code,
                             seconds=_since(began))  # fmt: skip
             raise
-
-
-async def _read(request: Request, most: int) -> bytes:
-    try:
-        return await asyncio.wait_for(read_body(request, most), SECONDS)
-    except asyncio.TimeoutError:
-        raise ApiError(408, f"The body did not come within {SECONDS:g} seconds.") from None
 
 
 async def _joined(exchange: Exchange) -> str:

@@ -6,6 +6,7 @@ many. Not here: how long an answer or a prompt may be, which the model says.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -17,13 +18,14 @@ from okedit_cli.serve.errors import ApiError, bad
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+RATE = 10_000  # bytes a second of a body of any length, past the seconds that every body has
 RETRY_AFTER = 1  # seconds after which a place may be free
 
 
 @dataclass(frozen=True)
 class Limits:
     """Bytes of a request's body and of one picture, pixels of a picture, pictures of a request, requests that
-    wait or are answered at once, and bytes of an uploaded bundle.
+    wait or are answered at once, bytes of an uploaded bundle, and seconds in which a body must have come.
     """
 
     body: int = 32_000_000
@@ -32,6 +34,7 @@ class Limits:
     pictures: int = 8
     places: int = 64
     bundle: int = 2_000_000_000
+    seconds: float = 60.0
 
 
 async def chunks(request: Request, most: int, what: str = "body") -> AsyncIterator[bytes]:
@@ -51,9 +54,33 @@ async def chunks(request: Request, most: int, what: str = "body") -> AsyncIterat
         yield chunk
 
 
-async def read_body(request: Request, most: int) -> bytes:
-    """A request's whole body; errors as `chunks`."""
-    return b"".join([chunk async for chunk in chunks(request, most)])
+async def read_body(request: Request, most: int, seconds: float | None = None) -> bytes:
+    """A request's whole body; errors as `chunks`. ApiError 408: it has not come within the seconds."""
+
+    async def read() -> bytes:
+        return b"".join([chunk async for chunk in chunks(request, most)])
+
+    try:
+        return await asyncio.wait_for(read(), seconds)
+    except asyncio.TimeoutError:
+        raise _too_slow(f"within {seconds:g} seconds") from None
+
+
+async def in_time(stream: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
+    """A body of any length as it comes. ApiError 408: it was waited for longer than the seconds, and one
+    more for every RATE bytes that came.
+    """
+    clock, left = asyncio.get_running_loop().time, seconds
+    while True:
+        began = clock()
+        try:
+            chunk = await asyncio.wait_for(anext(stream), left)
+        except StopAsyncIteration:
+            return
+        except asyncio.TimeoutError:
+            raise _too_slow("in time") from None
+        left += len(chunk) / RATE - (clock() - began)
+        yield chunk
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -110,6 +137,10 @@ def _too_long(what: str, most: int) -> ApiError:
         413, f"The {what} is larger than {in_megabytes(most)}, the most that this server takes.",
         headers={"Connection": "close"},
     )  # fmt: skip
+
+
+def _too_slow(when: str) -> ApiError:
+    return ApiError(408, f"The body did not come {when}.", headers={"Connection": "close"})
 
 
 def _no_number(name: str) -> Any:
