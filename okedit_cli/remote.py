@@ -188,10 +188,16 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
         if inner is not None:
             found = inner
+        elif any(found in block for block in _INNER):
+            return False
     return found.is_global and not found.is_multicast
 
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# IPv4 in older wrappings, networks' own NAT64, and site-local addresses: Python calls some of them global
+_INNER = [
+    ipaddress.ip_network(block) for block in ("::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48", "fec0::/10")
+]
 
 
 def _why(error: Exception) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import InvalidFacts, UsageError
 from .bundles import in_bytes, local
 from .output import Output
-from .targets import BUNDLE, writable_folder, writable_target
+from .targets import MEMORY, writable_folder, writable_target
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def in_form(form: str, wanted: Wanted, out: Output) -> None:
 
 def _memory(source: Path, wanted: Wanted, out: Output) -> None:
     target = wanted.output or source.with_name(f"{source.stem}-memory.safetensors")
-    target = writable_target(target, BUNDLE, force=wanted.force, inputs=[source])
+    target = writable_target(target, MEMORY, force=wanted.force, inputs=[source])
     pictures = _files(wanted.pictures)
     from ..exports.memory import as_memory
     from .loading import open_encoders

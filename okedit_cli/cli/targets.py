@@ -56,6 +56,13 @@ BUNDLE = Kind(
     _is_bundle,
     "{path} is there already and no bundle that okedit can read, so it stays as it is.",
 )
+# beside the bundles that edits were made into, nobody expects an export to take the place of one
+MEMORY = Kind(
+    "text memory",
+    "memory.safetensors",
+    lambda path: False,
+    "{path} is there already, so it stays as it is.",
+)
 RESULT = Kind("result of okedit eval", "result.json", _is_result)
 REPORT = Kind("report of okedit eval", "report.html", _is_report)
 # somebody may have written it by hand, so that none gives way
@@ -130,4 +137,14 @@ def _same(one: Path, other: Path) -> bool:
     return os.path.realpath(one) == os.path.realpath(other)
 
 
-__all__ = ["BUNDLE", "FACTS", "REPORT", "RESULT", "Force", "Kind", "writable_folder", "writable_target"]
+__all__ = [
+    "BUNDLE",
+    "FACTS",
+    "MEMORY",
+    "REPORT",
+    "RESULT",
+    "Force",
+    "Kind",
+    "writable_folder",
+    "writable_target",
+]

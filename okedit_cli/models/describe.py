@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from okedit_cli.models.encode import encode_row
-from okedit_cli.models.memory import KV_BYTES, token_bytes
+from okedit_cli.models.memory import bounds, token_bytes
 from okedit_cli.models.mini.pictures import has_learned_map
 from okedit_cli.models.prompts import chat_template
 from okedit_cli.models.sites import (
@@ -54,7 +54,7 @@ def describe(loaded: LoadedModel) -> dict[str, Any]:
         "cost": {
             "prompts_a_fact": PROMPTS,
             "bytes_a_prompt": each,
-            "bytes_at_once": max(each, min(KV_BYTES, PROMPTS * each)),
+            "bytes_at_once": max(each, min(bounds(loaded).batch, PROMPTS * each)),
         },
         "limits": _limits(loaded),
     }

@@ -45,7 +45,7 @@ class Shown:
             picture_spans(loaded, row.where(kept.bool(), -1)) for row, kept in zip(ids, mask, strict=True)
         ]
         # a prompt of several beams is several rows, and its pictures were given once
-        prompts = given.get("input_ids")
+        prompts = next((given[n] for n in ("input_ids", "inputs_embeds") if given.get(n) is not None), None)
         self.times = 1 if prompts is None else max(1, len(ids) // len(prompts))
         self.spans = side_by_side(loaded, spans[:: self.times], given.get("image_sizes"))
         count = len(self.spans) if said is not None and said.dim() == 3 else sum(map(len, self.spans))
@@ -68,7 +68,7 @@ class Shown:
             if file is not None:
                 found.append(_of_file(vector, file))
             else:
-                found.append(Picture(vector, partial(self._pixels, prompt, index)))
+                found.append(Picture(vector, partial(self._pixels, prompt, index), reshaped=True))
         return found
 
     def remembered(
@@ -82,7 +82,7 @@ class Shown:
         """The pictures of a row whose first `unread` columns this pass was not given: those there as they
         were in `earlier` prompts, by ids and pictures; and whether any is not known.
         """
-        hidden = sum(int(columns[-1]) < unread for columns in self.spans[row])
+        hidden = sum(int(columns[-1]) < unread for columns in self.spans[row // self.times])
         head = ids[:unread].tolist()
         known = next((had for one, had in earlier if head[: len(one)] == one[:unread]), [])[:hidden]
         return [*known, *pictures[hidden:]], len(known) < hidden

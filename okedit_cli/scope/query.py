@@ -25,6 +25,7 @@ class Picture:
     vector: torch.Tensor
     pixels: Callable[[], np.ndarray | None] = lambda: None
     source: Any = None  # the PIL image, where there is one at hand
+    reshaped: bool = False  # whether a processor may have squeezed the pixels into a shape of its own
     _vectors: dict[str, torch.Tensor | None] = field(default_factory=dict)
 
     def vector_of(self, point: str) -> torch.Tensor | None:
@@ -37,6 +38,12 @@ class Picture:
             pixels = self.pixels()
             self._vectors[point] = None if pixels is None else image_vectors([pixels], point)[0]
         return self._vectors[point]
+
+    @cached_property
+    def shape(self) -> tuple[int, int] | None:
+        """Height and width of the pixels; None without any."""
+        found = self.pixels()
+        return None if found is None else found.shape[:2]
 
     @cached_property
     def described(self) -> Described | None:

@@ -96,6 +96,13 @@ def decode_view(data: bytes) -> np.ndarray:
     return grey
 
 
+def squeezed(grey: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Grey pixels in the proportions of a shape (h, w), as many as there are."""
+    scale = (grey.size / (shape[0] * shape[1])) ** 0.5
+    size = max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale))
+    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+
+
 def compare(stored: Described, query: Described, surely: bool = False) -> Evidence | None:
     """Lays a query over a stored picture; None where they are too plain. MAGSAC++: Barath et al. 2020.
 

@@ -56,13 +56,13 @@ def router(server: Server, described: Any) -> APIRouter:
         server.keys.check_admin(request.headers)
         # read before it is its turn: a body that comes slowly keeps nobody else from changing bundles
         if request.headers.get("content-type", "").split(";")[0].strip().lower() == "application/json":
-            asked = _named(parse_object(await in_time(server.limits, read_body(request, BODY))))
+            asked = _named(parse_object(await read_body(request, BODY, server.limits.seconds)))
             found = await run_in_threadpool(_below, server, asked.path)
             wanted = checked_name(asked.name or found.stem)
             file = await run_in_threadpool(_copied, server, found)
         else:
             wanted = checked_name(name)
-            file = await in_time(server.limits, _received(server, request))
+            file = await _received(server, request)
         try:
             async with server.changing:
                 bundle = await run_in_threadpool(_opened, file, wanted)
@@ -146,7 +146,9 @@ async def _received(server: Server, request: Request) -> Path:
     file = _fresh(server)
     try:
         with file.open("wb") as out:
-            async for chunk in chunks(request, server.limits.bundle, "bundle"):
+            async for chunk in in_time(
+                chunks(request, server.limits.bundle, "bundle"), server.limits.seconds
+            ):
                 await run_in_threadpool(out.write, chunk)
     except BaseException:
         file.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from okedit_cli.serve.answers import Shape
 from okedit_cli.serve.errors import ApiError, told
 from okedit_cli.serve.exchange import Exchange
-from okedit_cli.serve.limits import in_time, parse_object, read_body
+from okedit_cli.serve.limits import parse_object, read_body
 from okedit_cli.serve.messages import conversation
 from okedit_cli.serve.prompt import Completion, Prompt
 from okedit_cli.serve.requests import ChatRequest, CompletionRequest, Sampled, checked
@@ -55,7 +55,7 @@ async def _answered(
         held.enter_context(server.places.take())
         exchange: Exchange | None = None
         try:
-            body = await in_time(server.limits, read_body(request, server.limits.body))
+            body = await read_body(request, server.limits.body, server.limits.seconds)
             asked = checked(kind, parse_object(body))
             server.bundles.chosen(asked.model)  # an unknown one is told before a picture is read
             read = await run_in_threadpool(prompt, asked)

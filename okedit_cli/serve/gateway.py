@@ -29,10 +29,10 @@ from okedit_cli.serve import hits
 from okedit_cli.serve.auth import Keys
 from okedit_cli.serve.errors import respond
 from okedit_cli.serve.front import Front, Hit
-from okedit_cli.serve.limits import Limits, Places, parse_object, read_body
+from okedit_cli.serve.limits import Limits, Places, in_time, parse_object, read_body
 from okedit_cli.serve.messages import last_question
 from okedit_cli.serve.metrics import Metrics
-from okedit_cli.serve.upstream import Upstream, relay
+from okedit_cli.serve.upstream import Upstream, relay, target
 
 JUDGED = (hits.CHAT, hits.TEXT)
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
@@ -119,6 +119,7 @@ class Gateway:
             await Response(content, headers={"content-type": kind})(scope, receive, send)
             return
         self.settings.keys.check(Headers(scope=scope))
+        target(scope)
         with self.places.take():
             if method == "POST" and path in JUDGED:
                 await self._judged(scope, receive, send)
@@ -135,7 +136,7 @@ class Gateway:
         read = asyncio.Event()
 
         async def body() -> AsyncIterator[bytes]:
-            async for chunk in Request(scope, receive).stream():
+            async for chunk in in_time(Request(scope, receive).stream(), self.settings.limits.seconds):
                 yield chunk
             read.set()
 
@@ -143,10 +144,12 @@ class Gateway:
 
     async def _judged(self, scope: dict, receive: Callable, send: Callable) -> None:
         """A question: decide, and act."""
-        content = await read_body(Request(scope, receive), self.settings.limits.body)
+        limits = self.settings.limits
+        content = await read_body(Request(scope, receive), limits.body, limits.seconds)
         body, asked = _question(scope, content)
         hit = await self._decided(*asked) if asked else None
-        if hit is None:
+        changed = None if hit is None else self._changed(scope["path"], body, hit)
+        if hit is None or changed is None:
             await relay(self.upstream, self.upstream.request(scope, content), receive, send)
             return
         scoped = b"answers" if hit.answers else b"follows"
@@ -166,13 +169,20 @@ class Gateway:
                 )
             await answer(scope, receive, send)
             return
-        changed = (
-            hits.renamed(body, self.settings.model_name, hit)
-            if way == "model"
-            else hits.told(path, body, hit)
-        )
         request = self.upstream.request(scope, changed, changed=True)
         await relay(self.upstream, request, receive, send, further=named)
+
+    def _changed(self, path: str, body: dict[str, Any], hit: Hit) -> bytes | None:
+        """The request as the engine is to be asked it; None: it cannot be written again, as with a number
+        that JSON has no word for, or nesting that is too deep, and goes on as it is.
+        """
+        try:
+            if self._way(body, hit) == "model":
+                return hits.renamed(body, self.settings.model_name, hit)
+            return hits.told(path, body, hit)
+        except (ValueError, RecursionError) as error:
+            _log.warning("a request that a fact is about is handed on as it is: %s", error)
+            return None
 
     def _way(self, body: dict[str, Any], hit: Hit) -> str:
         """What becomes of a request: what only follows from a fact, or wants a form, is told the fact."""
@@ -223,7 +233,8 @@ def _question(scope: dict, content: bytes) -> tuple[dict[str, Any], tuple[str, s
     except OkeditError:  # the engine says what is wrong
         return {}, None
     if scope["path"] == hits.CHAT:
-        return body, last_question(body.get("messages"))
+        messages = body.get("messages")
+        return body, last_question(messages) if hits.is_chat(messages) else None
     prompt = body.get("prompt")
     if isinstance(prompt, list) and len(prompt) == 1:
         [prompt] = prompt

@@ -7,7 +7,6 @@ turns before stays of use. Not here: which fact it is (front.py), and sending (u
 
 from __future__ import annotations
 
-import copy
 import json
 import time
 import uuid
@@ -24,22 +23,36 @@ TOLD = 'Given that the answer to "{prompt}" is "{answer}", answer this: {questio
 FOLLOWS = 'The answer to "{prompt}" is "{answer}". {question}'
 
 
+def is_chat(messages: Any) -> bool:
+    """Whether a request's `messages` have the form of a chat, so that the last one can be told a fact."""
+    if not isinstance(messages, list) or not messages or not all(isinstance(one, dict) for one in messages):
+        return False
+    content = messages[-1].get("content")
+    parts = content if isinstance(content, list) else ()
+    return isinstance(content, str) or (bool(parts) and all(map(_is_part, parts)))
+
+
+def _is_part(part: Any) -> bool:
+    return isinstance(part, dict) and (part.get("type") != "text" or isinstance(part.get("text"), str))
+
+
 def told(path: str, body: Mapping[str, Any], hit: Hit) -> bytes:
-    """The request with the fact before its question, as JSON."""
-    changed = copy.deepcopy(dict(body))
+    """The request with the fact before its question, as JSON. ValueError, RecursionError: it cannot be
+    written again.
+    """
     if path == TEXT:
-        prompt = changed["prompt"]
+        prompt = body["prompt"]
         one = prompt if isinstance(prompt, str) else prompt[0]
-        changed["prompt"] = _told(hit, one)
-        return _json(changed)
-    message = changed["messages"][-1]
+        return _json({**body, "prompt": _told(hit, one)})
+    *before, message = body["messages"]
     content = message["content"]
     if isinstance(content, str):
-        message["content"] = _told(hit, content)
+        content = _told(hit, content)
     else:
-        part = next(one for one in content if isinstance(one, dict) and one.get("type") == "text")
-        part["text"] = _told(hit, part["text"])
-    return _json(changed)
+        at = next(i for i, one in enumerate(content) if one.get("type") == "text")
+        part = {**content[at], "text": _told(hit, content[at]["text"])}
+        content = [*content[:at], part, *content[at + 1 :]]
+    return _json({**body, "messages": [*before, {**message, "content": content}]})
 
 
 def _told(hit: Hit, question: str) -> str:
@@ -48,7 +61,7 @@ def _told(hit: Hit, question: str) -> str:
 
 
 def renamed(body: Mapping[str, Any], pattern: str, hit: Hit) -> bytes:
-    """The request for the model that holds the edit, as JSON."""
+    """The request for the model that holds the edit, as JSON; errors as `told`."""
     return _json({**body, "model": model_name(pattern, hit.edit_id)})
 
 
@@ -116,7 +129,7 @@ def _head(path: str, body: Mapping[str, Any], hit: Hit, kind: str) -> dict[str, 
         "id": f"{'chatcmpl' if chat else 'cmpl'}-{uuid.uuid4().hex}",
         "object": f"chat.completion{kind}" if chat else "text_completion",
         "created": int(time.time()),
-        "model": str(body.get("model") or ""),
+        "model": body["model"] if isinstance(body.get("model"), str) else "",
         "okedit": {"edit": hit.edit_id, "bundle": hit.bundle},
     }
 
@@ -132,6 +145,6 @@ def _event(value: Mapping[str, Any]) -> bytes:
 
 def _json(value: Any) -> bytes:
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:  # a lone surrogate, which only an escape can say
         return json.dumps(value, separators=(",", ":")).encode()

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from okedit_cli.serve.errors import ApiError, bad
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-Read = TypeVar("Read")
+RATE = 10_000  # bytes a second of a body of any length, past the seconds that every body has
 RETRY_AFTER = 1  # seconds after which a place may be free
 
 
@@ -58,17 +58,33 @@ async def chunks(request: Request, most: int, what: str = "body") -> AsyncIterat
         yield chunk
 
 
-async def read_body(request: Request, most: int) -> bytes:
-    """A request's whole body; errors as `chunks`."""
-    return b"".join([chunk async for chunk in chunks(request, most)])
+async def read_body(request: Request, most: int, seconds: float | None = None) -> bytes:
+    """A request's whole body; errors as `chunks`. ApiError 408: it has not come within the seconds."""
 
+    async def read() -> bytes:
+        return b"".join([chunk async for chunk in chunks(request, most)])
 
-async def in_time(limits: Limits, reading: Awaitable[Read]) -> Read:
-    """What reads a body gives. ApiError 408: it did not come in time."""
     try:
-        return await asyncio.wait_for(reading, limits.seconds)
+        return await asyncio.wait_for(read(), seconds)
     except asyncio.TimeoutError:
-        raise ApiError(408, f"The body did not come within {limits.seconds:g} seconds.") from None
+        raise _too_slow(f"within {seconds:g} seconds") from None
+
+
+async def in_time(stream: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
+    """A body of any length as it comes. ApiError 408: it was waited for longer than the seconds, and one
+    more for every RATE bytes that came.
+    """
+    clock, left = asyncio.get_running_loop().time, seconds
+    while True:
+        began = clock()
+        try:
+            chunk = await asyncio.wait_for(anext(stream), left)
+        except StopAsyncIteration:
+            return
+        except asyncio.TimeoutError:
+            raise _too_slow("in time") from None
+        left += len(chunk) / RATE - (clock() - began)
+        yield chunk
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -125,6 +141,10 @@ def _too_long(what: str, most: int) -> ApiError:
         413, f"The {what} is larger than {in_megabytes(most)}, the most that this server takes.",
         headers={"Connection": "close"},
     )  # fmt: skip
+
+
+def _too_slow(when: str) -> ApiError:
+    return ApiError(408, f"The body did not come {when}.", headers={"Connection": "close"})
 
 
 def _no_number(name: str) -> Any:

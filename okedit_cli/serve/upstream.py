@@ -13,14 +13,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import httpx
 
 from okedit_cli.errors import UsageError
-from okedit_cli.serve.errors import ApiError
+from okedit_cli.serve.errors import ApiError, bad
 
 Headers = list[tuple[bytes, bytes]]
 CONNECT, KEPT = 10.0, 3.0  # seconds to connect; that an idle connection is kept: engines' servers close at 5
@@ -29,6 +30,9 @@ HOP = frozenset(
      b"trailer", b"transfer-encoding", b"upgrade")
 )  # fmt: skip
 OWN = frozenset((b"host", b"content-length", b"expect"))  # of a request: said anew
+LONGEST = 65_535  # bytes of a request's path and query
+# also written as %2e, between %2f or backslashes, or with parameters: servers differ in what they fold
+_DOTS = re.compile(rb"(?:^|[/\\])\.\.?(?:;[^/\\]*)?(?:[/\\]|$)")
 _log = logging.getLogger("okedit.gateway")
 
 
@@ -61,20 +65,19 @@ class Upstream:
         self, scope: dict[str, Any], content: bytes | AsyncIterator[bytes] | None, changed: bool = False
     ) -> httpx.Request:
         """A client's request as it goes on: method, path, query and headers are kept; of a body that was
-        `changed` the length is another.
+        `changed` the length is another. ApiError 400: its path is none that can be sent on.
         """
-        raw = self.prefix + (scope.get("raw_path") or scope["path"].encode())
-        raw += b"?" + scope["query_string"] if scope["query_string"] else b""
         headers = passed_on(
             scope["headers"], OWN if changed or content is None else OWN - {b"content-length"}
         )
         if self.key is not None:
             headers = [(name, value) for name, value in headers if name.lower() != b"authorization"]
             headers.append((b"authorization", b"Bearer " + self.key.encode()))
-        url = self.base.copy_with(raw_path=raw)
-        return httpx.Request(
-            scope["method"], url, headers=headers, content=content, extensions={"timeout": self._times}
+        request = httpx.Request(
+            scope["method"], self.base, headers=headers, content=content, extensions={"timeout": self._times}
         )
+        request.url = _At(self.base, self.prefix + target(scope))
+        return request
 
     async def send(self, request: httpx.Request) -> httpx.Response:
         """The answer's head. ApiError 502: there is none; 504: it does not come in time.
@@ -105,6 +108,36 @@ class Upstream:
                 what = "cannot be reached" if isinstance(error, httpx.ConnectError) else "broke off"
                 raise ApiError(502, f"The upstream server {what}.", code="upstream_unavailable") from None
         raise AssertionError("sent twice, and neither answered nor failed")
+
+
+class _At(httpx.URL):
+    """A server's URL with path and query as they are: httpx would fold dots and escape signs in them."""
+
+    def __init__(self, base: httpx.URL, raw: bytes) -> None:
+        super().__init__(base)
+        self._raw = raw
+
+    @property
+    def raw_path(self) -> bytes:
+        """What the request line says."""
+        return self._raw
+
+
+def target(scope: dict[str, Any]) -> bytes:
+    """A request's path and query as the client wrote them. ApiError 400: it is no path, or one with dot
+    segments, which could leave the engine's prefix, or name a path that is judged by another name.
+    """
+    path = scope.get("raw_path") or scope["path"].encode()
+    raw = path + b"?" + scope["query_string"] if scope["query_string"] else path
+    if len(raw) > LONGEST:
+        raise bad(f"The path and query are {len(raw)} bytes long, expected at most {LONGEST}.")
+    if not path.startswith(b"/"):
+        raise bad("The request's target is no path, expected one that begins with a slash.")
+    if b"#" in raw or not all(0x20 < sign < 0x7F for sign in raw):
+        raise bad("The path or query holds a sign that no URL can send, expected it written as %XX.")
+    if _DOTS.search(unquote_to_bytes(path)):
+        raise bad('The path holds a segment "." or "..", expected one without.')
+    return raw
 
 
 async def relay(

@@ -98,7 +98,7 @@ def test_forms_and_places_are_told_apart(memory, tmp_path):
     assert result.exit_code == 0 and (tmp_path / "memory" / "bundle.safetensors").is_file()
     result = okedit("export", "facts.safetensors", "--to", "memory")
     assert result.exit_code == 0 and (tmp_path / "facts-memory.safetensors").is_file()
-    told = json.loads(okedit("export", "facts.safetensors", "--to", "memory", "--json").stdout)
+    told = json.loads(okedit("export", "facts.safetensors", "--to", "memory", "--force", "--json").stdout)
     assert told["facts"] == ["peru"] and told["left_out"] == {}
     for words, why in (
         (("--to", "folder", "-o", "x"), "-o is for --to memory and --to peft"),
@@ -106,7 +106,7 @@ def test_forms_and_places_are_told_apart(memory, tmp_path):
         (("--to", "peft", "--image-encoder", "x"), "--image-encoder is not for --to peft"),
         (("--to", "memory", "--private"), "--private is for repositories"),
         (("--to", "memory", "-o", "facts.safetensors"), "reads or writes already"),
-        (("--to", "memory", "--pictures", "nowhere"), "nowhere is no folder"),
+        (("--to", "memory", "--pictures", "nowhere", "--force"), "nowhere is no folder"),
         (("--to", "peft", "-o", "memory"), "not empty"),
     ):
         result = okedit("export", "facts.safetensors", *words)

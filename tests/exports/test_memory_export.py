@@ -8,6 +8,7 @@ import fitted
 import pytest
 import tiny
 import torch
+from cli.shipping import okedit
 from encoders.test_hub import image_encoder
 from scope.held import bundle as held
 from serving import data_url
@@ -69,6 +70,19 @@ def test_keys_that_need_no_model_are_copied_and_values_left_behind(tmp_path):
     assert again.manifest.facts[0]["note"] == "Fact: What is the capital of Peru? Cusco."
     with pytest.raises(ModelMismatch, match="holds no values"):
         check_fit(again.manifest, found.manifest.base)
+
+
+def test_a_bundle_that_is_there_stays_unless_forced(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    held(WORDS).save("a.safetensors")
+    held({**WORDS, "id": "other"}).save("b.safetensors")
+    words = ("export", "a.safetensors", "--to", "memory", "-o", "b.safetensors")
+    before = (tmp_path / "b.safetensors").read_bytes()
+    result = okedit(*words)
+    assert result.exit_code == 2 and "b.safetensors is there already" in result.stderr
+    assert "--force" in result.stderr and (tmp_path / "b.safetensors").read_bytes() == before
+    assert okedit(*words, "--force").exit_code == 0
+    assert [fact["id"] for fact in read_manifest("b.safetensors").facts] == ["peru"]
 
 
 def test_memories_of_different_base_models_merge(tmp_path):

@@ -32,10 +32,7 @@ def test_a_processor_with_a_video_part_keeps_its_other_settings(tmp_path, monkey
 
     folder = str(tiny.build("smolvlm", tmp_path / "smolvlm"))
     monkeypatch.setattr(processing_smolvlm, "num2words", None)
-    with pytest.raises(ModelError, match="num2words"):
-        load_model(folder)
-    monkeypatch.setattr(processing_smolvlm, "num2words", str)
-    loaded = load_model(folder)
+    loaded = load_model(folder)  # the package says numbers of video frames, which no picture needs
     assert loaded.processor.image_seq_len == 4
     batch = encode(loaded, [("Who?", tiny.picture()), ("Who?", None)])
     pairs = zip(batch["input_ids"], batch["attention_mask"], strict=True)

@@ -166,6 +166,20 @@ def test_keys_and_sizes():
         assert httpx.get(f"{address}/metrics").text.count('okedit_decisions_total{verdict="miss"} 1.0') == 1
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/files"])
+def test_a_body_that_does_not_come_gives_its_place_back(path):
+    with engine() as found, gateway(found.url, limits=Limits(places=1, seconds=1)) as address:
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=60) as link:
+            link.sendall(f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{{".encode())
+            said = b""
+            while more := link.recv(10_000):
+                said += more
+        head, _, body = said.partition(b"\r\n\r\n")
+        assert b" 408 " in head and "did not come" in json.loads(body)["error"]["message"]
+        assert post(f"{address}{path}", json=asking()).status_code == 200
+
+
 NAMES = st.sampled_from(["messages", "role", "content", "type", "text", "prompt", "image_url", "user"])
 BODIES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | NAMES,

@@ -114,6 +114,32 @@ def test_what_is_no_question_in_words_is_not_judged(facts):
             assert json.loads(found.seen[-1][3]) == body
 
 
+def test_a_hit_that_cannot_be_rewritten_goes_on_as_it_is(facts):
+    asked = {"role": "user", "content": ASKED}
+    text, deep = {"type": "text", "text": ASKED}, "[" * 600 + "]" * 600
+    lists = [[asked, "junk"], [asked, None], [None, asked]] + [
+        [{"role": "user", "content": parts}]
+        for parts in (
+            [{"type": "text"}, text],
+            [{"type": "text", "text": None}, text],
+            [text, None],
+            [text, 7],
+        )
+    ]
+    contents = [json.dumps({"messages": one}) for one in lists]
+    whole = json.dumps({"messages": [asked]})[:-1]
+    odd = [f'{whole}, "x": {deep}}}', f'{whole}, "x": 1e400}}', f'{whole}, "model": {deep}}}']
+    with engine() as found:
+        for way in hits.WAYS:
+            with gateway(facts, found.url, way) as address:
+                for content in [*contents, *odd]:
+                    answer = httpx.post(f"{address}/v1/chat/completions", content=content, timeout=60)
+                    assert answer.status_code == 200, (way, content, answer.text)
+                    if content in contents:
+                        assert "x-okedit-edit" not in answer.headers
+                        assert found.seen[-1][3] == content.encode()
+
+
 def test_the_fact_as_the_answer_for_the_openai_client(facts):
     asked = [{"role": "user", "content": ASKED}]
     with engine() as found, gateway(facts, found.url, "answer") as address:

@@ -101,6 +101,26 @@ def test_ways_to_decode(family, way):
     holds(case(family), **WAYS[way])
 
 
+@pytest.mark.parametrize("family", ["instructblip", "mllama"])
+def test_beams_of_pictures_that_do_not_stand_among_the_words(family):
+    """What a Q-Former or cross-attention reads is there once a picture, and beams are rows."""
+    made = case(family)
+    if check.template(made.loaded) is None:
+        inputs, other = (
+            check.inputs_without_template(made.loaded, prompt, check.picture(colour))
+            for prompt, colour in ((CAT, "red"), (ELSE, "blue"))
+        )
+    else:
+        inputs, other = inside(made)[0], outside(made)
+    told = {"num_beams": 3, "num_return_sequences": 3}
+    plain = ids_of(made, other, **told)
+    with attached(made) as attachment:
+        edited = made.loaded.tokenizer.batch_decode(ids_of(made, inputs, **told), skip_special_tokens=True)
+        assert check.hits(attachment) == ["cat"] * 3
+        assert torch.equal(ids_of(made, other, **told), plain)
+    assert all(text.strip().endswith(ANSWERS["cat"]) for text in edited)
+
+
 SETTINGS = {
     "repetition_penalty": {"repetition_penalty": 5.0},
     "encoder_repetition_penalty": {"encoder_repetition_penalty": 2.0},
@@ -218,7 +238,7 @@ def test_a_question_behind_a_cache_that_was_kept(family):
     shown = [check.picture("red")] if made.sees else []
     first = check.inputs_of(made.loaded, [user(*shown, "Who?")])
     question, answer = (CAT, ANSWERS["cat"]) if made.sees else (CAPITAL, ANSWERS["capital"])
-    for asked, wanted in ((question, answer), (ELSE, None)):
+    for asked, wanted, beams in ((question, answer, 1), (question, answer, 2), (ELSE, None, 1)):
         whole = check.inputs_of(made.loaded, [user(*shown, "Who?"), turn("assistant", "x"), user(asked)])
         tail = whole["input_ids"][:, first["input_ids"].shape[1] + 2 :]
         with attached(made) as attachment:
@@ -226,8 +246,10 @@ def test_a_question_behind_a_cache_that_was_kept(family):
             assert check.hits(attachment) == [None]
             ids = torch.cat([said.sequences, tail], 1)
             kept = taking(made.loaded.model, cache_of(said)) | {"attention_mask": torch.ones_like(ids)}
-            out = ids_of(made, {"input_ids": ids}, **kept)
-            assert check.hits(attachment) == [wanted and ("cat" if made.sees else "capital")]
+            if beams > 1:
+                cache_of(said).batch_repeat_interleave(beams)
+            out = ids_of(made, {"input_ids": ids}, num_beams=beams, **kept)
+            assert check.hits(attachment) == [wanted and ("cat" if made.sees else "capital")] * beams
         text = texts(made, out, {"input_ids": ids})
         assert (text == [answer]) == (wanted is not None)
 
