@@ -28,7 +28,7 @@ test: $(READY)
 test-families families-table: export OKEDIT_FAMILIES = all
 test-families families-table: $(READY)
 	$(BIN)/okedit setup
-	$(BIN)/python -m pytest tests/families $(if $(filter families-table,$@),--families-table README.md)
+	$(BIN)/python -m pytest tests/families $(if $(filter families-table,$@),,tests/session) $(if $(filter families-table,$@),--families-table README.md)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -32,7 +32,7 @@ PICTURED = ("llava", "qwen2_vl", "idefics3", "smolvlm", *families.VISION, "remot
 IN_WORDS = ("gpt2", "llama", *families.TEXT, "remote_text")
 ALL = tuple(dict.fromkeys((*PICTURED, *IN_WORDS)))
 # run unless OKEDIT_FAMILIES says otherwise: each for something that the others do not have
-PART = ("llava", "qwen2_5_vl", "gemma3", "paligemma", "blip2_opt", "gpt2", "qwen3", "gemma2")
+PART = ("llava", "qwen2_5_vl", "gemma3", "blip2_opt", "qwen3")
 
 # What a family's own processor or template cannot write, so that there is nothing to ask of it.
 NO_SYSTEM = {"gemma2": "its template refuses a system turn"}

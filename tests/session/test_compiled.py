@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 
 import pytest
@@ -14,7 +15,12 @@ from own_models import opened
 import okedit_cli
 from okedit_cli.models.sites import decoder_layers
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of graph breaks, which hooks are
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # of graph breaks, which hooks are
+    pytest.mark.skipif(
+        os.environ.get("OKEDIT_FAMILIES") != "all", reason="compiling takes minutes: make test-families"
+    ),
+]
 
 
 @pytest.fixture(autouse=True)
