@@ -24,9 +24,8 @@ from okedit_cli.bundle.bundle import Bundle
 from okedit_cli.bundle.fit import obstacle
 from okedit_cli.bundle.manifest import BundleWarning
 from okedit_cli.bundle.overlap import overlaps
-from okedit_cli.bundle.rows import CHANNELS, SPACE, Rows, content, keep_reference, stack, unstack
-from okedit_cli.bundle.shards import is_close, of_one_whole, put_together, united
-from okedit_cli.bundle.sources import get_sources, put_sources
+from okedit_cli.bundle.rows import CHANNELS, SPACE, Rows, content, unstack
+from okedit_cli.bundle.shards import is_close, of_one_whole, of_rows, put_together
 from okedit_cli.errors import ModelMismatch, OkeditError, UsageError
 
 Policy = Literal["newest", "first", "error"]
@@ -94,12 +93,7 @@ def merge(
     _leave_out_duplicates(rows, on_conflict, report)
     _settle(rows, on_conflict, report)
     _name(rows, report)
-    teller = next((bundle for bundle in bundles if bundle.canary), bundles[0])
-    manifest = united([bundle.manifest for bundle in bundles])
-    manifest.canary = list(teller.manifest.canary)
-    merged = stack(manifest, bundles[0].edits, rows, dict(teller.canary), lazy)
-    keep_reference(merged, bundles)
-    put_sources(merged, [picture for bundle in bundles for picture in get_sources(bundle).values()])
+    merged = of_rows(bundles, rows, lazy)
     unknown = dict.fromkeys(name for bundle in bundles for name in bundle.manifest.unknown)
     if unknown:
         warnings.warn(

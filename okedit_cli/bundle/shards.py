@@ -16,7 +16,7 @@ import torch
 
 from okedit_cli.bundle.bundle import Bundle
 from okedit_cli.bundle.manifest import BundleWarning, Manifest
-from okedit_cli.bundle.rows import SPACE, keep_reference, stack, unstack
+from okedit_cli.bundle.rows import SPACE, Rows, keep_reference, stack, unstack
 from okedit_cli.bundle.sources import get_sources, put_sources
 from okedit_cli.errors import ModelMismatch, UsageError
 
@@ -100,13 +100,18 @@ def joined(parts: Sequence[tuple[Bundle, Sequence[int]]], lazy: bool = False) ->
         keep = torch.zeros(len(bundle), dtype=torch.bool)
         keep[list(chosen)] = True
         rows.append(replace(opened[id(bundle)], keep=keep))
+    return of_rows(bundles, rows, lazy)
+
+
+def of_rows(bundles: Sequence[Bundle], rows: Sequence[Rows], lazy: bool) -> Bundle:
+    """The rows that were taken from bundles as one bundle, with what all of these know."""
     teller = next((bundle for bundle in bundles if bundle.canary), bundles[0])
     manifest = united([bundle.manifest for bundle in bundles])
     manifest.canary = list(teller.manifest.canary)
-    whole = stack(manifest, bundles[0].edits, rows, dict(teller.canary), lazy)
-    keep_reference(whole, bundles)
-    put_sources(whole, [picture for bundle in bundles for picture in get_sources(bundle).values()])
-    return whole
+    found = stack(manifest, bundles[0].edits, rows, dict(teller.canary), lazy)
+    keep_reference(found, bundles)
+    put_sources(found, [picture for bundle in bundles for picture in get_sources(bundle).values()])
+    return found
 
 
 def _check_space(one: Bundle, other: Bundle) -> None:

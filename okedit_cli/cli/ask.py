@@ -179,8 +179,8 @@ def ask(
     loaded = open_model(
         model or options.DEFAULT_MODEL,
         out,
-        device=device or "auto",
-        dtype=dtype or "auto",
+        device=device,
+        dtype=dtype,
         revision=revision,
         trust_remote_code=trust_remote_code,
         low_memory=low_memory,

@@ -48,8 +48,8 @@ def doctor(
         loaded = open_model(
             model,
             out,
-            device=device or "auto",
-            dtype=dtype or "auto",
+            device=device,
+            dtype=dtype,
             revision=revision,
             trust_remote_code=trust_remote_code,
         )

@@ -57,10 +57,8 @@ def gateway(
         ),
     ] = "",
     strictness: options.Strictness = None,
-    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", metavar="N", min=0, max=65535, help="0: any that is free.")
-    ] = 8080,
+    host: options.Host = "127.0.0.1",
+    port: options.Port = 8080,
     api_key: Annotated[
         list[str] | None,
         typer.Option(

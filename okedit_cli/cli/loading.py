@@ -43,19 +43,23 @@ def open_model(
     name: str,
     out: Output,
     *,
-    device: str,
-    dtype: str,
+    device: str | None = None,
+    dtype: str | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
     low_memory: bool = False,
 ) -> Any:
-    """The LoadedModel of that name, which is to hold as little beside itself as can be under `low_memory`;
-    what takes long is said on stderr.
+    """The LoadedModel of that name, where and how options say (None: "auto"), which is to hold as little
+    beside itself as can be under `low_memory`; what takes long is said on stderr.
     """
     fetch_parts(name, out)
     start = time.perf_counter()
     loaded = okedit_cli.load_model(
-        name, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code
+        name,
+        device=device or "auto",
+        dtype=dtype or "auto",
+        revision=revision,
+        trust_remote_code=trust_remote_code,
     )
     precision = str(loaded.dtype).removeprefix("torch.")
     out.say(f"model: {loaded.name} on {loaded.device} in {precision}, {time.perf_counter() - start:.1f} s")

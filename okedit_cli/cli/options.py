@@ -27,6 +27,8 @@ Revision = Annotated[
         "--revision", metavar="NAME", help="Branch, tag or commit of a model on the hub. [default: main]"
     ),
 ]
+Host = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Where to listen.")]
+Port = Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="0: any that is free.")]
 TrustRemoteCode = Annotated[
     bool,
     typer.Option(

@@ -31,10 +31,8 @@ def serve(
         ),
     ] = None,
     model: options.Model = None,
-    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", metavar="N", min=0, max=65535, help="0: any that is free.")
-    ] = 8000,
+    host: options.Host = "127.0.0.1",
+    port: options.Port = 8000,
     api_key: Annotated[
         list[str] | None,
         typer.Option(
@@ -109,7 +107,7 @@ def serve(
     readable([str(path) for path in files.values()])
     with bound(host, port) as listener:
         loaded = open_model(
-            model or options.DEFAULT_MODEL, out, device=device or "auto", dtype=dtype or "auto",
+            model or options.DEFAULT_MODEL, out, device=device, dtype=dtype,
             revision=revision, trust_remote_code=trust_remote_code,
         )  # fmt: skip
         check_named(list(files.values()), loaded, out, strict)

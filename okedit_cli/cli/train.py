@@ -80,8 +80,8 @@ def train(
     loaded = open_model(
         model or options.DEFAULT_MODEL,
         out,
-        device=device or "auto",
-        dtype=dtype or "auto",
+        device=device,
+        dtype=dtype,
         trust_remote_code=trust_remote_code,
     )
     with out.progress() as progress:

@@ -57,8 +57,8 @@ def verify(
         loaded = open_model(
             model,
             out,
-            device=device or "auto",
-            dtype=dtype or "auto",
+            device=device,
+            dtype=dtype,
             revision=revision,
             trust_remote_code=trust_remote_code,
         )

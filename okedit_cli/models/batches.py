@@ -33,13 +33,8 @@ def in_turns(
 
     for pictured in (True, False):
         numbers = [i for i, row in enumerate(rows) if (row[1] is not None) == pictured]
-        parts = (
-            in_batches(loaded, map(length, numbers), batch)
-            if len(numbers) > 1
-            else [slice(0, len(numbers))]
-            if numbers
-            else []
-        )
+        # the length of a lone row need not be known
+        parts = [slice(0, 1)] if len(numbers) == 1 else in_batches(loaded, map(length, numbers), batch)
         for some in (numbers[one] for one in parts):
             for i, found in zip(some, part([rows[i] for i in some]), strict=True):
                 out[i] = found

@@ -1,7 +1,7 @@
 """How much okedit may hold beside a model: what is read together and what is kept, in bytes, not by counts.
 
 The bounds are the same on every machine, so that what is read together, and with it rounding, is too. On a
-device that they are too much for, `low_memory` reads prompts one by one and keeps nothing. Not here: what is
+device that they are too much for, LEAST reads prompts one by one and keeps the last. Not here: what is
 kept (features.py, prefixes.py), and a mapping that forgets (bounded.py).
 """
 
@@ -50,18 +50,6 @@ def bounds(loaded: LoadedModel) -> Bounds:
 def set_bounds(loaded: LoadedModel, found: Bounds) -> None:
     """Let a model hold more or less from now on."""
     loaded.cache["bounds"] = found
-
-
-@contextmanager
-def low_memory(loaded: LoadedModel) -> Iterator[None]:
-    """Context: prompts are read and pictures looked at one by one, and of what was read the last is kept."""
-    before = bounds(loaded)
-    set_bounds(loaded, LEAST)
-    try:
-        yield
-    finally:
-        set_bounds(loaded, before)
-        forget(loaded)
 
 
 def forget(loaded: LoadedModel) -> None:

@@ -39,6 +39,12 @@ def image_token_id(model: PreTrainedModel) -> int | None:
     return None
 
 
+def family(model: PreTrainedModel) -> str:
+    """The family by the part that writes placeholders: LLaVA's Pixtral checkpoints are Pixtral's."""
+    vision = getattr(getattr(model.config, "vision_config", None), "model_type", "")
+    return "pixtral" if vision == "pixtral" else model.config.model_type
+
+
 def tokens_of_picture(loaded) -> int | None:
     """How many placeholders one picture takes, in families where all take as many; None in others."""
     config, processor = loaded.model.config, loaded.processor
@@ -49,9 +55,7 @@ def tokens_of_picture(loaded) -> int | None:
         "blip-2": getattr(processor, "num_query_tokens", None),
         "instructblip": getattr(processor, "num_query_tokens", None),
     }
-    if getattr(getattr(config, "vision_config", None), "model_type", "") == "pixtral":  # in a LLaVA
-        return None
-    return known.get(config.model_type)
+    return known.get(family(loaded.model))
 
 
 def decoder(model: PreTrainedModel) -> nn.Module:

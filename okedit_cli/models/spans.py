@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from okedit_cli.models.sites import image_token_id, tokens_of_picture
+from okedit_cli.models.sites import family, image_token_id, tokens_of_picture
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
@@ -61,7 +61,7 @@ def side_by_side(
 
 def _joined(loaded: LoadedModel, ids: torch.Tensor, runs: list[torch.Tensor]) -> list[torch.Tensor]:
     """Runs of placeholders as pictures: those that are parts of one belong together."""
-    kind, convert = _kind(loaded), loaded.tokenizer.convert_tokens_to_ids
+    kind, convert = family(loaded.model), loaded.tokenizer.convert_tokens_to_ids
     behind, before = LAST_PART_BEHIND.get(kind), LAST_PART_BEFORE.get(kind)
     if behind is None and before is None:
         return runs
@@ -78,18 +78,11 @@ def _joined(loaded: LoadedModel, ids: torch.Tensor, runs: list[torch.Tensor]) ->
     return [*found, torch.cat(open_)] if open_ else found
 
 
-def _kind(loaded: LoadedModel) -> str:
-    """The family, by which of its parts writes placeholders: LLaVA's Pixtral checkpoints are Pixtral's."""
-    config = loaded.model.config
-    vision = getattr(getattr(config, "vision_config", None), "model_type", "")
-    return "pixtral" if vision == "pixtral" else config.model_type
-
-
 def showing_all(loaded: LoadedModel, columns: torch.Tensor) -> torch.Tensor:
     """Of a picture's columns those that show all of it, where others show tiles: how many tiles there are
     depends on the picture's size and on the pictures beside it.
     """
-    config, kind = loaded.model.config, _kind(loaded)
+    config, kind = loaded.model.config, family(loaded.model)
     if kind in ("llava_next", "llava_onevision"):
         vision = config.vision_config
         return columns[: (vision.image_size // vision.patch_size) ** 2]

@@ -259,9 +259,9 @@ class Gate:
         shown, cache = Shown(self.loaded, ids, mask, given, self.call.said), cache_in(self.call.given)
         earlier, seen_ = [] if cache is None else self.call.shown.get(cache, []), []
         for row in range(len(ids)):
-            attended = mask[row].nonzero()[:, 0]  # pads may carry any id
+            columns_read = mask[row].nonzero()[:, 0]  # pads may carry any id
             length = lengths[row] if lengths else prompt_length(self.loaded, ids[row, :columns], read[row])
-            prompt = attended[:length]
+            prompt = columns_read[:length]
             self._questions().place = row, prompt
             starts.append(int(prompt[-1]) if len(prompt) else ids.shape[1])
             if self.call.asked and (told := self.call.asked[row]):
