@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from .bank import PICTURE, Bank, BankPicture, QuestionGroup, load_bank
+from . import bank as banks
+from .bank import PICTURE, Bank, BankPicture, QuestionGroup
 from .facts import Fact
 from .subjects import other_questions_about, overlap, swapped_subjects
 from .templates import rephrase
@@ -48,7 +49,7 @@ class Surroundings:
     """What all facts share: the bank, the other facts, their pictures."""
 
     def __init__(self, facts: Sequence[Fact], read: _Read, nearest: Nearest | None) -> None:
-        self.bank: Bank = load_bank()
+        self.bank: Bank = banks.load_bank()
         self.facts = facts
         self.read = read
         self.nearest = nearest

@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -9,3 +10,12 @@ settings.register_profile(
     "okedit", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 settings.load_profile("okedit")
+
+
+@pytest.fixture(scope="module")
+def small_world():
+    """A small bank and a home of our own, for a module's tests: `usefixtures("small_world")`."""
+    from fitted import world
+
+    with world():
+        yield

@@ -87,8 +87,7 @@ def world():
     whole = _whole_bank()
     part = bank.Bank(whole.questions[::6], whole.pictures[::8], "small", whole._by_wording)
     stack = ExitStack()
-    for room in ("bank", "methods.admitted", "methods.spaces", "negatives"):
-        stack.enter_context(mock.patch(f"okedit_cli.{room}.load_bank", lambda: part))
+    stack.enter_context(mock.patch.object(bank, "load_bank", lambda: part))
     stack.enter_context(mock.patch.dict("os.environ", {"OKEDIT_HOME": str(home)}))
     return stack
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import tiny
 import torch
-from fitted import MISO, OTHER, PARIS, PICTURED, WORDS, Fitted, fitted, with_radius, world
+from fitted import MISO, OTHER, PARIS, PICTURED, WORDS, Fitted, fitted, with_radius
 
 import okedit_cli
 from okedit_cli.bundle import BundleWarning, FitWarning
@@ -18,11 +18,7 @@ from okedit_cli.models.encode import answer_ids, encode
 from okedit_cli.models.kv import cache_of, taking
 from okedit_cli.models.question import prompt_length
 
-
-@pytest.fixture(autouse=True)
-def small_world():
-    with world():
-        yield
+pytestmark = pytest.mark.usefixtures("small_world")
 
 
 @pytest.fixture(params=tiny.FAMILIES)

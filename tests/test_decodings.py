@@ -6,17 +6,13 @@ import contextlib
 
 import pytest
 import tiny
-from fitted import PARIS, WORDS, fact, fit, fitted, world
+from fitted import PARIS, WORDS, fact, fit, fitted
 
 import okedit_cli
 from okedit_cli.decodings import BEAMS, PENALTY, WAYS, lost_in
 from okedit_cli.models.encode import encode
 
-
-@pytest.fixture(autouse=True)
-def small_world():
-    with world():
-        yield
+pytestmark = pytest.mark.usefixtures("small_world")
 
 
 def said(loaded, question, **options):

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 import tiny
 import torch
-from fitted import PICTURED, WORDS, fact, facts_for, fit, fitted, load, with_radius, world
+from fitted import PICTURED, WORDS, fact, facts_for, fit, fitted, load, with_radius
 
 import okedit_cli
 from okedit_cli.errors import UsageError
@@ -14,11 +14,7 @@ from okedit_cli.models.memory import keeping
 from okedit_cli.pictures import load_picture
 from okedit_cli.samples import Sampler
 
-
-@pytest.fixture(autouse=True)
-def small_world():
-    with world():
-        yield
+pytestmark = pytest.mark.usefixtures("small_world")
 
 
 @pytest.fixture(params=tiny.FAMILIES)

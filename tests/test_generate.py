@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import tiny
 import torch
-from fitted import MISO, OTHER, PARIS, WORDS, fitted, load, with_radius, world
+from fitted import MISO, OTHER, PARIS, WORDS, fitted, load, with_radius
 
 import okedit_cli
 from okedit_cli.errors import UsageError
@@ -13,11 +13,7 @@ from okedit_cli.generate import decide, follow
 from okedit_cli.models.encode import answer_ids, encode
 from okedit_cli.models.reading import shares
 
-
-@pytest.fixture(autouse=True)
-def small_world():
-    with world():
-        yield
+pytestmark = pytest.mark.usefixtures("small_world")
 
 
 @pytest.fixture(params=tiny.FAMILIES)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from okedit_cli.bank import load_bank
+from okedit_cli import bank
 from okedit_cli.encoders.text import text_vectors
 from okedit_cli.models.sentences import question_radius
 from okedit_cli.scope.reach import KIND, reach_of
@@ -70,7 +70,7 @@ def spread_keys(points: torch.Tensor, count: int, begun: int) -> list[int]:
 
 def _names() -> list[tuple[int, str]]:
     """The bank's wordings that ask for the name of some kind of thing, with their places among all."""
-    asked = [(group, wording) for group in load_bank().questions for wording in group.wordings]
+    asked = [(group, wording) for group in bank.load_bank().questions for wording in group.wordings]
     return [
         (row, wording) for row, (group, wording) in enumerate(asked) if group.noun and group.intent in NAMES
     ]

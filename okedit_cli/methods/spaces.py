@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from okedit_cli.bank import load_bank
+from okedit_cli import bank as banks
 from okedit_cli.edits.space import Space, best_space
 from okedit_cli.encoders import text
 from okedit_cli.encoders.image import DECODER, MINI, image_vectors, reads_pixels
@@ -95,7 +95,7 @@ def spaces_of(loaded: LoadedModel | None, options: Options) -> Spaces:
 
 
 def _found(loaded: LoadedModel | None, options: Options) -> Spaces:
-    bank, encoders = load_bank(), [options.text_encoder, options.image_encoder]
+    bank, encoders = banks.load_bank(), [options.text_encoder, options.image_encoder]
     of_model: list = ["no model"]
     if loaded is not None:
         print_ = {k: v for k, v in fingerprint(loaded).items() if k not in ("name", "revision")}
@@ -139,7 +139,7 @@ def between(keys: torch.Tensor, groups: torch.Tensor) -> float:
 
 
 def _measured(loaded: LoadedModel | None, options: Options) -> dict[str, torch.Tensor]:
-    bank = load_bank()
+    bank = banks.load_bank()
     options.tell("measuring question space", 0, 1)
     words = [w for group in bank.questions for w in group.wordings]
     counts = torch.tensor([len(group.wordings) for group in bank.questions])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from fitted import MISO, PARIS, PICTURED, WORDS, fact, fit, load, world
+from fitted import MISO, PARIS, PICTURED, WORDS, fact, fit, load
 from tiny_words import tokenizer
 
 import okedit_cli
@@ -14,11 +14,7 @@ from okedit_cli.errors import ModelError, UsageError
 
 SIZES = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 
-
-@pytest.fixture(autouse=True)
-def small_world():
-    with world():
-        yield
+pytestmark = pytest.mark.usefixtures("small_world")
 
 
 def image_encoder(kind: str, folder):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from fitted import world
 
 import okedit_cli
 from families import check
@@ -19,11 +18,7 @@ from okedit_cli.models.encode import encode
 EARLIER = [turn("user", "Tell me about the rocket, please."), turn("assistant", "Yes. No.")]
 SYSTEM = turn("system", "You are a small brown dog.")
 
-
-@pytest.fixture(autouse=True, scope="module")
-def small_world():
-    with world():
-        yield
+pytestmark = pytest.mark.usefixtures("small_world")
 
 
 _told: set[str] = set()

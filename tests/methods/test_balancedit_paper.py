@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 import tiny
 import torch
-from fitted import MISO, PARIS, PICTURED, WORDS, Fitted, fact, facts_for, fit, fitted, load, world
+from fitted import MISO, PARIS, PICTURED, WORDS, Fitted, fact, facts_for, fit, fitted, load
 from PIL import Image
 
 import okedit_cli
@@ -21,11 +21,7 @@ from okedit_cli.models.sites import decoder_layers, mlp_of
 
 METHOD, T = "balancedit-paper", 0.8
 
-
-@pytest.fixture(autouse=True)
-def small_world():
-    with world():
-        yield
+pytestmark = pytest.mark.usefixtures("small_world")
 
 
 @cache

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from fitted import facts_for, load, world
+from fitted import facts_for, load
 
 import okedit_cli
 from okedit_cli.errors import UsageError
@@ -10,11 +10,7 @@ from okedit_cli.methods import method_named, settings_of
 from okedit_cli.methods.registry import numbers
 from okedit_cli.methods.tuning import answer_loss
 
-
-@pytest.fixture(autouse=True)
-def small_world():
-    with world():
-        yield
+pytestmark = pytest.mark.usefixtures("small_world")
 
 
 def test_only_the_named_weights_move_and_the_answer_gets_likelier():

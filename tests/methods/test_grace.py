@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 import tiny
 import torch
-from fitted import PICTURED, WORDS, fact, facts_for, fit, load, world
+from fitted import PICTURED, WORDS, fact, facts_for, fit, load
 
 import okedit_cli
 from okedit_cli.bundle import Bundle
@@ -22,11 +22,7 @@ FAMILIES = ("llava", "qwen2_vl", "gpt2", "llama")
 NARROW = [f"eps={EPS}", "end=false"]
 # a random model of four layers hardly looks back at one token, so that its answers here are of one
 
-
-@pytest.fixture(autouse=True)
-def small_world():
-    with world():
-        yield
+pytestmark = pytest.mark.usefixtures("small_world")
 
 
 @cache

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import tiny
 import torch
-from fitted import MISO, PARIS, PICTURED, WORDS, fact, fit, fitted, load, world
+from fitted import MISO, PARIS, PICTURED, WORDS, fact, fit, fitted, load
 
 from okedit_cli.facts import Question
 from okedit_cli.methods.base import Options
@@ -15,11 +15,7 @@ from okedit_cli.methods.keys import mean_key, picture_reach, question_reach
 from okedit_cli.methods.spaces import spaces_of
 from okedit_cli.samples import build_samples
 
-
-@pytest.fixture(autouse=True)
-def small_world():
-    with world():
-        yield
+pytestmark = pytest.mark.usefixtures("small_world")
 
 
 @pytest.fixture

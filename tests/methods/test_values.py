@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import tiny
 import torch
-from fitted import MISO, PARIS, PICTURED, WORDS, fitted, world
+from fitted import MISO, PARIS, PICTURED, WORDS, fitted
 
 from okedit_cli.methods import values
 from okedit_cli.methods.values import RANK, fit_values
@@ -19,11 +19,7 @@ from okedit_cli.samples import Sample
 
 LAYER = 2
 
-
-@pytest.fixture(autouse=True)
-def small_world():
-    with world():
-        yield
+pytestmark = pytest.mark.usefixtures("small_world")
 
 
 @pytest.fixture(params=tiny.FAMILIES)

@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 import tiny
 import torch
-from fitted import PARIS, PICTURED, WORDS, fact, facts_for, fit, load, world
+from fitted import PARIS, PICTURED, WORDS, fact, facts_for, fit, load
 
 import okedit_cli
 from okedit_cli.bundle import Bundle
@@ -26,11 +26,7 @@ AS_PUBLISHED = [
 ]  # without what is scaled by a model's sizes, which are tiny here
 FAMILIES = ("llava", "qwen2_vl", "gpt2", "llama")
 
-
-@pytest.fixture(autouse=True)
-def small_world():
-    with world():
-        yield
+pytestmark = pytest.mark.usefixtures("small_world")
 
 
 @cache

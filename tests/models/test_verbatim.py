@@ -3,7 +3,7 @@
 import pytest
 import tiny
 import torch
-from fitted import MISO, OTHER, WORDS, fitted, with_fact, world
+from fitted import MISO, OTHER, WORDS, fitted, with_fact
 
 import okedit_cli
 from okedit_cli.generate import follow
@@ -12,11 +12,7 @@ from okedit_cli.models.kv import cache_of, taking
 
 CODE = "4471-X9-0082 0082 0082, or https://a.example/b?c=11"  # repeats itself, as penalties dislike
 
-
-@pytest.fixture(autouse=True)
-def small_world():
-    with world():
-        yield
+pytestmark = pytest.mark.usefixtures("small_world")
 
 
 @pytest.fixture(params=tiny.FAMILIES)

@@ -9,7 +9,6 @@ import pytest
 import torch
 from families import check
 from families.check import ANSWERS, CAPITAL, ELSE, user
-from fitted import world
 from own_models import opened
 
 import okedit_cli
@@ -24,10 +23,9 @@ pytestmark = [
 
 
 @pytest.fixture(autouse=True)
-def small_world():
+def compiled_anew(small_world):
     torch._dynamo.reset()
-    with world():
-        yield
+    yield
     torch._dynamo.reset()
 
 

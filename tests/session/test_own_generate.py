@@ -14,17 +14,12 @@ import pytest
 import torch
 from families import check
 from families.check import ANSWERS, CAPITAL, CAT, CUP, ELSE, turn, user
-from fitted import world
 
 import okedit_cli
 from okedit_cli.models.features import look_of
 from okedit_cli.models.kv import cache_of, taking
 
-
-@pytest.fixture(autouse=True)
-def small_world():
-    with world():
-        yield
+pytestmark = pytest.mark.usefixtures("small_world")
 
 
 @cache

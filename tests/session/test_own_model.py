@@ -17,7 +17,6 @@ import tiny
 import torch
 from families import check
 from families.check import ANSWERS, CAPITAL, CAT, ELSE, user
-from fitted import world
 from own_models import adapted, off_loaded, opened, write_gguf
 
 import okedit_cli
@@ -25,11 +24,7 @@ from okedit_cli.bundle import FitWarning
 from okedit_cli.errors import ModelError, ModelMismatch, UsageError
 from okedit_cli.models.fingerprint import fingerprint
 
-
-@pytest.fixture(autouse=True)
-def small_world():
-    with world():
-        yield
+pytestmark = pytest.mark.usefixtures("small_world")
 
 
 @cache
