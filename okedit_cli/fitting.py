@@ -146,6 +146,7 @@ def put_reports(bundle: Bundle, reports: Sequence[FactReport]) -> None:
             "d_pos": _finite(report.d_pos),
             "d_neg": _finite(report.d_neg),
             "radius": _finite(report.radius),
+            **({"fragile": list(report.fragile)} if report.fragile else {}),
         }
 
 

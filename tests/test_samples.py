@@ -220,6 +220,6 @@ def test_a_bank_without_questions_about_the_world(cat: Fact, monkeypatch):
 
     bank = load_bank()
     pictured = replace(bank, questions=tuple(group for group in bank.questions if group.about_picture))
-    monkeypatch.setattr("okedit_cli.negatives.load_bank", lambda: pictured)
+    monkeypatch.setattr("okedit_cli.bank.load_bank", lambda: pictured)
     samples = build_samples([cat])["cat"]
     assert sum(s.cell == "edit/other" and s.origin == "bank" for s in samples) > 2

@@ -5,12 +5,14 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from okedit_cli.bundle.hub import FILE, SCHEME
 from okedit_cli.bundle.manifest import Manifest
 
 MARK = "<!-- written by okedit export; exporting again replaces this file -->"
+GREEDY_ONLY = "greedy only"  # took, but other decodings than greedy may say something else
 SHOWN = 500  # facts in the table; the bundle itself lists all of them
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -64,7 +66,7 @@ def _table(manifest: Manifest) -> list[str]:
     ]
     for fact in manifest.facts[:SHOWN]:
         report = fact.get("report") or {}
-        took = yes_no(report.get("took"))
+        took = took_words(report)
         picture = (fact.get("picture_sha256") or "none")[:12]
         values = (fact["id"], fact["prompt"], fact["answer"], picture, took,
                   counts(report.get("positives")), counts(report.get("negatives")))  # fmt: skip
@@ -95,9 +97,13 @@ def _made(manifest: Manifest) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value not in (None, "")}
 
 
-def yes_no(value: Any) -> str:
-    """Nothing for what is neither: a bundle from a stranger may say anything."""
-    return "yes" if value is True else "no" if value is False else ""
+def took_words(report: Mapping[str, Any]) -> str:
+    """Whether an edit took, as its report says; nothing where that is neither: a bundle from a stranger may
+    say anything.
+    """
+    if report.get("took") is True:
+        return GREEDY_ONLY if report.get("fragile") else "yes"
+    return "no" if report.get("took") is False else ""
 
 
 def counts(pair: Any) -> str:

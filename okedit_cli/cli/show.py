@@ -68,7 +68,7 @@ def show(bundle: BundleArgument, json: options.Json = False, quiet: options.Quie
 
 def row(fact: dict[str, Any]) -> list[str]:
     """One fact of a manifest, which a stranger may have written, for the table."""
-    from ..bundle.card import counts, yes_no
+    from ..bundle.card import counts, took_words
 
     report = fact.get("report") or {}
     words = (one_line(fact["id"], 60), one_line(fact["prompt"]), one_line(fact["answer"]))
@@ -77,4 +77,4 @@ def row(fact: dict[str, Any]) -> list[str]:
     # other channels have radii that say nothing about pictures
     radius = number(report.get("radius")) if report.get("channel", "picture") == "picture" else "-"
     reach = one_line(fact.get("reach") or "-", 20) if fact.get("picture_sha256") else "words"
-    return [*words, reach, picture, yes_no(report.get("took")) or "-", *pairs, radius]
+    return [*words, reach, picture, took_words(report) or "-", *pairs, radius]

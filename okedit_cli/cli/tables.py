@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..bundle.card import GREEDY_ONLY
 from ..errors import FactsDidNotTake
 from .bundles import number
 
@@ -16,7 +17,7 @@ SPARE = ("seconds", "picture radius")  # left out first where there is no room
 
 
 def row(report: Any) -> list[str]:
-    said = "greedy only" if report.fragile else "yes"
+    said = GREEDY_ONLY if report.fragile else "yes"
     took = "kept out" if report.kept_out else said if report.took else "no"
     pairs = ("{}/{}".format(*report.positives), "{}/{}".format(*report.negatives))
     radius = number(report.radius) if report.reach else "-"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 CACHE = 256 << 20  # bytes of pictures that were seen
 HEAD, TAIL = 10_000, 40_000  # signs of a longer question that are judged: its beginning and its end
 QUESTIONS = "question encoder"
+PICTURES = 8  # of one question that are looked at
 _log = logging.getLogger("okedit.gateway")
 
 
@@ -99,18 +100,21 @@ class Front:
                 picture.vector_of(str(bundle.manifest.site["picture_point"]))
         judge_pairs([("What is this?", "What is that?")])
 
-    def decide(self, question: str, url: str | None = None) -> Hit | None:
-        """Which fact a question, with its picture's URL, is about; None: none. It computes: not for an
+    def decide(self, question: str, urls: Sequence[str] = ()) -> Hit | None:
+        """Which fact a question, with the URLs of its pictures, is about; None: none. It computes: not for an
         event loop.
 
-        A picture that cannot be read, or must not be fetched, counts as none.
+        A picture that cannot be read, or must not be fetched, counts as none. Of more than PICTURES the last
+        ones are looked at.
         """
         from okedit_cli.scope.query import Query
+        from okedit_cli.scope.verdict import best_of
 
         if len(question) > HEAD + TAIL:
             question = f"{question[:HEAD]} {question[-TAIL:]}"
-        picture = self._picture(url) if url is not None and self.looks else None
-        verdict = self.router.route(Query(question, picture))
+        looked = [self._picture(url) for url in urls[-PICTURES:]] if self.looks else []
+        pictures = [one for one in looked if one is not None] or [None]
+        verdict = best_of([self.router.route(Query(question, one)) for one in pictures])
         found = verdict.hit or verdict.context
         if found is None:
             return None

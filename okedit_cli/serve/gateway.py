@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -121,7 +122,7 @@ class Gateway:
         self.settings.keys.check(Headers(scope=scope))
         target(scope)
         with self.places.take():
-            if method == "POST" and path in JUDGED:
+            if method == "POST" and _plain(path) in JUDGED:
                 await self._judged(scope, receive, send)
             else:
                 await self._passed(scope, receive, send)
@@ -148,7 +149,8 @@ class Gateway:
         content = await read_body(Request(scope, receive), limits.body, limits.seconds)
         body, asked = _question(scope, content)
         hit = await self._decided(*asked) if asked else None
-        changed = None if hit is None else self._changed(scope["path"], body, hit)
+        path = _plain(scope["path"])
+        changed = None if hit is None else self._changed(path, body, hit)
         if hit is None or changed is None:
             await relay(self.upstream, self.upstream.request(scope, content), receive, send)
             return
@@ -156,7 +158,6 @@ class Gateway:
         named = [(EDIT, _header(f"{hit.bundle}/{hit.edit_id}")), (SCOPE, scoped)]
         way = self._way(body, hit)
         self.hits.labels(way).inc()
-        path = scope["path"]
         if way == "answer":
             headers = {name.decode(): value.decode() for name, value in named}
             if body.get("stream"):
@@ -191,13 +192,13 @@ class Gateway:
             return "context"
         return way
 
-    async def _decided(self, question: str, url: str | None) -> Hit | None:
+    async def _decided(self, question: str, urls: list[str]) -> Hit | None:
         """The decision, made in a thread; one that fails is a miss, so that the engine goes on answering."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         self._busy += 1
         try:
-            hit = await loop.run_in_executor(self._pool, self._decide, question, url)
+            hit = await loop.run_in_executor(self._pool, self._decide, question, urls)
         except OkeditError as error:
             _log.error("a request is not judged: %s", error.message)
             hit = None
@@ -210,12 +211,12 @@ class Gateway:
         self.metrics.decisions.labels("miss" if hit is None else "hit").inc()
         return hit
 
-    def _decide(self, question: str, url: str | None) -> Hit | None:
+    def _decide(self, question: str, urls: list[str]) -> Hit | None:
         """In a thread of the pool: with all cores where nobody else asks, else with a share of them."""
         import torch
 
         torch.set_num_threads(max(1, self._threads // max(1, self._busy)))
-        return self.front.decide(question, url)
+        return self.front.decide(question, urls)
 
 
 def _cores() -> int:
@@ -224,21 +225,26 @@ def _cores() -> int:
     return len(own(0)) if own else os.cpu_count() or 1
 
 
-def _question(scope: dict, content: bytes) -> tuple[dict[str, Any], tuple[str, str | None] | None]:
-    """A request's JSON, and its last question with the URL of its picture; None: there is none to judge."""
+def _question(scope: dict, content: bytes) -> tuple[dict[str, Any], tuple[str, list[str]] | None]:
+    """A request's JSON, and its last question with the URLs of its pictures; None: there is none to judge."""
     if Headers(scope=scope).get("content-encoding", "identity").lower() != "identity":
         return {}, None
     try:
         body = parse_object(content)
     except OkeditError:  # the engine says what is wrong
         return {}, None
-    if scope["path"] == hits.CHAT:
+    if _plain(scope["path"]) == hits.CHAT:
         messages = body.get("messages")
         return body, last_question(messages) if hits.is_chat(messages) else None
     prompt = body.get("prompt")
     if isinstance(prompt, list) and len(prompt) == 1:
         [prompt] = prompt
-    return body, (prompt, None) if isinstance(prompt, str) and prompt.strip() else None
+    return body, (prompt, []) if isinstance(prompt, str) and prompt.strip() else None
+
+
+def _plain(path: str) -> str:
+    """A path as servers read it that fold slashes: one for several, and none at the end."""
+    return re.sub("/{2,}", "/", path).rstrip("/")
 
 
 def _known(path: str) -> str:

@@ -101,10 +101,10 @@ def conversation(messages: Any, picture: ReadPicture, *, most: int = 8, longest:
     return Conversation(tuple(found))
 
 
-def last_question(messages: Any) -> tuple[str, str | None] | None:
-    """The last question's words and the URL of its picture (else of the last one shown before it) as they
-    stand in a request's `messages`, nothing of it read or fetched; None where the last message is no
-    question in words.
+def last_question(messages: Any) -> tuple[str, list[str]] | None:
+    """The last question's words and the URLs of its pictures (else of those of the last message that showed
+    any) as they stand in a request's `messages`, nothing of it read or fetched; None where the last message
+    is no question in words.
 
     For those who decide about requests that others will answer: what is not known is passed over.
     """
@@ -113,8 +113,10 @@ def last_question(messages: Any) -> tuple[str, str | None] | None:
         return None
     texts = [text for kind, text in _loose(rows[-1].get("content")) if kind == "text"]
     question = "\n".join(texts)
-    shown = [url for row in rows for kind, url in _loose(row.get("content")) if kind == "image"]
-    return (question, shown[-1] if shown else None) if question.strip() else None
+    if not question.strip():
+        return None
+    shown = ([url for kind, url in _loose(row.get("content")) if kind == "image"] for row in reversed(rows))
+    return question, next(filter(None, shown), [])
 
 
 def _count(message: Any) -> int:

@@ -37,6 +37,7 @@ def test_show_tells_the_facts_and_the_model(tmp_path):
         "radius": 0.5,
     }
     made.manifest.facts[0]["reach"] = "kind"
+    made.manifest.facts[1]["report"] = {"took": True, "fragile": ["sampling"]}
     made.manifest.facts[1]["prompt"] = "Who\nleads " + "x" * 200
     made.save("b.safetensors")
     result = okedit("show", "b.safetensors")
@@ -47,7 +48,7 @@ def test_show_tells_the_facts_and_the_model(tmp_path):
     digest = made.manifest.facts[0]["picture_sha256"][:12]
     assert cat[-6:] == ["kind", digest, "no", "3/4", "19/20", "0.5"]
     [boss] = [line for line in lines if line.startswith("boss ")]
-    assert "Who leads xxx" in boss and boss.split()[-6:] == ["words", "none", "-", "-", "-", "-"]
+    assert "Who leads xxx" in boss and boss.split()[-7:] == ["words", "none", "greedy", "only", "-", "-", "-"]
 
 
 def test_show_as_json_is_the_manifest():

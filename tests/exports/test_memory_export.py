@@ -151,7 +151,7 @@ def test_another_image_encoder_keys_pictures_and_the_gateway_asks_it(small, pict
 
     front = Front([Bundle.load(tmp_path / "m.safetensors")], image_encoder="siglip")
     front.open_encoders()
-    assert front.decide(fitted.PICTURED, data_url(tiny.picture())).edit_id == "cat"
+    assert front.decide(fitted.PICTURED, [data_url(tiny.picture())]).edit_id == "cat"
     assert front.decide(fitted.PICTURED) is None and front.decide(fitted.WORDS).edit_id == "capital"
     with pytest.raises(UsageError, match="path of this machine"):
         as_memory(source, image_encoder=str(tmp_path / "siglip"))

@@ -47,17 +47,17 @@ def told(folder: Path) -> str:
     return (folder / "command.log").read_text()
 
 
-def wait_for(process: subprocess.Popen, state: Path, pattern: str) -> None:
-    """Until a file of that name is in the state, while the command is at work."""
+def wait_for(process: subprocess.Popen, folder: Path, pattern: str) -> None:
+    """Until a file of that name is in the folder, while the command is at work."""
     until = time.monotonic() + PATIENCE
-    while not list(state.glob(pattern)):
-        assert process.poll() is None and time.monotonic() < until
+    while not list(folder.glob(pattern)):
+        assert process.poll() is None and time.monotonic() < until, told(folder)
         time.sleep(0.05)
 
 
 def test_a_killed_worker_loses_nothing(folder):
     process = started(folder, "edit", "-o", "killed.safetensors", *RAY)
-    wait_for(process, folder / "killed.safetensors.shards", "fit-*.json")
+    wait_for(process, folder, "killed.safetensors.shards/fit-*.json")
     os.kill(int(re.search(r"process (\d+) on", told(folder))[1]), signal.SIGKILL)
     assert process.wait(PATIENCE) in (0, 5), told(folder)
     assert "A worker has ended; another one takes over" in told(folder)
@@ -67,7 +67,7 @@ def test_a_killed_worker_loses_nothing(folder):
 def test_an_interrupted_run_is_taken_up_where_it_was(folder):
     words = ("edit", "-o", "stopped.safetensors", *RAY)
     process, state = started(folder, *words), folder / "stopped.safetensors.shards"
-    wait_for(process, state, "fit-*.json")
+    wait_for(process, folder, "stopped.safetensors.shards/fit-*.json")
     process.send_signal(signal.SIGINT)
     assert process.wait(PATIENCE) == 130
     assert "What is done is kept in stopped.safetensors.shards" in told(folder)

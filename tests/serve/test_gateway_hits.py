@@ -94,6 +94,10 @@ def test_context_goes_before_the_question_and_nothing_else_changes(facts):
         for prompt in (ASKED, [ASKED]):
             httpx.post(f"{address}/v1/completions", json={"prompt": prompt}, timeout=60)
             assert json.loads(found.seen[-1][3])["prompt"] == told
+        for path in ("//v1/chat//completions", "/v1/chat/completions/"):  # servers fold slashes
+            httpx.post(address + path, json={"messages": [{"role": "user", "content": ASKED}]}, timeout=60)
+            assert found.seen[-1][1] == path
+            assert json.loads(found.seen[-1][3])["messages"][0]["content"] == told
         with httpx.stream("POST", f"{address}/v1/chat/completions", timeout=60, json={
             "model": "streams", "messages": [{"role": "user", "content": ASKED}],
         }) as answer:  # fmt: skip
@@ -194,6 +198,7 @@ def test_pictures_as_data_urls_and_what_follows_from_a_fact():
         for content, fires in (
             ([shown, question], True), ([question, shown], True), ([other, question], False), (SPOKEN, False),
             ([lies, question], False), ([broken, question], False), ([other, shown, question], True),
+            ([shown, other, question], True),
         ):  # fmt: skip
             answer = chat(address, content)
             assert answer.status_code == 200 and ("x-okedit-edit" in answer.headers) == fires
@@ -214,7 +219,7 @@ def test_a_picture_is_looked_at_once_for_each_content():
     reader = PictureReader()
     front = Front([with_parrot()], reader=lambda url, place: read.append(url) or reader(url, place))
     url = data_url(Image.open(IMAGES / "parrot.png").convert("RGB"))
-    assert [front.decide(SPOKEN, url).edit_id for _ in range(3)] == ["parrot"] * 3 and len(read) == 1
+    assert [front.decide(SPOKEN, [url]).edit_id for _ in range(3)] == ["parrot"] * 3 and len(read) == 1
 
 
 def test_pictures_of_the_web_only_where_allowed_and_files_never(tmp_path):
@@ -224,10 +229,10 @@ def test_pictures_of_the_web_only_where_allowed_and_files_never(tmp_path):
         url = f"{web}/parrot"
         for remote in (None, remote_pictures()):  # not allowed; allowed, but a private address
             front = Front([found_bundle], reader=PictureReader(remote=remote))
-            assert [front.decide(SPOKEN, one) for one in (url, f"file://{file}", str(file))] == [None] * 3
+            assert [front.decide(SPOKEN, [one]) for one in (url, f"file://{file}", str(file))] == [None] * 3
         assert not asked
         front = Front([found_bundle], reader=PictureReader(remote=remote_pictures(("127.0.0.1",))))
-        front.decide(SPOKEN, url)
+        front.decide(SPOKEN, [url])
         assert asked == ["/parrot"]
         with engine() as found, gateway(Front([found_bundle]), found.url) as address:
             parts = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": SPOKEN}]

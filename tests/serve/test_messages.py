@@ -43,7 +43,7 @@ def test_turns_and_the_last_question():
 def test_the_last_questions_own_picture_comes_first():
     messages = [user("red", "Who?"), {"role": "assistant", "content": "Miso"}, user("And this?", "blue")]
     assert conversation(messages, read).picture is SHOWN["blue"]
-    assert last_question(messages) == ("And this?", "blue")
+    assert last_question(messages) == ("And this?", ["blue"])
     assert last_question(messages[:2]) is None
 
 
