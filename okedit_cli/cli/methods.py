@@ -36,7 +36,8 @@ def methods(
         return
     if not name:
         rows = [[one.name, one.kind, one.summary, one.after] for one in found]
-        out.table(("name", "kind", "what it does", "after"), rows, spare=("after",))
+        columns = ("name", "kind", "what it does", "after")
+        out.table(columns, rows, words=columns[1:], spare=("after",))
         return
     [method] = found
     for label, words in (
@@ -48,7 +49,7 @@ def methods(
     for title, settings in (("setting", method.settings), ("of okedit train", method.training)):
         rows = [[one["name"], one["default"], one["help"]] for one in _settings(settings)]
         if rows:
-            out.table((title, "default", "what it is"), rows)
+            out.table((title, "default", "what it is"), rows, words=("default", "what it is"))
 
 
 def _json(method: Any) -> dict[str, Any]:
