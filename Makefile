@@ -23,7 +23,7 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/okedit setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-families families-table: export OKEDIT_FAMILIES = all
 test-families families-table: $(READY)

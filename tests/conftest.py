@@ -6,6 +6,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # processes beside each other: a core each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile(
     "okedit", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
