@@ -32,7 +32,7 @@ def bound(host: str, port: int) -> socket.socket:
     OkeditError: the address cannot be had, and why.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle's delay off where a socket says TCP: else an answer waits 40 ms for an acknowledgement
+    # asyncio turns Nagle's delay off where a socket says TCP; else an answer waits 40 ms for the client
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
