@@ -10,7 +10,7 @@ from fitted import fitted  # noqa: E402
 from serving import serving_model  # noqa: E402
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client():
     with serving_model("llava", ("facts", fitted("llava").bundle)) as found:
         yield found
