@@ -60,13 +60,10 @@ def open_model(
         dtype=dtype or "auto",
         revision=revision,
         trust_remote_code=trust_remote_code,
+        low_memory=low_memory,
     )
     precision = str(loaded.dtype).removeprefix("torch.")
     out.say(f"model: {loaded.name} on {loaded.device} in {precision}, {time.perf_counter() - start:.1f} s")
-    if low_memory:
-        from okedit_cli.models.memory import LEAST, set_bounds
-
-        set_bounds(loaded, LEAST)
     return loaded
 
 

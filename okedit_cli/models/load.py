@@ -12,6 +12,7 @@ from okedit_cli.errors import ModelError, UsageError
 from okedit_cli.models import hub
 from okedit_cli.models.entries import entry_for, keeping_state, speaker
 from okedit_cli.models.logs import quiet
+from okedit_cli.models.memory import LEAST, set_bounds
 from okedit_cli.models.processor import load_processor
 from okedit_cli.models.supported import auto_class, check_model
 
@@ -75,10 +76,12 @@ def load_model(
     dtype: str = "auto",
     revision: str | None = None,
     trust_remote_code: bool = False,
+    low_memory: bool = False,
 ) -> LoadedModel:
     """Load `name` offline where it can: fp32 on a CPU; on a GPU bf16, or fp16 where the checkpoint is fp16.
 
     `trust_remote_code` runs code that lies in the checkpoint; without it a model that needs some is refused.
+    With `low_memory` as little is held beside the weights as can be: prompts are read one by one.
     Raises ModelError (not found, not reachable, not supported, files missing, no such device), UsageError
     (bad words).
     """
@@ -110,9 +113,12 @@ def load_model(
         )
     check_model(model, shown)
     model = model.eval().requires_grad_(False)
-    return LoadedModel(
+    loaded = LoadedModel(
         model, processor, tokenizer, shown, _revision(config, source, revision), model.device, model.dtype
     )
+    if low_memory:
+        set_bounds(loaded, LEAST)
+    return loaded
 
 
 def _load_config(source: str, **options):

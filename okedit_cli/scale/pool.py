@@ -140,6 +140,9 @@ class Pool:
                 worker = self._new()
                 self._workers.append(worker)
                 waiting.append(key)
+            except self._ray.exceptions.RayTaskError as error:
+                cause = getattr(error, "cause", None)
+                raise (cause if isinstance(cause, Exception) else error) from error
             else:
                 done(key, _value(told))
             idle.append(worker)

@@ -26,7 +26,7 @@ class Job:
     """
 
     model: str
-    opening: Mapping[str, Any]  # device, dtype, revision
+    opening: Mapping[str, Any]  # of load_model
     work: Any  # facts, or a data set
     files: Mapping[Path, str]
     contents: Sequence[Any] = ()
