@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from okedit_cli.bounded import LONGEST as LONGEST_KEPT
 from okedit_cli.bounded import Bounded, remembering
 from okedit_cli.models import sentences
+from okedit_cli.models.sentences.packed import PackedBert
 
 CLASSES = ANSWERS, FOLLOWS, OTHER = 0, 1, 2
 LONGEST = 160  # tokens of a prompt and a query together
@@ -41,13 +42,23 @@ class PairClassifier(nn.Module):
             segments[[0, 1, 0, 1]], freeze=False
         )
         self.head = nn.Linear(2 * sentences.WIDTH, len(CLASSES))
+        self._packed: PackedBert | None = None
 
     def forward(self, ids: Tensor, segments: Tensor, mask: Tensor) -> Tensor:
         """Logits from the first token and the mean of all."""
-        states = self.bert(input_ids=ids, token_type_ids=segments, attention_mask=mask).last_hidden_state
+        if self._packed is None:
+            states = self.bert(input_ids=ids, token_type_ids=segments, attention_mask=mask).last_hidden_state
+        else:
+            states = self._packed(ids, mask, segments)
         weights = mask[..., None].to(states.dtype)
         mean = (states * weights).sum(1) / weights.sum(1)
         return self.head(torch.cat([states[:, 0], mean], 1))
+
+    def for_use(self) -> PairClassifier:
+        """The same, which is trained no more."""
+        self.eval().requires_grad_(False)
+        self._packed = PackedBert(self.bert)
+        return self
 
     def load_quantised(self, tensors: dict[str, Tensor]) -> None:
         """Take over what `quantised` gave."""
@@ -110,7 +121,7 @@ def _classifier(weights: Path):
     tokenizer.enable_truncation(LONGEST, strategy="longest_first")
     model = PairClassifier(bert)
     model.load_quantised(load_file(weights))
-    return tokenizer, model.eval().requires_grad_(False)
+    return tokenizer, model.for_use()
 
 
 @remembering(50_000)

@@ -80,24 +80,20 @@ def _read(weights: Path):
 CHANGES = Path(__file__).with_name("questions.safetensors")
 
 
-@functools.cache
-def _taught(weights: Path, changes_file: Path, encoder=None):
-    """(tokenizer, BertModel) with the low-rank changes of a file in its linear layers."""
+def question_encoder():
+    """(tokenizer, BertModel) of the question encoder: low-rank changes in the linear layers of the plain one;
+    a new one each time.
+    """
     from safetensors.torch import load_file
 
-    tokenizer, model = encoder or _read(weights)
-    changes = load_file(changes_file)
+    tokenizer, model = plain_encoder()
+    changes = load_file(CHANGES)
     layers = dict(model.named_modules())
     for name in sorted({name.rsplit(".", 1)[0] for name in changes if name.startswith("bert.")}):
         a, b = changes[f"{name}.a"].float(), changes[f"{name}.b"].float()
         layer = layers[name.removeprefix("bert.")]
         layer.weight.data = layer.weight + b @ a  # not in place: the file's pages are shared
     return tokenizer, model
-
-
-def question_encoder():
-    """(tokenizer, BertModel) of the question encoder; a new one each time."""
-    return _taught.__wrapped__(_checked(okedit_home()), CHANGES, plain_encoder())
 
 
 @functools.cache
@@ -118,17 +114,21 @@ def _told(file: Path, name: str) -> float:
 
 def question_vectors(texts: Sequence[str]) -> Tensor:
     """Unit vectors [n, 384] of questions in the taught encoder, fp32, on the CPU."""
-    return _encode(texts, *_taught(_checked(okedit_home()), CHANGES))
-
-
-def _encode(texts: Sequence[str], tokenizer, model) -> Tensor:
-    """Each text is encoded by itself, so that none depends on another."""
     import torch
     from torch.nn import functional as F
 
-    out = []
-    with torch.no_grad():
-        for text in texts:
-            ids = torch.tensor([tokenizer.encode(text).ids])
-            out.append(F.normalize(model(input_ids=ids).last_hidden_state.mean(1), dim=1))
-    return torch.cat(out) if out else torch.zeros(0, WIDTH)
+    tokenizer, states = _packed(okedit_home())
+    out = [torch.zeros(0, WIDTH)]
+    for text in texts:  # each by itself, so that none depends on another
+        found = states(torch.tensor([tokenizer.encode(text).ids]))
+        out.append(F.normalize(found.mean(1), dim=1))
+    return torch.cat(out)
+
+
+@functools.cache
+def _packed(home: Path):
+    """(tokenizer, its forward pass) of the question encoder."""
+    from okedit_cli.models.sentences.packed import PackedBert
+
+    tokenizer, model = question_encoder()
+    return tokenizer, PackedBert(model)
