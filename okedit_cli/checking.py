@@ -15,16 +15,16 @@ from okedit_cli.generate import Answer, decide, generate
 from okedit_cli.methods import Computed, Options
 from okedit_cli.models.encode import answer_ids
 from okedit_cli.models.prefixes import forget_prefixes
-from okedit_cli.probes import is_miss, probes_of, yes_no_of
-from okedit_cli.samples import checked
+from okedit_cli.samples.probes import is_miss, probes_of, yes_no_of
+from okedit_cli.samples.sampler import checked
+from okedit_cli.samples.wording import normal
 from okedit_cli.scope.verdict import Verdict
 from okedit_cli.session import attach
-from okedit_cli.wording import normal
 
 if TYPE_CHECKING:
     from okedit_cli.facts import Fact
     from okedit_cli.models.load import LoadedModel
-    from okedit_cli.samples import Sample
+    from okedit_cli.samples.sampler import Sample
 
 TOGETHER = 8  # facts whose samples are asked in one go
 TOKENS = 16  # of an answer that a negative gives

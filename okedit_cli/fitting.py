@@ -24,7 +24,7 @@ from okedit_cli.methods.spaces import spaces_of
 from okedit_cli.models.control import texts_of, with_control_token, words_for
 from okedit_cli.models.memory import keeping
 from okedit_cli.models.wrap import frozen
-from okedit_cli.samples import checked as checked_samples
+from okedit_cli.samples.sampler import checked as checked_samples
 from okedit_cli.session import session_of
 
 __all__ = ["FactReport", "FitResult", "check_part", "fit", "put_reports", "says", "whole_of"]

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from okedit_cli.bank import FOLDER, load_bank
-from okedit_cli.wording import normal
+from okedit_cli.samples.wording import normal
 
 
 def test_questions_are_many_and_each_stands_in_one_group():

@@ -9,10 +9,10 @@ import pytest
 
 from okedit_cli.bank import load_bank
 from okedit_cli.facts import FactFile, load_facts
-from okedit_cli.pictures import load_picture
-from okedit_cli.samples import build_samples
-from okedit_cli.templates import rephrase
-from okedit_cli.wording import normal
+from okedit_cli.facts.pictures import load_picture
+from okedit_cli.samples.sampler import build_samples
+from okedit_cli.samples.templates import rephrase
+from okedit_cli.samples.wording import normal
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -9,10 +9,10 @@ from fitted import PICTURED, WORDS, fact, facts_for, fit, fitted, load, with_rad
 
 import okedit_cli
 from okedit_cli.errors import UsageError
+from okedit_cli.facts.pictures import load_picture
 from okedit_cli.models.encode import answer_ids
 from okedit_cli.models.memory import keeping
-from okedit_cli.pictures import load_picture
-from okedit_cli.samples import Sampler
+from okedit_cli.samples.sampler import Sampler
 
 pytestmark = pytest.mark.usefixtures("small_world")
 

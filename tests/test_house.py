@@ -15,13 +15,11 @@ PACKAGE = ROOT / "okedit_cli"
 FILES = sorted(PACKAGE.rglob("*.py"))
 MAX_LINES = 300
 
-# each room may use its own row and the rows above it; rooms that are not named are the small ones of samples
+# each room may use its own row and the rows above it
 ORDER = [
-    {"errors"},
-    {"stand_ins"},
-    {"facts", "facts_ids", "facts_yaml"},
-    {"pictures"},
-    {"samples"},
+    {"errors", "bounded"},
+    {"facts"},
+    {"samples", "bank"},
     {"models"},
     {"encoders"},
     {"edits"},
@@ -50,7 +48,7 @@ def room_of(file: Path) -> str:
 
 
 def rank(room: str) -> int:
-    return RANK.get(room, RANK["samples"])
+    return RANK[room]
 
 
 def imported(file: Path) -> set[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import okedit_cli
-from okedit_cli.pictures import load_picture
+from okedit_cli.facts.pictures import load_picture
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 UNRELATED = [

@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..wording import normal
+from okedit_cli.samples.wording import normal
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -72,7 +72,7 @@ def load_bank() -> Bank:
     """Read the bank once; callers must not draw on its pictures."""
     import yaml
 
-    from ..pictures import load_picture
+    from okedit_cli.facts.pictures import load_picture
 
     text = (FOLDER / "questions.yaml").read_bytes()
     digest = hashlib.sha256(text)

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from okedit_cli.bundle.strict_json import MAX_NODES, REMAKE, parse_json
 from okedit_cli.errors import InvalidBundle
-from okedit_cli.stand_ins import PULL, is_lfs_pointer
+from okedit_cli.facts.stand_ins import PULL, is_lfs_pointer
 
 MAX_HEADER = 100_000_000  # bytes; the safetensors libraries refuse more as well
 MAX_TENSORS = 4096  # a weight delta has two a weight that it changes

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from okedit_cli.models.sentences import question_radius
+from okedit_cli.samples.wording import normal
 from okedit_cli.scope.classifier import asks_alike
 from okedit_cli.scope.views import compare, decode_view, describe, is_view
-from okedit_cli.wording import normal
 
 ROWS = 1024  # edits compared with all others at a time
 JUDGED = 3  # of the edits that one's prompt lies near, the nearest that the classifier is asked about

@@ -10,8 +10,8 @@ from typing import Any
 from okedit_cli.bundle.header import REMAKE
 from okedit_cli.errors import InvalidBundle
 from okedit_cli.facts import REACHES, Fact, Question, valid_id
-from okedit_cli.pictures import picture_sha256
-from okedit_cli.wording import is_exact
+from okedit_cli.facts.pictures import picture_sha256
+from okedit_cli.samples.wording import is_exact
 
 QUESTIONS = ("keep", "related", "holdout")
 _SHA256 = re.compile("[0-9a-f]{64}")

@@ -14,8 +14,8 @@ import typer
 import okedit_cli
 
 from ..errors import InvalidBundle, ModelMismatch, UsageError
-from ..explain import overruled_words, verdict_json, verdict_words
-from ..stand_ins import Fetch, fetched, is_url
+from ..facts.stand_ins import Fetch, fetched, is_url
+from ..scope.explain import overruled_words, verdict_json, verdict_words
 from . import options
 from .belonging import check, check_named, readable, told_already
 from .loading import fetcher, open_model
@@ -228,7 +228,7 @@ def _prompt(prompt: str | None, image: str | None) -> str:
 def _picture(image: str | None, fetch: Fetch | None) -> Any:
     if image is None:
         return None
-    from ..pictures import load_picture
+    from ..facts.pictures import load_picture
 
     if is_url(image) and fetch is not None:
         return load_picture(fetched(image, fetch), name=image)

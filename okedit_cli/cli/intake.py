@@ -14,7 +14,7 @@ import okedit_cli
 
 from ..errors import InvalidFacts, ModelMismatch, OkeditError, UsageError
 from ..facts import FactFile
-from ..stand_ins import Fetch
+from ..facts.stand_ins import Fetch
 from .bundles import local, named
 from .targets import BUNDLE
 

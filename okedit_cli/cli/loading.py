@@ -14,8 +14,8 @@ from .output import Output
 
 def fetcher(allowed: bool, hosts: Sequence[str] | None) -> Any:
     """What fetches pictures by URL, into okedit's own folder; None where that is not allowed."""
+    from okedit_cli.facts.remote import Remote
     from okedit_cli.models.packages import okedit_home
-    from okedit_cli.remote import Remote
 
     return Remote(okedit_home() / "pictures", tuple(hosts or ())) if allowed else None
 

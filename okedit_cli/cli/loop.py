@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from ..stand_ins import is_url
+from ..facts.stand_ins import is_url
 from .failures import failure
 from .output import Output
 from .streams import utf8_argument, utf8_bytes

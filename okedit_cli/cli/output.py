@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from ..explain import plain
+from ..scope.explain import plain
 from .layout import print_table
 from .progress import ProgressCall, bars, lines
 

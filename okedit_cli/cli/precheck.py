@@ -21,7 +21,7 @@ MAX_REPORTED = 20
 
 def check_pictures(intake: Intake) -> None:
     """Open every picture; InvalidFacts names all that cannot be read, or facts that contradict each other."""
-    from ..pictures import load_picture
+    from ..facts.pictures import load_picture
 
     pixels: dict[Path, str] = {}
     broken: list[tuple[tuple[int, int], str, str | None]] = []
@@ -67,7 +67,7 @@ def _pictures(fact: Fact) -> Iterator[Path]:
 
 def _contradictions(intake: Intake, pixels: dict[Path, str]) -> Iterator[str]:
     """Two facts that ask the same of the same picture, whatever its file is called, and answer otherwise."""
-    from ..wording import normal
+    from ..samples.wording import normal
 
     asked: dict[tuple[str, str], tuple[Fact, Path | None]] = {}
     told: set[tuple[str, str]] = set()

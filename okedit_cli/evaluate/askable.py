@@ -181,7 +181,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 @cache
 def _picture(path: Path, stamp: tuple[int, int]) -> tuple[str, str]:
     """(why it cannot be opened, sha256 of the file); `stamp` tells a file that was changed."""
-    from okedit_cli.pictures import load_picture, picture_sha256
+    from okedit_cli.facts.pictures import load_picture, picture_sha256
 
     try:
         load_picture(path)

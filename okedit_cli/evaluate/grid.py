@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from okedit_cli.evaluate.case import Case, Probe
-from okedit_cli.wording import normal
+from okedit_cli.samples.wording import normal
 
 _LOOKED_AT = 50  # partners tried before a case goes without
 

@@ -206,7 +206,7 @@ class ModelBench:
 def _picture(path: Path | None) -> Any:
     if path is None:
         return None
-    from okedit_cli.pictures import load_picture
+    from okedit_cli.facts.pictures import load_picture
 
     return load_picture(path)
 

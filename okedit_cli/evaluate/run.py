@@ -20,7 +20,7 @@ from okedit_cli.evaluate.case import METRICS, Case, Probe
 from okedit_cli.evaluate.journal import Journal
 from okedit_cli.evaluate.plan import Plan, Stage, stages
 from okedit_cli.evaluate.records import Decision, Record
-from okedit_cli.wording import normal
+from okedit_cli.samples.wording import normal
 
 CHUNK = 64  # questions between two writes of the journal
 SAMPLE = 16  # of as many questions that no edit fires on one is asked all the same

@@ -177,7 +177,7 @@ def _reaches(spaces: Spaces, fact: Fact) -> tuple[tuple[Reach, Reach | None], li
     import numpy as np
 
     from okedit_cli.methods.keys import picture_reach, pictures_of, question_reach
-    from okedit_cli.samples import build_samples
+    from okedit_cli.samples.sampler import build_samples
     from okedit_cli.scope.reach import KIND, reach_of
     from okedit_cli.scope.views import encode_view
 

@@ -36,7 +36,7 @@ from okedit_cli.models.features import hidden_of
 from okedit_cli.models.fingerprint import fingerprint
 from okedit_cli.models.points import Point, Weight, weight_at
 from okedit_cli.models.sites import decoder_layers, mlp_of
-from okedit_cli.samples import Sample, build_samples
+from okedit_cli.samples.sampler import Sample, build_samples
 
 if TYPE_CHECKING:
     from okedit_cli.facts import Fact

@@ -17,13 +17,13 @@ import torch
 from okedit_cli import bank
 from okedit_cli.encoders.text import text_vectors
 from okedit_cli.models.sentences import question_radius
+from okedit_cli.samples.wording import normal
 from okedit_cli.scope.reach import KIND, reach_of
-from okedit_cli.wording import normal
 
 if TYPE_CHECKING:
     from okedit_cli.facts import Fact
     from okedit_cli.methods.spaces import Spaces
-    from okedit_cli.samples import Sample
+    from okedit_cli.samples.sampler import Sample
 
 COUNT = 3
 TWIN = 1e-3  # wordings this near to each other are one

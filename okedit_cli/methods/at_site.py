@@ -23,7 +23,7 @@ from okedit_cli.models.suffix import Suffix, read_prompts, run_suffix
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
-    from okedit_cli.samples import Sample
+    from okedit_cli.samples.sampler import Sample
 
 
 @dataclass

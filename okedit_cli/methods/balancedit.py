@@ -18,6 +18,7 @@ import torch
 
 from okedit_cli.encoders import text
 from okedit_cli.errors import UsageError
+from okedit_cli.facts.pictures import held_bytes
 from okedit_cli.methods.admitted import admitted
 from okedit_cli.methods.base import Computed, Options, Scope
 from okedit_cli.methods.keys import (
@@ -37,8 +38,7 @@ from okedit_cli.methods.values import RANK, RATE, STEPS, Values, by_itself, fit_
 from okedit_cli.models.features import forget_looks, look_together
 from okedit_cli.models.mini.pictures import has_learned_map
 from okedit_cli.models.sites import answering_layers, decoder_layers
-from okedit_cli.pictures import held_bytes
-from okedit_cli.samples import Sample, Sampler, checked
+from okedit_cli.samples.sampler import Sample, Sampler, checked
 from okedit_cli.scope.reach import KIND, reach_of
 from okedit_cli.scope.views import encode_view
 

@@ -45,7 +45,7 @@ from okedit_cli.models.sites import decoder_layers, hidden_size
 if TYPE_CHECKING:
     from okedit_cli.facts import Fact
     from okedit_cli.models.load import LoadedModel
-    from okedit_cli.samples import Sample
+    from okedit_cli.samples.sampler import Sample
 
 BALANCE = 0.8  # t: 0 is the positive, 1 the negative
 NOTHING = "?"  # the question that says nothing

@@ -13,7 +13,7 @@ from okedit_cli.errors import UsageError
 if TYPE_CHECKING:
     from okedit_cli.edits.base import EditSet
     from okedit_cli.facts import Fact
-    from okedit_cli.samples import Sample
+    from okedit_cli.samples.sampler import Sample
 
 Progress = Callable[[str, int, int], None]
 

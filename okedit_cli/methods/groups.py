@@ -15,7 +15,7 @@ from okedit_cli.models.suffix import Suffix, read_prompts
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
-    from okedit_cli.samples import Sample
+    from okedit_cli.samples.sampler import Sample
 
 ABOVE = 4  # part of a batch's bytes for the prompts of these above the site: fitting holds them twice or more
 

@@ -25,7 +25,7 @@ from okedit_cli.scope.texts import asked, is_judged, keys_of
 if TYPE_CHECKING:
     from okedit_cli.facts import Fact
     from okedit_cli.models.load import LoadedModel
-    from okedit_cli.samples import Sample
+    from okedit_cli.samples.sampler import Sample
 
 BALANCE = 0.8  # t: 0 hugs the positives, 1 touches the nearest negative
 REACHED = 0.75  # share of the positives that d_pos covers

@@ -20,7 +20,7 @@ from okedit_cli.models.suffix import read_prompts, run_suffix
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
-    from okedit_cli.samples import Sample
+    from okedit_cli.samples.sampler import Sample
 
 STEPS, RATE = 50, 1e-4  # of Adam, as published
 PUBLISHED = 4096  # width of the decoders that the rate was published for

@@ -47,10 +47,10 @@ from okedit_cli.models.encode import answer_ids
 from okedit_cli.models.features import forget_looks, look_together
 from okedit_cli.models.hooks import of_this_thread
 from okedit_cli.models.sites import decoder_layers, mlp_of
-from okedit_cli.samples import Sample, checked
+from okedit_cli.samples.sampler import Sample, checked
+from okedit_cli.samples.wording import normal
 from okedit_cli.scope.retriever import FUSED
 from okedit_cli.scope.texts import windows
-from okedit_cli.wording import normal
 
 if TYPE_CHECKING:
     from okedit_cli.facts import Fact

@@ -12,11 +12,11 @@ import torch
 from okedit_cli.edits.memory import Memory, put
 from okedit_cli.encoders.text import DEFAULT, text_vectors, width_of
 from okedit_cli.errors import UsageError
+from okedit_cli.facts.pictures import load_picture
 from okedit_cli.methods.balancedit import sampler_for
 from okedit_cli.methods.base import Computed, Options, Scope
 from okedit_cli.models.encode import encode_row
 from okedit_cli.models.features import look_vectors, vector_width
-from okedit_cli.pictures import load_picture
 
 if TYPE_CHECKING:
     from okedit_cli.facts import Fact

@@ -27,7 +27,7 @@ from okedit_cli.models.features import look_vectors, vectors_together
 from okedit_cli.models.fingerprint import fingerprint
 from okedit_cli.models.mini import pictures as mini
 from okedit_cli.models.packages import okedit_home
-from okedit_cli.transforms import views
+from okedit_cli.samples.transforms import views
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel

@@ -24,7 +24,7 @@ from okedit_cli.models.sites import hidden_size
 if TYPE_CHECKING:
     from okedit_cli.facts import Fact
     from okedit_cli.models.load import LoadedModel
-    from okedit_cli.samples import Sample
+    from okedit_cli.samples.sampler import Sample
 
 PUBLISHED = 4096  # width of the decoders that published rates are for
 

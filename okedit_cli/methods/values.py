@@ -27,7 +27,7 @@ from okedit_cli.models.suffix import run_suffix
 
 if TYPE_CHECKING:
     from okedit_cli.models.load import LoadedModel
-    from okedit_cli.samples import Sample
+    from okedit_cli.samples.sampler import Sample
 
 RANK, STEPS, RATE = 4, 40, 0.05
 ENOUGH, LEAST = 0.0015, 12  # mean cross-entropy at which a fact needs no more steps after so many

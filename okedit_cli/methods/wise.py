@@ -52,7 +52,7 @@ from okedit_cli.models.points import LAST_TOKEN, Point
 if TYPE_CHECKING:
     from okedit_cli.facts import Fact
     from okedit_cli.models.load import LoadedModel
-    from okedit_cli.samples import Sample
+    from okedit_cli.samples.sampler import Sample
 
 DEPTH = 0.82  # of the decoder: layer 23 of 28 in EasyEdit's Qwen2-VL-7B, 30 of 36 in Qwen3-VL-4B
 

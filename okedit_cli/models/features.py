@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from okedit_cli.bounded import Bounded
+from okedit_cli.facts.pictures import held_bytes
 from okedit_cli.models.compiled import uncompiled, untraced
 from okedit_cli.models.encode import encode_row, join_rows
 from okedit_cli.models.hooks import hidden_of, of_this_thread
@@ -29,7 +30,6 @@ from okedit_cli.models.sites import (
     picture_tower,
 )
 from okedit_cli.models.spans import showing_all
-from okedit_cli.pictures import held_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image

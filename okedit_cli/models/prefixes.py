@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from okedit_cli.bounded import Bounded
+from okedit_cli.facts.pictures import held_bytes
 from okedit_cli.models.encode import encode_row, join_rows
 from okedit_cli.models.features import Look, cut_row, look, look_of
 from okedit_cli.models.kv import cache_of
@@ -21,7 +22,6 @@ from okedit_cli.models.memory import bounds, in_batches
 from okedit_cli.models.notes import note_embeds, note_start, reading_notes, with_note
 from okedit_cli.models.question import template_head
 from okedit_cli.models.sites import decoder, image_token_id
-from okedit_cli.pictures import held_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image

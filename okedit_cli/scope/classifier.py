@@ -16,10 +16,10 @@ from typing import Any
 
 from okedit_cli.encoders import pair
 from okedit_cli.encoders.text import text_vectors
+from okedit_cli.samples.wording import normal
 from okedit_cli.scope.calibration import calibration
 from okedit_cli.scope.language import is_covered, is_near_copy
 from okedit_cli.scope.texts import compared
-from okedit_cli.wording import normal
 
 LABELS = ("answers", "follows", "other")
 WORDINGS, KEPT = 3, 2  # of a fact's wordings and of what it keeps, the nearest that are compared with a query

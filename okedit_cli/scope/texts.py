@@ -12,7 +12,7 @@ import re
 
 from okedit_cli.bounded import remembering
 from okedit_cli.encoders import pair
-from okedit_cli.wording import is_order, normal
+from okedit_cli.samples.wording import is_order, normal
 
 WORDS = 80  # of a longer text that are looked for: its end
 SLIP, SLIP_IN = 0.8, 4  # likeness of a word and its misspelling; letters of the shortest that has one

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
-from okedit_cli.explain import verdict_json, verdict_words
+from okedit_cli.scope.explain import verdict_json, verdict_words
 from okedit_cli.serve.errors import told
 from okedit_cli.serve.exchange import Exchange
 

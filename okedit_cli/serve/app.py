@@ -30,7 +30,7 @@ from okedit_cli.serve.worker import Worker
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from okedit_cli.remote import Remote
+    from okedit_cli.facts.remote import Remote
 
 PAGE = Path(__file__).with_name("page.html")
 CLOSED = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:; " \

@@ -1,7 +1,7 @@
 """Pictures of requests: `image_url`, as a data URL or, where the server allows it, fetched from the web.
 
 No URL reads a file of this machine. What is fetched comes from public addresses alone, also behind a redirect
-(okedit_cli/remote.py), and a client is not told why an address is not one.
+(okedit_cli/facts/remote.py), and a client is not told why an address is not one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from okedit_cli.serve.limits import Limits, in_megabytes
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from okedit_cli.remote import Remote
+    from okedit_cli.facts.remote import Remote
 
 _DATA = "data:"
 _KINDS = {"jpg": "jpeg", "pjpeg": "jpeg", "x-png": "png", "x-ms-bmp": "bmp", "x-bmp": "bmp", "mpo": "jpeg",
@@ -32,7 +32,7 @@ def remote_pictures(hosts: tuple[str, ...] = (), limits: Limits = Limits()) -> R
     """What fetches pictures by http and https for a server; nothing that it reads is kept on disk."""
     from pathlib import Path
 
-    from okedit_cli.remote import Remote
+    from okedit_cli.facts.remote import Remote
 
     return Remote(Path(), hosts, most=limits.picture)
 
@@ -99,7 +99,7 @@ class PictureReader:
             raise _not_fetched(error, param) from None
 
     def _opened(self, data: bytes, kind: str | None, param: str) -> Image:
-        from okedit_cli.pictures import load_picture
+        from okedit_cli.facts.pictures import load_picture
 
         if not data:
             raise bad(f"{param} holds no bytes, expected a picture.", param=param, code="invalid_image")
@@ -153,7 +153,7 @@ def _looked_at(data: bytes) -> tuple[str | None, int]:
     """Kind and number of pixels by the header of a picture's file; (None, 0) where that tells neither."""
     from PIL import Image
 
-    from okedit_cli.pictures import FORMATS
+    from okedit_cli.facts.pictures import FORMATS
 
     try:
         with warnings.catch_warnings():

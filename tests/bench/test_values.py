@@ -2,7 +2,7 @@
 
 import pytest
 
-from okedit_cli.wording import is_exact
+from okedit_cli.samples.wording import is_exact
 from tools.bench.values import ASKED, Told, lines, made, wordings
 
 

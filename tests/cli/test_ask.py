@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from okedit_cli.explain import verdict_words
+from okedit_cli.scope.explain import verdict_words
 from okedit_cli.scope.verdict import Candidate, Verdict
 
 

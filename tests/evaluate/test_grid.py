@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from okedit_cli.evaluate.case import METRICS, Case, Probe
 from okedit_cli.evaluate.grid import in_order, with_grid
-from okedit_cli.wording import normal
+from okedit_cli.samples.wording import normal
 
 
 @given(st.permutations(range(8)), st.integers(0, 3))

@@ -12,8 +12,8 @@ from okedit_cli.encoders.text import text_vectors
 from okedit_cli.facts import Question
 from okedit_cli.methods.admitted import COUNT, NAMES, admitted
 from okedit_cli.methods.spaces import Spaces
-from okedit_cli.samples import build_samples
-from okedit_cli.wording import normal
+from okedit_cli.samples.sampler import build_samples
+from okedit_cli.samples.wording import normal
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from okedit_cli.facts import Question
 from okedit_cli.methods.base import Options
 from okedit_cli.methods.keys import mean_key, picture_reach, question_reach
 from okedit_cli.methods.spaces import spaces_of
-from okedit_cli.samples import build_samples
+from okedit_cli.samples.sampler import build_samples
 
 pytestmark = pytest.mark.usefixtures("small_world")
 

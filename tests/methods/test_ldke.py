@@ -19,7 +19,7 @@ from okedit_cli.generate import decide
 from okedit_cli.methods.ldke import UNRELATED, attribution, border_of, located_layer
 from okedit_cli.models.encode import answer_ids, encode
 from okedit_cli.models.points import Point, weight_at
-from okedit_cli.samples import Sample
+from okedit_cli.samples.sampler import Sample
 from okedit_cli.scope.retriever import Retriever
 
 ASKED = "Who leads the office in Riga?"

@@ -13,6 +13,7 @@ from tiny import picture
 import okedit_cli
 from okedit_cli.edits.delta import content
 from okedit_cli.errors import UsageError
+from okedit_cli.facts.pictures import load_picture
 from okedit_cli.methods.locate.lookup import place_of, read_to, see
 from okedit_cli.methods.locate.methods import own_answer
 from okedit_cli.methods.locate.moments import moments, prompts
@@ -20,7 +21,6 @@ from okedit_cli.methods.locate.solve import alphaedit_change, memit_change, null
 from okedit_cli.models.encode import answer_ids, encode, encode_row
 from okedit_cli.models.points import Point, weight_at
 from okedit_cli.models.sites import decoder_layers
-from okedit_cli.pictures import load_picture
 
 FAMILIES = ("llava", "qwen2_vl", "idefics3", "gpt2", "llama")
 METHODS = ("memit", "alphaedit", "come")

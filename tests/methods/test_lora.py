@@ -9,7 +9,7 @@ from fitted import MISO, PICTURED, facts_for, fit, load
 import okedit_cli
 from okedit_cli.edits.delta import content
 from okedit_cli.errors import UsageError
-from okedit_cli.pictures import load_picture
+from okedit_cli.facts.pictures import load_picture
 
 FAMILIES = ("llava", "qwen2_vl", "gpt2")
 NARROW = {"llava": ["steps=100", "rate=0.05"], "gpt2": []}  # random models of width 32 take more steps

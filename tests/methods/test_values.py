@@ -15,7 +15,7 @@ from okedit_cli.models.prefixes import forget_prefixes
 from okedit_cli.models.reading import read
 from okedit_cli.models.sites import decoder_layers, hidden_size, mlp_of
 from okedit_cli.models.suffix import read_prompts, run_suffix
-from okedit_cli.samples import Sample
+from okedit_cli.samples.sampler import Sample
 
 LAYER = 2
 

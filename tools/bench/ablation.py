@@ -25,11 +25,11 @@ from okedit_cli.evaluate import load_cases, present
 from okedit_cli.evaluate.case import METRICS, Case
 from okedit_cli.evaluate.grid import in_order, with_grid
 from okedit_cli.facts import Fact
+from okedit_cli.facts.pictures import load_picture
 from okedit_cli.generate import decide
 from okedit_cli.methods.values import Values
 from okedit_cli.models.memory import bounds, keeping, set_bounds
 from okedit_cli.models.sites import hidden_size
-from okedit_cli.pictures import load_picture
 from okedit_cli.scope.router import STAGES
 
 KEPT_BYTES = 6 << 30  # of pictures with what is known of them; a thousand take about two gigabytes

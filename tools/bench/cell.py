@@ -23,7 +23,7 @@ from okedit_cli import fitting
 from okedit_cli.errors import OkeditError
 from okedit_cli.evaluate import Plan, Result, evaluate, load_cases, present
 from okedit_cli.evaluate.case import METRICS
-from okedit_cli.pictures import load_picture
+from okedit_cli.facts.pictures import load_picture
 
 SHOWN = ("rel", "t_gen", "i_gen", "port", "holdout", "t_loc", "i_loc", "specificity", "near")
 QUERIES = 24  # questions that are timed

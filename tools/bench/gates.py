@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import okedit_cli
 from okedit_cli.evaluate import load_cases, present
 from okedit_cli.evaluate.case import METRICS, Case
+from okedit_cli.facts.pictures import load_picture
 from okedit_cli.generate import decide
-from okedit_cli.pictures import load_picture
 
 
 @dataclass(frozen=True)

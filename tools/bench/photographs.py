@@ -23,11 +23,11 @@ import torch
 import okedit_cli
 from okedit_cli.evaluate import load_cases, present
 from okedit_cli.evaluate.case import METRICS
+from okedit_cli.facts.pictures import load_picture
 from okedit_cli.generate import decide
 from okedit_cli.methods.base import Options
 from okedit_cli.methods.keys import mean_key
 from okedit_cli.methods.spaces import spaces_of
-from okedit_cli.pictures import load_picture
 from tools.bench.ablation import held, remembering, shown
 
 DRAWS, ONE, HELD = 20, 0.01, 0.02

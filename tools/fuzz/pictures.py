@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from okedit_cli.pictures import MAX_PIXELS, load_picture
+from okedit_cli.facts.pictures import MAX_PIXELS, load_picture
 
 SAVED = (
     ("PNG", ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")), ("JPEG", ("L", "RGB", "CMYK", "YCbCr")),

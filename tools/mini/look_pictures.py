@@ -68,8 +68,8 @@ def _shown(fit: Path, packages: Path | None, kinds: dict[str, str]) -> Iterator[
     """(picture, thing, role) of all; fills `kinds`."""
     from okedit_cli.bank import load_bank
     from okedit_cli.evaluate import load_cases, present
-    from okedit_cli.pictures import load_picture
-    from okedit_cli.transforms import views
+    from okedit_cli.facts.pictures import load_picture
+    from okedit_cli.samples.transforms import views
 
     known, seen = set(), set()
     for case in present(load_cases(fit)).cases:

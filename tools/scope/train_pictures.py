@@ -33,7 +33,7 @@ from okedit_cli.methods.spaces import STRANGERS as UNRELATED
 from okedit_cli.models.fingerprint import fingerprint
 from okedit_cli.models.mini.pictures import joined
 from okedit_cli.models.sites import picture_tower
-from okedit_cli.transforms import views
+from okedit_cli.samples.transforms import views
 
 SHRINK, LOOKS, NAMES = 0.3, 512, 384  # of the covariance; directions kept of looks and of names
 STRANGERS, PHOTOGRAPHS = 0.01, 1000  # share of near pairs inside the radius; photographs of CIFAR-10

@@ -25,7 +25,7 @@ from okedit_cli.evaluate.readers import (
 from okedit_cli.evaluate.readers.detect import FORMATS, detect, is_fact_file
 from okedit_cli.evaluate.readers.rows import Row, Table
 from okedit_cli.evaluate.readers.source import MAX_REPORTED, read_rows
-from okedit_cli.stand_ins import Fetch
+from okedit_cli.facts.stand_ins import Fetch
 
 __all__ = ["FORMATS", "load_cases", "present"]
 
@@ -55,7 +55,7 @@ def load_cases(
     fetch: Fetch | None = None,
 ) -> DataSet:
     """All cases of a file; pictures are not looked at. `images` is their root, else the file's own folder.
-    `fetch` gets those that are named by URL (okedit_cli.remote.Remote).
+    `fetch` gets those that are named by URL (okedit_cli.facts.remote.Remote).
 
 
     InvalidFacts names file and row of up to 20 problems; UsageError: there is no such format.

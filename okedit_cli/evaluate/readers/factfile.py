@@ -7,7 +7,7 @@ from pathlib import Path
 
 from okedit_cli.evaluate.case import Case, DataSet, Probe, Train
 from okedit_cli.facts import Fact, load_facts
-from okedit_cli.stand_ins import Fetch
+from okedit_cli.facts.stand_ins import Fetch
 
 
 def read(path: Path, fetch: Fetch | None = None) -> DataSet:

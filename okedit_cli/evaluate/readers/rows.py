@@ -15,7 +15,7 @@ from typing import Any
 from okedit_cli.errors import InvalidFacts
 from okedit_cli.evaluate.case import Case
 from okedit_cli.evaluate.readers.source import MAX_REPORTED, Number, kind_of
-from okedit_cli.stand_ins import Fetch, fetched, is_url
+from okedit_cli.facts.stand_ins import Fetch, fetched, is_url
 
 _NQ = re.compile(r"^\s*nq question:\s*", re.IGNORECASE)
 

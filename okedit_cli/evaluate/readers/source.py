@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from okedit_cli.errors import InvalidFacts
-from okedit_cli.stand_ins import PULL, is_lfs_pointer
+from okedit_cli.facts.stand_ins import PULL, is_lfs_pointer
 
 MAX_REPORTED = 20
 _NO_NUMBERS = ("NaN", "Infinity", "-Infinity")

@@ -170,7 +170,7 @@ def _picture(path: str | None) -> str:
 @lru_cache(maxsize=2048)
 def _thumbnail(path: str) -> str:
     """A data URI of the picture made small, "" when it cannot be read."""
-    from okedit_cli.pictures import load_picture
+    from okedit_cli.facts.pictures import load_picture
 
     try:
         picture = load_picture(Path(path))

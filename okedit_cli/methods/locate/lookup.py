@@ -27,7 +27,7 @@ from okedit_cli.models.prefixes import fork
 from okedit_cli.models.prompts import adds_special_tokens, render
 from okedit_cli.models.reading import shares
 from okedit_cli.models.sites import decoder, decoder_layers
-from okedit_cli.wording import entity_spans
+from okedit_cli.samples.wording import entity_spans
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from okedit_cli.facts.pictures import load_picture
 from okedit_cli.methods.trained.cases import Case, Question
 from okedit_cli.methods.trained.upper import Batch, Row, Upper
-from okedit_cli.pictures import load_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image

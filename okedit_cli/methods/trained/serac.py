@@ -29,6 +29,7 @@ from okedit_cli.edits.counterfactual import HEADS, LONGEST, Counterfactual, read
 from okedit_cli.edits.counterfactual_model import Networks, Sizes, laid_out
 from okedit_cli.encoders.text import DEFAULT, text_vectors, width_of
 from okedit_cli.errors import UsageError
+from okedit_cli.facts.pictures import load_picture
 from okedit_cli.methods.balancedit import sampler_for
 from okedit_cli.methods.base import Computed, Options, Scope
 from okedit_cli.methods.registry import Method
@@ -37,7 +38,6 @@ from okedit_cli.methods.trained.files import EditorSettings, editor_for
 from okedit_cli.methods.trained.loop import Training
 from okedit_cli.models.encode import answer_ids
 from okedit_cli.models.features import look_vectors, vector_width
-from okedit_cli.pictures import load_picture
 
 if TYPE_CHECKING:
     from okedit_cli.facts import Fact

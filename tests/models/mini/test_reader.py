@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 import okedit_cli
+from okedit_cli.facts.pictures import load_picture
 from okedit_cli.models.decode import go_on
 from okedit_cli.models.mini import reader
 from okedit_cli.models.notes import hook_reader
 from okedit_cli.models.reading import read
-from okedit_cli.pictures import load_picture
 
 PICTURE = Path(__file__).parents[3] / "examples" / "images"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .wording import bare, noun_phrase, small
+from okedit_cli.samples.wording import bare, noun_phrase, small
 
 _BE = ("is", "are", "was", "were")
 _ASKED = (

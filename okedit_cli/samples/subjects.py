@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import re
 
-from .bank import Bank
-from .wording import entity_spans, is_question, mentions, normal
+from okedit_cli.bank import Bank
+from okedit_cli.samples.wording import entity_spans, is_question, mentions, normal
 
 # Intents of the bank by the kind of subject that has them.
 _KINDS = {

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import yaml
 
-from .errors import InvalidFacts
-from .stand_ins import PULL, is_lfs_pointer
+from okedit_cli.errors import InvalidFacts
+from okedit_cli.facts.stand_ins import PULL, is_lfs_pointer
 
 MAX_BYTES = 10_000_000
 MAX_DEPTH = 20

@@ -2,7 +2,7 @@
 
 import pytest
 
-from okedit_cli.wording import is_exact, told_alike
+from okedit_cli.samples.wording import is_exact, told_alike
 
 
 @pytest.mark.parametrize(

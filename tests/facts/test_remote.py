@@ -11,8 +11,8 @@ from picture_server import png, serving
 
 from okedit_cli.errors import InvalidFacts
 from okedit_cli.facts import load_facts
-from okedit_cli.pictures import load_picture
-from okedit_cli.remote import Remote, is_public
+from okedit_cli.facts.pictures import load_picture
+from okedit_cli.facts.remote import Remote, is_public
 
 LOCAL = "127.0.0.1"
 

@@ -10,16 +10,16 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okedit_cli import facts_yaml
 from okedit_cli.errors import InvalidFacts
-from okedit_cli.facts import REACHES, Fact, FactFile, Question, _FactReader, dump_facts, load_facts
+from okedit_cli.facts import REACHES, Fact, FactFile, Question, dump_facts, load_facts, nodes
+from okedit_cli.facts.reader import FactReader
 
 
 @pytest.fixture(params=["libyaml", "python"], autouse=True)
 def loader(request, monkeypatch):
     """Both of PyYAML's parsers, because which one is there depends on how it was built."""
     if request.param == "python":
-        monkeypatch.setattr(facts_yaml, "_LOADER", yaml.SafeLoader)
+        monkeypatch.setattr(nodes, "_LOADER", yaml.SafeLoader)
 
 
 _FRAGMENTS = [
@@ -55,7 +55,7 @@ _FRAGMENTS += [
 
 
 def _load_bytes(data: bytes, folder: Path) -> FactFile:
-    return _FactReader(facts_yaml.Document(data, "facts.yaml"), folder).read(folder / "facts.yaml")
+    return FactReader(nodes.Document(data, "facts.yaml"), folder).read(folder / "facts.yaml")
 
 
 @given(

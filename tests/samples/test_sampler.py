@@ -11,8 +11,8 @@ from PIL import Image
 from okedit_cli.bank import load_bank
 from okedit_cli.errors import InvalidFacts
 from okedit_cli.facts import Fact, Question
-from okedit_cli.samples import Sample, build_samples
-from okedit_cli.wording import intent_of, normal
+from okedit_cli.samples.sampler import Sample, build_samples
+from okedit_cli.samples.wording import intent_of, normal
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from .errors import InvalidFacts
+from okedit_cli.errors import InvalidFacts
 
 MAX_BYTES, SECONDS, REDIRECTS = 32_000_000, 20.0, 5
 _AGENT = "okedit"
@@ -86,7 +86,7 @@ class Remote:
         raise _told(url, _why(result)) from None
 
     def _put(self, url: str, data: bytes) -> Path:
-        from .pictures import load_picture
+        from okedit_cli.facts.pictures import load_picture
 
         load_picture(data, name=url)  # an error page is told by its URL
         path = self.folder / hashlib.sha256(data).hexdigest()

@@ -1,109 +1,37 @@
-"""Fact files: YAML in, facts out, and back.
-
-A fact is a picture (or none), a prompt, the answer to give, and what must not change. A question in `keep`,
-`related` or `holdout` that names no image asks about the fact's own picture; `image: null` means no picture.
-"""
+"""Facts in: a fact file read, every complaint with its line and column."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
-from .errors import InvalidFacts
-from .facts_ids import ID, ID_LENGTH, slug, valid_id, with_ids
-from .facts_yaml import Document, has_key, is_null, quoted, read_bytes
-from .stand_ins import Fetch, fetched, is_url
-
-__all__ = ["Fact", "FactFile", "Question", "dump_facts", "facts_text", "load_facts", "valid_id"]
-
-VERSION = 1
+from okedit_cli.errors import InvalidFacts
+from okedit_cli.facts.ids import ID, ID_LENGTH, slug, with_ids
+from okedit_cli.facts.nodes import Document, has_key, is_null, quoted, read_bytes
+from okedit_cli.facts.schema import REACHES, VERSION, Fact, FactFile, Question
+from okedit_cli.facts.stand_ins import Fetch, fetched, is_url
 
 _FILE_KEYS = ("version", "model", "defaults", "facts")
 _DEFAULT_KEYS = ("method", "layer", "device", "dtype", "seed")
 _FACT_KEYS = ("id", "image", "prompt", "answer", "answers", "reach", "rephrases", "images")
 _FACT_KEYS += ("keep", "related", "holdout", "verbatim")
-# every picture of the kind of thing shown, or this one picture and views of it; auto leaves it to okedit
-REACHES = ("auto", "kind", "picture")
-
-
-@dataclass(frozen=True)
-class Question:
-    prompt: str
-    image: Path | None = None
-    answer: str | None = None  # what should follow from the fact; `related` questions only
-
-
-@dataclass(frozen=True)
-class Fact:
-    id: str
-    prompt: str
-    answer: str
-    image: Path | None = None
-    rephrases: tuple[str, ...] = ()
-    images: tuple[Path, ...] = ()
-    keep: tuple[Question, ...] = ()
-    related: tuple[Question, ...] = ()
-    holdout: tuple[Question, ...] = ()
-    reach: str = "auto"  # one of REACHES
-    accepted: tuple[str, ...] = ()  # further answers that count as right when the fact is checked
-    verbatim: bool | None = None  # whether the answer is held word for word; None: by the answer
-    line: int = 0  # where it starts in its file; 0 when it comes from no file
-
-
-@dataclass(frozen=True)
-class FactFile:
-    path: Path
-    facts: tuple[Fact, ...]
-    model: str | None = None
-    defaults: dict[str, str | int] = field(default_factory=dict)
-    # (line, column) where each text and each picture stands first in the file
-    places: Mapping[str | Path, tuple[int, int]] = field(default_factory=dict, compare=False, repr=False)
 
 
 def load_facts(path: str | os.PathLike[str], *, fetch: Fetch | None = None) -> FactFile:
     """Read a fact file ("-" is standard input); InvalidFacts names up to 20 problems as file:line:column.
-    `fetch` gets pictures that are named by URL (okedit_cli.remote.Remote); without it these are a problem.
+    `fetch` gets pictures that are named by URL (remote.Remote); without it these are a problem.
     """
     path = Path(path)
     if str(path) == "-":
         # pictures are then relative to the working folder
-        return _FactReader(Document(sys.stdin.buffer.read(), "<stdin>"), Path(), fetch).read(path)
-    return _FactReader(Document(read_bytes(path), str(path)), path.parent, fetch).read(path)
+        return FactReader(Document(sys.stdin.buffer.read(), "<stdin>"), Path(), fetch).read(path)
+    return FactReader(Document(read_bytes(path), str(path)), path.parent, fetch).read(path)
 
 
-def dump_facts(facts: FactFile | Sequence[Fact], path: str | os.PathLike[str]) -> None:
-    """Write facts as a fact file, pictures relative to it; load_facts gives them back, texts stripped."""
-    Path(path).write_text(facts_text(facts, Path(path).parent), encoding="utf-8")
-
-
-def facts_text(facts: FactFile | Sequence[Fact], folder: Path) -> str:
-    """The text of a fact file that is to lie in `folder`."""
-    file = facts if isinstance(facts, FactFile) else FactFile(folder, tuple(facts))
-    content: dict = {"version": VERSION}
-    content |= {"model": file.model} if file.model else {}
-    content |= {"defaults": dict(file.defaults)} if file.defaults else {}
-    content["facts"] = [_plain_fact(fact, folder) for fact in file.facts]
-    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
-
-
-class _Dumper(yaml.SafeDumper):
-    """PyYAML's, which loses unusual line breaks unless the text stands in double quotes."""
-
-
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    unusual = any(sign in text for sign in "\x85\u2028\u2029")
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if unusual else None)
-
-
-_Dumper.add_representer(str, _represent_text)
-
-
-class _FactReader:
+class FactReader:
     """One pass over a document's nodes; `folder` is what picture paths are relative to."""
 
     def __init__(self, document: Document, folder: Path, fetch: Fetch | None = None) -> None:
@@ -263,38 +191,3 @@ class _FactReader:
                 image = None if is_null(found["image"]) else self._picture(found["image"], "image")
             questions.append(Question(self._text(found, "prompt") or "", image, self._text(found, "answer")))
         return tuple(questions)
-
-
-def _plain_fact(fact: Fact, folder: Path) -> dict:
-    plain: dict = {"id": fact.id}
-    if fact.image is not None:
-        plain["image"] = _relative(fact.image, folder)
-    plain["prompt"] = fact.prompt
-    plain |= {"answers": [fact.answer, *fact.accepted]} if fact.accepted else {"answer": fact.answer}
-    plain |= {"reach": fact.reach} if fact.reach != "auto" else {}
-    plain |= {"verbatim": fact.verbatim} if fact.verbatim is not None else {}
-    if fact.rephrases:
-        plain["rephrases"] = list(fact.rephrases)
-    if fact.images:
-        plain["images"] = [_relative(image, folder) for image in fact.images]
-    for key in ("keep", "related", "holdout"):
-        if questions := getattr(fact, key):
-            plain[key] = [_plain_question(question, fact.image, folder) for question in questions]
-    return plain
-
-
-def _plain_question(question: Question, own: Path | None, folder: Path) -> dict:
-    plain: dict = {}
-    if question.image != own:
-        plain["image"] = None if question.image is None else _relative(question.image, folder)
-    plain["prompt"] = question.prompt
-    if question.answer is not None:
-        plain["answer"] = question.answer
-    return plain
-
-
-def _relative(picture: Path, folder: Path) -> str:
-    try:
-        return Path(os.path.relpath(picture, folder)).as_posix()
-    except ValueError:  # another drive on Windows
-        return str(picture)

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from okedit_cli import facts_yaml
 from okedit_cli.errors import InvalidFacts
-from okedit_cli.facts import Fact, Question, load_facts
+from okedit_cli.facts import Fact, Question, load_facts, nodes
 
 FULL = """\
 version: 1
@@ -45,7 +44,7 @@ MINIMAL = "version: 1\nfacts:\n  - {prompt: Who is it, answer: Miso}\n"
 def loader(request, monkeypatch):
     """Both of PyYAML's parsers, because which one is there depends on how it was built."""
     if request.param == "python":
-        monkeypatch.setattr(facts_yaml, "_LOADER", yaml.SafeLoader)
+        monkeypatch.setattr(nodes, "_LOADER", yaml.SafeLoader)
 
 
 @pytest.fixture
@@ -296,7 +295,7 @@ def test_reports_all_problems_in_order_and_no_more_than_20(write):
 
 
 def test_unfolding_aliases_is_limited(write, monkeypatch):
-    monkeypatch.setattr(facts_yaml, "MAX_NODES", 1000)
+    monkeypatch.setattr(nodes, "MAX_NODES", 1000)
     keep = "[" + "{prompt: a}, " * 100 + "]"
     more = "".join(f"  - {{prompt: q{n}, answer: a, keep: *k}}\n" for n in range(50))
     path = write(f"version: 1\nfacts:\n  - {{prompt: q, answer: a, keep: &k {keep}}}\n{more}")
@@ -311,6 +310,6 @@ def test_a_file_that_holds_itself_is_refused(write, loop):
 def test_files_that_cannot_be_read(tmp_path, monkeypatch):
     assert problems(tmp_path / "none.yaml") == ["none.yaml is not there, expected a fact file in YAML."]
     assert problems(tmp_path)[0].endswith("is a folder, expected a fact file in YAML.")
-    monkeypatch.setattr(facts_yaml, "MAX_BYTES", 10)
+    monkeypatch.setattr(nodes, "MAX_BYTES", 10)
     (tmp_path / "big.yaml").write_text(MINIMAL)
     assert "too large for a fact file" in problems(tmp_path / "big.yaml")[0]

@@ -13,8 +13,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from .errors import InvalidFacts
-from .stand_ins import PULL, is_lfs_pointer, is_url
+from okedit_cli.errors import InvalidFacts
+from okedit_cli.facts.stand_ins import PULL, is_lfs_pointer, is_url
 
 # Named, so that no file can reach a reader that runs other programs (EPS does).
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "TGA", "ICO")

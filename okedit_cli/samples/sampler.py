@@ -18,14 +18,14 @@ from typing import Any, Literal
 
 from PIL import Image
 
-from .bounded import Bounded
-from .errors import InvalidFacts
-from .facts import Fact
-from .negatives import Asked, Nearest, Surroundings, negatives_of
-from .pictures import held_bytes, load_picture
-from .templates import rephrase
-from .transforms import views
-from .wording import normal
+from okedit_cli.bounded import Bounded
+from okedit_cli.errors import InvalidFacts
+from okedit_cli.facts import Fact
+from okedit_cli.facts.pictures import held_bytes, load_picture
+from okedit_cli.samples.negatives import Asked, Nearest, Surroundings, negatives_of
+from okedit_cli.samples.templates import rephrase
+from okedit_cli.samples.transforms import views
+from okedit_cli.samples.wording import normal
 
 Role = Literal["edit", "positive", "negative", "holdout"]
 REPHRASES, TEXT_REPHRASES, VIEWS, CROSSED = 6, 8, 7, 2

@@ -8,9 +8,19 @@ from __future__ import annotations
 
 import re
 
-from .clauses import predicate_of, whether_of
-from .frames import CLAUSES, FRAMINGS, MEASURES, OPENINGS, PAST, REQUESTS, RULES, STATEMENTS, WHETHER
-from .wording import bare, is_order, is_question, large, normal, noun_phrase, small
+from okedit_cli.samples.clauses import predicate_of, whether_of
+from okedit_cli.samples.frames import (
+    CLAUSES,
+    FRAMINGS,
+    MEASURES,
+    OPENINGS,
+    PAST,
+    REQUESTS,
+    RULES,
+    STATEMENTS,
+    WHETHER,
+)
+from okedit_cli.samples.wording import bare, is_order, is_question, large, normal, noun_phrase, small
 
 _WHOLE = {"place", "attribute", "age", "measure", "kind"}
 _HARD_TO_OWN = r"\b(?:with|that|which|whose|in|of|on|from|shown|for|by)\b"

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageOps
 
 from okedit_cli.errors import InvalidFacts
-from okedit_cli.pictures import load_picture, picture_sha256
-from okedit_cli.transforms import _outside, has_white_border, views
+from okedit_cli.facts.pictures import load_picture, picture_sha256
+from okedit_cli.samples.transforms import _outside, has_white_border, views
 
 
 def saved(picture: Image.Image, kind: str, **options) -> bytes:

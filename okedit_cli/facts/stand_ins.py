@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from .errors import InvalidFacts
+from okedit_cli.errors import InvalidFacts
 
 Fetch = Callable[[str], Path]  # a picture's URL -> its file; InvalidFacts: why there is none
 

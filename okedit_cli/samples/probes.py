@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import functools
 import re
-from pathlib import Path
 
-from .clauses import predicate_of
-from .wording import LONG, bare, entity_spans, is_question, mentions, normal, subject_noun
+from okedit_cli.bank import FOLDER
+from okedit_cli.samples.clauses import predicate_of
+from okedit_cli.samples.wording import LONG, bare, entity_spans, is_question, mentions, normal, subject_noun
 
-FILE = Path(__file__).parent / "bank" / "swaps.yaml"
+FILE = FOLDER / "swaps.yaml"
 
 
 @functools.cache

@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from . import bank as banks
-from .bank import PICTURE, Bank, BankPicture, QuestionGroup
-from .facts import Fact
-from .subjects import other_questions_about, overlap, swapped_subjects
-from .templates import rephrase
-from .wording import close_intents, intent_of, mentions, normal, subject_noun
+from okedit_cli import bank as banks
+from okedit_cli.bank import PICTURE, Bank, BankPicture, QuestionGroup
+from okedit_cli.facts import Fact
+from okedit_cli.samples.subjects import other_questions_about, overlap, swapped_subjects
+from okedit_cli.samples.templates import rephrase
+from okedit_cli.samples.wording import close_intents, intent_of, mentions, normal, subject_noun
 
 Nearest = Callable[[Image.Image], Sequence[int]]
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okedit_cli.templates import rephrase
-from okedit_cli.wording import entity_spans, intent_of, is_question, normal, subject_noun
+from okedit_cli.samples.templates import rephrase
+from okedit_cli.samples.wording import entity_spans, intent_of, is_question, normal, subject_noun
 
 
 @pytest.mark.parametrize(

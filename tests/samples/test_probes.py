@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okedit_cli.probes import is_miss, probes_of, yes_no_of
-from okedit_cli.wording import normal
+from okedit_cli.samples.probes import is_miss, probes_of, yes_no_of
+from okedit_cli.samples.wording import normal
 
 
 @pytest.mark.parametrize(
