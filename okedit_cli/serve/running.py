@@ -10,6 +10,9 @@ from typing import Any
 
 from okedit_cli.errors import OkeditError, UsageError
 
+KEPT = (
+    75  # seconds that an idle connection is kept: longer than clients do, so that none asks one that closes
+)
 DRAIN = 30  # seconds that answers have after SIGTERM or Ctrl-C
 
 
@@ -70,6 +73,7 @@ def run(
         _told_of_stop(app), log_level="warning", access_log=False, server_header=False,
         date_header=date_header,
         timeout_graceful_shutdown=max(1, round(drain)), lifespan="on", h11_max_incomplete_event_size=65536,
+        timeout_keep_alive=KEPT,
     )  # fmt: skip
     server = uvicorn.Server(config)
     # uvicorn raises the signal once more when it has stopped: to have been told to stop is no failure

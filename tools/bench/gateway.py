@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -255,7 +256,8 @@ async def load(given, bundle: Path, count: int) -> None:
     """Print requests, errors, differences and memory of many clients at once."""
     bodies = [(body_of(q, stream), q) for q in questions()[:1500] for stream in (False, True)]
     expected = {body: answer_of(body) for body, _ in bodies}
-    state = {"requests": 0, "errors": 0, "other": 0, "hits": 0}
+    state = {"requests": 0, "other": 0, "hits": 0}
+    errors: Counter[str] = Counter()
     times: list[float] = []
     memory: list[tuple[float, float]] = []
     with Served(bundle) as served:
@@ -268,15 +270,15 @@ async def load(given, bundle: Path, count: int) -> None:
                 start = time.perf_counter()
                 try:
                     answer = await client.post(served.gateway + PATH, content=body)
-                except httpx.HTTPError:
-                    state["errors"] += 1
+                except httpx.HTTPError as error:
+                    errors[type(error).__name__] += 1
                     continue
                 times.append(time.perf_counter() - start)
                 state["requests"] += 1
                 if "x-okedit-edit" in answer.headers:
                     state["hits"] += 1
                 elif answer.status_code != 200:
-                    state["errors"] += 1
+                    errors[f"{answer.status_code}: {answer.text[:200]}"] += 1
                 elif answer.content != expected[body]:
                     state["other"] += 1
 
@@ -292,7 +294,7 @@ async def load(given, bundle: Path, count: int) -> None:
     times.sort()
     print(
         f"{count:,} edits, {given.clients} clients, {given.seconds:g} s: {state['requests']:,} requests "
-        f"({state['requests'] / given.seconds:.0f}/s), {state['errors']} errors, {state['hits']} hits, "
+        f"({state['requests'] / given.seconds:.0f}/s), {errors.total()} errors {dict(errors)}, {state['hits']} hits, "
         f"{state['other']} misses that differ from the engine's answer; answered in "
         f"{1e3 * times[len(times) // 2]:.0f} ms (p50), {1e3 * times[int(0.99 * len(times))]:.0f} ms (p99); "
         f"memory {memory[0][1]:.0f} MB at the start, {warm[0]:.0f} MB after {WARM:.0%} of the time, "
