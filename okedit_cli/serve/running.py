@@ -10,9 +10,7 @@ from typing import Any
 
 from okedit_cli.errors import OkeditError, UsageError
 
-KEPT = (
-    75  # seconds that an idle connection is kept: longer than clients do, so that none asks one that closes
-)
+KEPT = 75  # seconds that an idle connection is kept
 DRAIN = 30  # seconds that answers have after SIGTERM or Ctrl-C
 
 
@@ -73,7 +71,7 @@ def run(
         _told_of_stop(app), log_level="warning", access_log=False, server_header=False,
         date_header=date_header,
         timeout_graceful_shutdown=max(1, round(drain)), lifespan="on", h11_max_incomplete_event_size=65536,
-        timeout_keep_alive=KEPT,
+        timeout_keep_alive=KEPT,  # uvicorn's 5 s are those of clients, who then ask one that is closing
     )  # fmt: skip
     server = uvicorn.Server(config)
     # uvicorn raises the signal once more when it has stopped: to have been told to stop is no failure

@@ -294,7 +294,8 @@ async def load(given, bundle: Path, count: int) -> None:
     times.sort()
     print(
         f"{count:,} edits, {given.clients} clients, {given.seconds:g} s: {state['requests']:,} requests "
-        f"({state['requests'] / given.seconds:.0f}/s), {errors.total()} errors {dict(errors)}, {state['hits']} hits, "
+        f"({state['requests'] / given.seconds:.0f}/s), {errors.total()} errors {dict(errors)}, "
+        f"{state['hits']} hits, "
         f"{state['other']} misses that differ from the engine's answer; answered in "
         f"{1e3 * times[len(times) // 2]:.0f} ms (p50), {1e3 * times[int(0.99 * len(times))]:.0f} ms (p99); "
         f"memory {memory[0][1]:.0f} MB at the start, {warm[0]:.0f} MB after {WARM:.0%} of the time, "
