@@ -42,7 +42,7 @@ def lost_in(
     ):
         rows, ids = rows.float(), torch.tensor(answer.ids, device=rows.device)
         kept = (
-            _sure_of_beams(rows, ids) or _beamed(loaded, question, len(ids)) == answer.text,
+            _sure_of_beams(rows, ids) or beamed(loaded, question, len(ids)) == answer.text,
             _penalised(rows, ids, prompt_ids(loaded, *question)),
             float(_logs(rows / TEMPERATURE, ids).sum()) >= math.log(OFTEN),
         )
@@ -78,7 +78,7 @@ def _penalised(rows: torch.Tensor, ids: torch.Tensor, prompt: torch.Tensor) -> b
     return True
 
 
-def _beamed(loaded: LoadedModel, question: tuple[str, Image | None], length: int) -> str:
+def beamed(loaded: LoadedModel, question: tuple[str, Image | None], length: int) -> str:
     """What the model's own generate() says by beams."""
     out = greedy(loaded, encode(loaded, [question]), length + MORE, num_beams=BEAMS)
     return loaded.tokenizer.decode(out[0], skip_special_tokens=True).strip()

@@ -47,7 +47,7 @@ def scaled(loaded, by: float):
 
 def test_beams_are_run_only_where_a_rival_may_come_near_and_what_hangs_by_a_thread_is_lost(monkeypatch):
     case, question, runs = fitted("llama"), [(WORDS, None)], []
-    monkeypatch.setattr("okedit_cli.decodings._beamed", lambda *a: runs.append(a) or "something else")
+    monkeypatch.setattr("okedit_cli.decodings.beamed", lambda *a: runs.append(a) or "something else")
     with okedit_cli.attach(case.loaded, case.bundle):
         [answer] = okedit_cli.generate(case.loaded, question, max_new_tokens=20)
         with scaled(case.loaded, 20):

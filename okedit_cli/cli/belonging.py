@@ -41,15 +41,10 @@ def check(path: Path, loaded: Any, out: Output, strict: bool, content: bool = Fa
     is too much: under `content` other weights or settings, under `strict` anything.
     """
     from ..bundle import check_fit, read_manifest
-
-    for warning in check_fit(read_manifest(path), _fingerprint(loaded), strict=strict, content=content):
-        out.warn(f"{path}: {warning}")
-
-
-def _fingerprint(loaded: Any) -> dict[str, Any]:
     from ..models.fingerprint import fingerprint
 
-    return fingerprint(loaded)
+    for warning in check_fit(read_manifest(path), fingerprint(loaded), strict=strict, content=content):
+        out.warn(f"{path}: {warning}")
 
 
 @contextmanager

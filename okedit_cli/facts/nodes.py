@@ -24,7 +24,7 @@ MAX_NODES = 500_000  # counted after aliases are followed, so that a small file 
 MAX_REPORTED = 20
 
 # libyaml where PyYAML was built with it: ten times faster, same nodes and marks
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _KINDS = {
     "tag:yaml.org,2002:bool": "true or false",
@@ -119,7 +119,7 @@ class Document:
     def _compose(self, text: str) -> yaml.Node:
         try:
             self._check_size(text)
-            root = yaml.compose(text, Loader=_LOADER)
+            root = yaml.compose(text, Loader=LOADER)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line, mark.column) if mark else (0, 0)
@@ -134,7 +134,7 @@ class Document:
         # on the flat stream of events: building nodes recurses, and takes as long again
         kinds: list[int] = []  # of the collections around: 2 for a sequence, 1 for a mapping
         halves = 0  # items count two, keys and values of mappings one
-        for event in yaml.parse(text, Loader=_LOADER):
+        for event in yaml.parse(text, Loader=LOADER):
             if kinds and isinstance(event, yaml.NodeEvent):
                 halves += kinds[-1]
             if isinstance(event, yaml.CollectionStartEvent):

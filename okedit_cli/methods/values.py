@@ -101,7 +101,7 @@ def joined(parts: Sequence[Values]) -> Values:
     return Values(*(torch.cat([getattr(part, name) for part in parts]) for name in ("down", "up", "bias")))
 
 
-def _chosen(samples: Sequence[Sample]) -> list[Sample]:
+def fitted_samples(samples: Sequence[Sample]) -> list[Sample]:
     """Edit first, then positives of every origin and cell in turn. Views beyond VIEWS come last: each costs a
     look, and what is asked varies more than what is shown.
     """
@@ -126,13 +126,13 @@ def _chosen(samples: Sequence[Sample]) -> list[Sample]:
 def _fit_part(
     loaded: LoadedModel, facts: Sequence[Sequence[Sample]], layer: int, seed: int, rank: int, places: bool
 ) -> Values:
-    chosen = [(number, sample) for number, samples in enumerate(facts) for sample in _chosen(samples)]
+    chosen = [(number, sample) for number, samples in enumerate(facts) for sample in fitted_samples(samples)]
     groups = groups_of(loaded, chosen, layer)
     found, said = _optimise(loaded, groups, len(facts), seed, rank, places, RATE)
     for rate in FASTER:
         if not bool((late := said > LATE).any()):
             break
-        those, _ = _of_those(late.to(loaded.device), groups, [None] * len(groups))
+        those, _ = still_running(late.to(loaded.device), groups, [None] * len(groups))
         again, then = _optimise(loaded, those, len(facts), seed, rank, places, rate)
         better = then < said
         said = torch.where(better, then, said)
@@ -191,7 +191,7 @@ def _optimise(
         optimiser.step()
         if bool(done.any()):
             running = running & ~done
-            groups, targets = _of_those(running, groups, targets)
+            groups, targets = still_running(running, groups, targets)
         for group in optimiser.param_groups:
             group["lr"] *= 0.97
     down, up, bias = saved
@@ -234,7 +234,7 @@ def _add_risen(loaded: LoadedModel, own: list[torch.Tensor], groups, changes) ->
             own[fact] = torch.cat([own[fact], risen[row][suffix.targets[row] >= 0].flatten()])
 
 
-def _of_those(running: torch.Tensor, groups, targets):
+def still_running(running: torch.Tensor, groups, targets):
     """Groups and targets of the rows whose facts are still running."""
     kept = []
     for (suffix, owner), target in zip(groups, targets, strict=True):

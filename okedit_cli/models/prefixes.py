@@ -69,7 +69,7 @@ def prefix_of(loaded: LoadedModel, row: dict[str, torch.Tensor], picture: Image 
     """The row's prefix, up to its picture's last placeholder or its template's opening."""
     length, key = _place(loaded, row, picture)
     if (prefix := _known(loaded, key)) is None:
-        prefix = _read_prefix(loaded, row, length, picture)
+        prefix = read_prefix(loaded, row, length, picture)
         _keep(loaded, key, prefix)
     return prefix
 
@@ -173,7 +173,7 @@ def _end(loaded: LoadedModel, length: int, positions: torch.Tensor | None) -> to
     return end.amax(0, keepdim=True).expand_as(end) if end.dim() > 2 else end
 
 
-def _read_prefix(loaded: LoadedModel, row: dict[str, torch.Tensor], length: int, picture: Any) -> Prefix:
+def read_prefix(loaded: LoadedModel, row: dict[str, torch.Tensor], length: int, picture: Any) -> Prefix:
     """Run one prefix by itself, so that it is the same whoever asks along."""
     first, seen = cut_row(row, length), None
     if picture is None:

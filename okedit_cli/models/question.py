@@ -236,7 +236,7 @@ def behind_picture(loaded: LoadedModel, question: str) -> list[int]:
     if question not in known:
         if len(known) >= KEPT:
             known.clear()
-        read = _by_words if _spells_out(loaded) else _by_picture
+        read = by_words if _spells_out(loaded) else by_picture
         known[question] = read(loaded, question)
     return list(known[question])
 
@@ -253,17 +253,17 @@ def asks_behind(loaded: LoadedModel) -> bool:
 def _spells_out(loaded: LoadedModel) -> bool:
     """Whether what the processor puts behind a picture is what the tokenizer makes of the template's text."""
     if "spells_out" not in loaded.cache:
-        told = [(_by_words(loaded, text), _by_picture(loaded, text)) for text in _SENTINELS]
+        told = [(by_words(loaded, text), by_picture(loaded, text)) for text in _SENTINELS]
         loaded.cache["spells_out"] = all(words == picture for words, picture in told)
     return loaded.cache["spells_out"]
 
 
-def _by_words(loaded: LoadedModel, question: str) -> list[int]:
+def by_words(loaded: LoadedModel, question: str) -> list[int]:
     """What follows the picture's placeholder in the template's text; nothing looks at a picture."""
     return _behind(loaded, _spelled(loaded, question, True))
 
 
-def _by_picture(loaded: LoadedModel, question: str) -> list[int]:
+def by_picture(loaded: LoadedModel, question: str) -> list[int]:
     return _behind(loaded, prompt_ids(loaded, question, True))
 
 

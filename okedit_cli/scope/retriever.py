@@ -56,7 +56,7 @@ class Retriever:
         if vector is not None and len(book.picture_keys):
             shown = book.picture_distances(vector)
         if self.is_fused:
-            return [self._nearest_fused(asked, shown)]
+            return [self.nearest_fused(asked, shown)]
         bound = torch.full_like(asked, borders.text_radius if self.judged else torch.inf)
         reach = torch.where(torch.isinf(self.question_radius), torch.inf, bound)
         out = []
@@ -84,7 +84,7 @@ class Retriever:
             for row in out
         ]  # fmt: skip
 
-    def _nearest_fused(self, asked: torch.Tensor, shown: torch.Tensor) -> Candidate:
+    def nearest_fused(self, asked: torch.Tensor, shown: torch.Tensor) -> Candidate:
         """The edit of the smallest fused distance, text and picture together: the squared distances in both
         channels, each in its radius, added; 1 is the border.
         """

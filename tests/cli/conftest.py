@@ -139,7 +139,7 @@ def world(monkeypatch, tmp_path):
     monkeypatch.setitem(okedit_cli.__dict__, "Bundle", SimpleNamespace(load=str))
     monkeypatch.setattr(bundle, "read_manifest", _read_manifest)
     monkeypatch.setattr(bundle, "check_fit", _check_fit)
-    monkeypatch.setattr("okedit_cli.cli.belonging._fingerprint", lambda loaded: {})
+    monkeypatch.setattr("okedit_cli.models.fingerprint.fingerprint", lambda loaded: {})
     monkeypatch.setattr("okedit_cli.models.mini.is_ready", lambda: True)
     for name in ("MODEL", "DEVICE", "DTYPE", "METHOD", "LAYER", "SEED", "MAX_TOKENS", "STRICTNESS", "DEBUG"):
         monkeypatch.delenv(f"OKEDIT_{name}", raising=False)

@@ -99,6 +99,7 @@ def test_flag_then_environment_then_fact_file_then_built_in(okedit, world):
         "dtype": "float32",
         "revision": None,
         "trust_remote_code": False,
+        "low_memory": False,
     }
     assert world.fitted == {
         "facts": ["cat", "boss"], "method": "balancedit", "layer": 7, "seed": 4, "force": False,

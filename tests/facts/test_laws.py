@@ -19,7 +19,7 @@ from okedit_cli.facts.reader import FactReader
 def loader(request, monkeypatch):
     """Both of PyYAML's parsers, because which one is there depends on how it was built."""
     if request.param == "python":
-        monkeypatch.setattr(nodes, "_LOADER", yaml.SafeLoader)
+        monkeypatch.setattr(nodes, "LOADER", yaml.SafeLoader)
 
 
 _FRAGMENTS = [

@@ -44,7 +44,7 @@ MINIMAL = "version: 1\nfacts:\n  - {prompt: Who is it, answer: Miso}\n"
 def loader(request, monkeypatch):
     """Both of PyYAML's parsers, because which one is there depends on how it was built."""
     if request.param == "python":
-        monkeypatch.setattr(nodes, "_LOADER", yaml.SafeLoader)
+        monkeypatch.setattr(nodes, "LOADER", yaml.SafeLoader)
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ def test_text_and_picture_share_one_border():
     retriever = Retriever(bundle, 0, 0.5)
     radii = retriever.question_radius, retriever.picture_radius
     for share, inside in ((0.5, True), (0.9, False)):
-        found = retriever._nearest_fused(share * radii[0], share * radii[1])
+        found = retriever.nearest_fused(share * radii[0], share * radii[1])
         assert found.question_ratio == pytest.approx(share * 2**0.5, rel=1e-5)
         assert (found.question_ratio <= 1) is inside
     assert Retriever(bundle, 0, 0.9).question_radius < radii[0]  # stricter

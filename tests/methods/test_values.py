@@ -189,13 +189,13 @@ def test_a_fact_that_is_done_leaves_and_the_others_go_on(monkeypatch):
     # what the model would say anyway is learned at once, the other only in the steps that are left
     [easy] = go_on(loaded, read(loaded, [(PICTURED, tiny.picture())]), 2, ended=False)
     facts = [samples_of(loaded, loaded.tokenizer.decode(easy)), samples_of(loaded, "A very long answer")]
-    left, real = [], values._of_those
+    left, real = [], values.still_running
 
     def watched(running, *rest):
         left.append(running.tolist())
         return real(running, *rest)
 
-    monkeypatch.setattr(values, "_of_those", watched)
+    monkeypatch.setattr(values, "still_running", watched)
     monkeypatch.setattr(values, "LEAST", 1)
     for enough in (0.005, 0.5, 2.0):
         monkeypatch.setattr(values, "ENOUGH", enough)
@@ -210,11 +210,11 @@ def test_wordings_come_before_views(loaded):
     rows += [Sample("a", "positive", f"wording {n}", own, "x", "edit/rephrase", "template") for n in range(6)]
     rows += [Sample("a", "positive", "?", other, "x", "view/edit", "transform") for _ in range(4)]
     rows += [Sample("a", "positive", f"both {n}", other, "x", "view/rephrase", "transform") for n in range(2)]
-    chosen = values._chosen(rows)
+    chosen = values.fitted_samples(rows)
     assert len(chosen) == values.POSITIVES and chosen[0] is rows[0]
     assert len({s.prompt for s in chosen}) >= 7
     assert {s.cell for s in chosen[:-1]} == {s.cell for s in chosen}
     assert sum(s.origin == "transform" for s in chosen) == values.POSITIVES - 7  # there was room
     more = [replace(rows[1], prompt=f"wording {n}") for n in range(6, 9)]
-    assert sum(s.origin == "transform" for s in values._chosen([*rows, *more])) == values.VIEWS
+    assert sum(s.origin == "transform" for s in values.fitted_samples([*rows, *more])) == values.VIEWS
     assert {s.cell for s in chosen} == {"edit/edit", "edit/rephrase", "view/edit", "view/rephrase"}

@@ -96,7 +96,7 @@ def test_a_picture_that_was_looked_at_is_not_made_into_pixels_again(sharing, mon
     whole = [encode(sharing, [one])["input_ids"][0].tolist() for one in questions]
     for text in WORDS:
         behind = asked.behind_picture(sharing, text)
-        assert whole[WORDS.index(text)][-len(behind) :] == behind == asked._by_picture(sharing, text)
+        assert whole[WORDS.index(text)][-len(behind) :] == behind == asked.by_picture(sharing, text)
     prefix_behind(sharing, own)
     for module in (reading, prefixes):
         monkeypatch.setattr(module, "encode_row", pytest.fail)
@@ -120,11 +120,11 @@ def test_questions_before_the_picture_are_read_with_it(opened, monkeypatch):
 
 def test_where_a_processor_writes_more_behind_the_picture_it_is_asked(opened, monkeypatch):
     loaded = opened["idefics3"]
-    monkeypatch.setattr(asked, "_by_words", lambda loaded, text: [])
+    monkeypatch.setattr(asked, "by_words", lambda loaded, text: [])
     for kept in ("behind", "spells_out"):
         monkeypatch.setitem(loaded.cache, kept, {})
         monkeypatch.delitem(loaded.cache, kept)
-    assert asked.behind_picture(loaded, WORDS[0]) == asked._by_picture(loaded, WORDS[0]) != []
+    assert asked.behind_picture(loaded, WORDS[0]) == asked.by_picture(loaded, WORDS[0]) != []
 
 
 def test_answers_are_those_of_generate(sharing):
@@ -220,14 +220,14 @@ def test_a_rule_of_generation_leaves_it_to_generate(folders, setting, value):
 
 def test_a_reading_that_does_not_agree_is_not_used(folders, monkeypatch):
     """Measured, not assumed: positions that are one off are another reading."""
-    loaded, real = load_model(str(folders["llama"])), prefixes._read_prefix
+    loaded, real = load_model(str(folders["llama"])), prefixes.read_prefix
 
     def shifted(*rest):
         prefix = real(*rest)
         prefix.end = prefix.end + 3
         return prefix
 
-    monkeypatch.setattr(prefixes, "_read_prefix", shifted)
+    monkeypatch.setattr(prefixes, "read_prefix", shifted)
     assert not shares(loaded)
 
 

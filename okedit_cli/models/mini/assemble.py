@@ -76,7 +76,7 @@ def ensure(progress: Progress | None = None, *, force: bool = False) -> Path:
             _clear_leftovers(folder.parent, parts)
             language = fetch(LANGUAGE, parts, progress)
             pictures = fetch(PICTURES, parts, progress)
-            _build(language, pictures, folder, progress)
+            build(language, pictures, folder, progress)
     except OSError as error:
         raise SetupError(
             f"{NAME} cannot be stored in {folder.parent}: {error.strerror or error}.",
@@ -92,7 +92,7 @@ def _clear_leftovers(*folders: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _build(language: Path, pictures: Path, folder: Path, progress: Progress | None) -> None:
+def build(language: Path, pictures: Path, folder: Path, progress: Progress | None) -> None:
     """Write the checkpoint beside its place, make it durable, and move it there in one step."""
     from okedit_cli.models.logs import quiet
 

@@ -141,8 +141,8 @@ def test_a_second_process_waits_and_finds_it_built(parts, monkeypatch):
         seen.append(folder)
         real(language, pictures, folder, progress)
 
-    real = assemble._build
-    monkeypatch.setattr(assemble, "_build", build)
+    real = assemble.build
+    monkeypatch.setattr(assemble, "build", build)
     mini.ensure()
     assert len(seen) == 1
     # the second one sees "not ready" before the lock and "ready" behind it
