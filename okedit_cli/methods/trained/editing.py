@@ -7,9 +7,10 @@ from the base model on what is to stay, in words and on pictures, over the token
 from __future__ import annotations
 
 import random
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 
 from okedit_cli.facts.pictures import load_picture
 from okedit_cli.methods.trained.cases import Case, Question
+from okedit_cli.methods.trained.loop import Training
 from okedit_cli.methods.trained.upper import Batch, Row, Upper
 
 if TYPE_CHECKING:
@@ -108,6 +110,34 @@ class Pool:
                     said = self.upper.run(batch).float().split(batch.counts.tolist())
                 for one, row, states in zip(some, rows, said, strict=True):
                     self._rows[one] = row, states.clone()
+
+
+class EditorTraining(Training):
+    """A training in steps of a few edits and questions; what it overrides is `losses_of`."""
+
+    settings: Any  # with `batch`: edits of a step
+    pool: Pool
+
+    def drawn(self, chance: random.Random) -> Draws:
+        """The edits and questions of one step."""
+        count = min(self.settings.batch, len(self.pool.cases))
+        return Draws.of(chance.sample(self.pool.cases, count), chance)
+
+    @torch.no_grad()
+    def losses(self, cases: Sequence[Case]) -> dict[str, float]:
+        """Mean losses of cases that are not trained on; "keep": the divergence on what is to stay."""
+        chance, size = random.Random(0), self.settings.batch
+        found = [
+            self.losses_of(Draws.of(cases[start : start + size], chance))
+            for start in range(0, len(cases), size)
+        ]
+        return {
+            name: float(sum(one[name] for one in found)) / len(found) for name in (found[0] if found else ())
+        }
+
+    @abstractmethod
+    def losses_of(self, draws: Draws) -> dict[str, torch.Tensor]:
+        """Losses of the edited model on what was drawn, by name."""
 
 
 def editing_losses(

@@ -26,9 +26,8 @@ from okedit_cli.methods.balancedit import sampler_for
 from okedit_cli.methods.base import Computed, Options
 from okedit_cli.methods.registry import Method
 from okedit_cli.methods.trained.cases import Case
-from okedit_cli.methods.trained.editing import Draws, Factors, Pool, added, editing_losses
+from okedit_cli.methods.trained.editing import Draws, EditorTraining, Factors, Pool, added, editing_losses
 from okedit_cli.methods.trained.files import EditorSettings, editor_for
-from okedit_cli.methods.trained.loop import Training
 from okedit_cli.methods.trained.upper import Upper
 from okedit_cli.methods.tuning import computed_delta, edit_sample, timed
 from okedit_cli.models.decode import greedy
@@ -102,7 +101,7 @@ class Network(nn.Module):
         return {name: self.conditioners[key](condition, factors[name]) for name, key in self.names.items()}
 
 
-class KeTrainer(Training):
+class KeTrainer(EditorTraining):
     """A step: the changes of a few edits, and what the edited model says of each one's questions."""
 
     def __init__(self, loaded: LoadedModel, cases: Sequence[Case], settings: KeTraining, seed: int) -> None:
@@ -123,11 +122,10 @@ class KeTrainer(Training):
 
     def step(self, chance: random.Random) -> dict[str, float]:
         """One step on a few cases."""
-        cases = chance.sample(self.pool.cases, min(self.settings.batch, len(self.pool.cases)))
-        draws = Draws.of(cases, chance)
+        draws = self.drawn(chance)
         asked = [one for one in draws.asked if one[1] in ANSWERED]
         with torch.enable_grad():
-            found = self._losses(Draws(cases, asked))
+            found = self.losses_of(Draws(draws.cases, asked))
             excess = found["size"] - self.settings.margin
             loss = found["text"] + found["image"] + self.network.multiplier.sum() * excess
             self.optimiser.zero_grad()
@@ -137,17 +135,7 @@ class KeTrainer(Training):
             self.network.multiplier.clamp_(min=0)
         return {name: float(found[name].detach()) for name in (*ANSWERED, "size")}
 
-    @torch.no_grad()
-    def losses(self, cases: Sequence[Case]) -> dict[str, float]:
-        """Mean losses of cases that are not trained on; "keep": the divergence on what is to stay."""
-        chance, found = random.Random(0), []
-        for start in range(0, len(cases), self.settings.batch):
-            found.append(self._losses(Draws.of(cases[start : start + self.settings.batch], chance)))
-        return (
-            {name: float(sum(one[name] for one in found)) / len(found) for name in found[0]} if found else {}
-        )
-
-    def _losses(self, draws: Draws) -> dict[str, torch.Tensor]:
+    def losses_of(self, draws: Draws) -> dict[str, torch.Tensor]:
         rows = self.pool.rows(draws)
         with self.upper.precision():
             loaded = self.upper.loaded

@@ -27,9 +27,8 @@ from okedit_cli.methods.balancedit import sampler_for
 from okedit_cli.methods.base import Computed, Options
 from okedit_cli.methods.registry import Method
 from okedit_cli.methods.trained.cases import Case
-from okedit_cli.methods.trained.editing import Draws, Factors, Pool, added, editing_losses
+from okedit_cli.methods.trained.editing import Draws, EditorTraining, Factors, Pool, added, editing_losses
 from okedit_cli.methods.trained.files import EditorSettings, editor_for
-from okedit_cli.methods.trained.loop import Training
 from okedit_cli.methods.trained.upper import Upper
 from okedit_cli.methods.tuning import computed_delta, edit_sample, timed
 
@@ -132,7 +131,7 @@ class Network(nn.Module):
         return out
 
 
-class MendTrainer(Training):
+class MendTrainer(EditorTraining):
     """A step: the changes of a few edits, and what the edited model says of each one's questions."""
 
     def __init__(self, loaded: LoadedModel, cases: Sequence[Case], settings: MendTraining, seed: int) -> None:
@@ -149,11 +148,8 @@ class MendTrainer(Training):
 
     def step(self, chance: random.Random) -> dict[str, float]:
         """One step on a few cases."""
-        draws = Draws.of(
-            chance.sample(self.pool.cases, min(self.settings.batch, len(self.pool.cases))), chance
-        )
         with torch.enable_grad():
-            found = self._losses(draws)
+            found = self.losses_of(self.drawn(chance))
             loss = self.settings.text * found["text"] + self.settings.image * found["image"]
             loss = loss + self.settings.keep * found["keep"]
             self.optimiser.zero_grad()
@@ -162,17 +158,7 @@ class MendTrainer(Training):
             self.optimiser.step()
         return {name: float(one.detach()) for name, one in found.items()}
 
-    @torch.no_grad()
-    def losses(self, cases: Sequence[Case]) -> dict[str, float]:
-        """Mean losses of cases that are not trained on."""
-        chance, found = random.Random(0), []
-        for start in range(0, len(cases), self.settings.batch):
-            found.append(self._losses(Draws.of(cases[start : start + self.settings.batch], chance)))
-        return (
-            {name: float(sum(one[name] for one in found)) / len(found) for name in found[0]} if found else {}
-        )
-
-    def _losses(self, draws: Draws) -> dict[str, torch.Tensor]:
+    def losses_of(self, draws: Draws) -> dict[str, torch.Tensor]:
         rows = self.pool.rows(draws)
         with self.upper.precision():
             changes = self.network.together(self.pool.factors(draws.cases))
