@@ -156,3 +156,26 @@ def dropping():
         with contextlib.suppress(OSError):
             socket.create_connection(listener.getsockname(), 1).close()
         listener.close()
+
+
+@contextlib.contextmanager
+def talking(answers):
+    """(address, requests) of a server that says these bytes in turn over a connection that it keeps."""
+    listener, asked = socket.create_server(("127.0.0.1", 0)), []
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                link, _ = listener.accept()
+                with link:
+                    while (said := link.recv(100_000)) and len(asked) < len(answers):
+                        while b"\r\n\r\n" not in said or not said.rstrip().endswith(b"}"):
+                            said += link.recv(100_000)
+                        asked.append(said)
+                        link.sendall(answers[len(asked) - 1])
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", asked
+    finally:
+        listener.close()

@@ -24,9 +24,11 @@ class _Pictures(http.server.BaseHTTPRequestHandler):
             self.send_response(302)
             self.send_header("Location", rest)
             self.end_headers()
-        elif kind == "slow":
+        elif kind in ("slow", "drips"):
             with contextlib.suppress(OSError):
                 self.send_response(200)
+                if kind == "drips":
+                    self.send_header("Content-Length", "40000")
                 self.end_headers()
                 while not self.server.over.wait(0.05):
                     self.wfile.write(b"x")

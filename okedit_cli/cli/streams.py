@@ -51,6 +51,7 @@ def hush_libraries() -> None:
         os.environ.setdefault(name, value)
     # warnings of loggers that have no handler of their own would go to stderr
     logging.getLogger().addHandler(logging.NullHandler())
+    logging.getLogger("okedit").addHandler(logging.lastResort)  # what okedit itself has to say does
 
 
 def utf8_argument(text: str, what: str) -> str:

@@ -63,11 +63,11 @@ class Remote:
     def read(self, url: str) -> bytes:
         """What the URL gives. InvalidFacts: it cannot be fetched, and why."""
         found: list[bytes | Exception] = []
-        links: list[http.client.HTTPConnection] = []
+        sockets: list[socket.socket] = []
 
         def fetch() -> None:
             try:
-                found.append(self._follow(url, links))
+                found.append(self._follow(url, sockets))
             except Exception as error:  # told below, in the thread that asked
                 found.append(error)
 
@@ -76,9 +76,9 @@ class Remote:
         thread.start()
         thread.join(self.seconds)
         if thread.is_alive():
-            for link in links:
+            for one in sockets:  # to close what a thread is reading from would wait for that thread
                 with suppress(OSError):
-                    link.close()
+                    one.shutdown(socket.SHUT_RDWR)
             raise _told(url, f"did not come within {self.seconds:g} seconds")
         result = found[0]
         if isinstance(result, bytes):
@@ -99,7 +99,7 @@ class Remote:
         os.replace(name, path)
         return path
 
-    def _follow(self, url: str, links: list[http.client.HTTPConnection]) -> bytes:
+    def _follow(self, url: str, sockets: list[socket.socket]) -> bytes:
         """What a URL and its redirects lead to; a host of `hosts` counts as such in the URL itself alone."""
         first = None
         for _ in range(REDIRECTS + 1):
@@ -107,7 +107,7 @@ class Remote:
             trusted = self._named(place) and (first is None or place.netloc == first.netloc)
             first = first or place
             link = _connected(place, trusted, self.seconds)
-            links.append(link)
+            sockets.append(link.sock)
             try:
                 target = (place.path or "/") + (f"?{place.query}" if place.query else "")
                 link.request("GET", target, headers={"User-Agent": _AGENT, "Accept": "image/*, */*;q=0.1",

@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from okedit_cli.errors import UsageError
+from okedit_cli.samples.wording import normal
 from okedit_cli.scope.activation import Activation
 from okedit_cli.scope.calibration import calibration
 from okedit_cli.scope.classifier import contradict, judge, read_ahead
@@ -69,7 +70,7 @@ class Router:
         """The verdict on one query. It depends on the query and the attached edits alone."""
         found = [one for retriever in self.retrievers.values() for one in retriever.retrieve(query)]
         read_ahead([self._fact(one) for one in found if self._is_judged(one)], query.text)
-        classified = _surer([self._classified(one, query) for one in found])
+        classified = self._surer([self._classified(one, query) for one in found])
         judged = self._let_in([self._verified(one, query) for one in classified], query)
         judged.sort(key=_order)
         hit, overruled = self._newest([one for one in judged if not one.rejection])
@@ -122,6 +123,24 @@ class Router:
             candidate = replace(candidate, question_distance=candidate.question_radius * 1.01)
         return candidate.rejected(found.reason or (FOLLOWS if found.label == "follows" else OTHER))
 
+    def _surer(self, classified: Sequence[Candidate]) -> list[Candidate]:
+        """Of edits in words alone, the more a question lies near, the surer the classifier must be of one.
+
+        n edits that are plausible each have the n-th part of one's chance to be meant: log n on the log odds.
+        """
+        borders = calibration()
+        near = math.exp(borders.plausible / borders.steep)
+        words = [one for one in classified if one.picture_radius == float("inf") and one.label]
+        # the same question in several bundles is one edit
+        count = len({normal(str(self._fact(one)["prompt"])) for one in words if one.question_ratio <= near})
+        surer = max(1, count) ** (-1 / borders.steep)
+        return [
+            one.rejected(CROWDED)
+            if one in words and not one.rejection and one.question_ratio > surer
+            else one
+            for one in classified
+        ]
+
     def _verified(self, candidate: Candidate, query: Query) -> Candidate:
         """The candidate with whether its picture is the query's, and, where that is wanted and not so, the
         reason.
@@ -169,22 +188,6 @@ class Router:
             if one.label == "follows" and one.rejection == FOLLOWS and self._fact(one).get("note"):
                 return one
         return None
-
-
-def _surer(classified: Sequence[Candidate]) -> list[Candidate]:
-    """Of edits in words alone, the more a question lies near, the surer the classifier must be of one.
-
-    n edits that are plausible each have the n-th part of one's chance to be meant: log n on the log odds.
-    """
-    borders = calibration()
-    near = math.exp(borders.plausible / borders.steep)
-    words = [one for one in classified if one.picture_radius == float("inf") and one.label]
-    count = sum(one.question_ratio <= near for one in words)
-    surer = max(1, count) ** (-1 / borders.steep)
-    return [
-        one.rejected(CROWDED) if one in words and not one.rejection and one.question_ratio > surer else one
-        for one in classified
-    ]
 
 
 def _order(candidate: Candidate) -> tuple:

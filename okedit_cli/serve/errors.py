@@ -70,6 +70,8 @@ def _writable(text: str) -> str:
 
 def told(error: Exception) -> ApiError:
     """Any error as one that a client may read; of those that are no user's fault nothing is told."""
+    from starlette.requests import ClientDisconnect
+
     if isinstance(error, ApiError):
         return error
     if isinstance(error, (UsageError, InvalidFacts)):
@@ -78,6 +80,8 @@ def told(error: Exception) -> ApiError:
         return bad(error.message, code="model_mismatch", hint=error.hint)
     if isinstance(error, InvalidBundle):
         return bad(error.message, code="invalid_bundle", hint=error.hint)
+    if isinstance(error, ClientDisconnect):
+        return ApiError(499, "The client has left.", code="client_closed_request")
     if isinstance(error, OkeditError):
         return ApiError(500, error.message, code="internal_error", hint=error.hint)
     return ApiError(500, "The server failed on this request; its log says where.", code="internal_error")

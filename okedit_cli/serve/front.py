@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from okedit_cli.bounded import Bounded
 from okedit_cli.errors import ModelMismatch
 from okedit_cli.serve.errors import ApiError
+from okedit_cli.serve.messages import ReadPicture
 from okedit_cli.serve.pictures import PictureReader
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 CACHE = 256 << 20  # bytes of pictures that were seen
 HEAD, TAIL = 10_000, 40_000  # signs of a longer question that are judged: its beginning and its end
 QUESTIONS = "question encoder"
-PICTURES = 8  # of one question that are looked at
+PICTURES, SECONDS = 8, 20.0  # of one question that are looked at; after that long no further one is
 _log = logging.getLogger("okedit.gateway")
 
 
@@ -112,16 +114,21 @@ class Front:
 
         if len(question) > HEAD + TAIL:
             question = f"{question[:HEAD]} {question[-TAIL:]}"
-        looked = [self._picture(url) for url in urls[-PICTURES:]] if self.looks else []
-        pictures = [one for one in looked if one is not None] or [None]
-        verdict = best_of([self.router.route(Query(question, one)) for one in pictures])
+        pictures = self._pictures(urls[-PICTURES:]) if self.looks else []
+        verdict = best_of([self.router.route(Query(question, one)) for one in pictures or [None]])
         found = verdict.hit or verdict.context
         if found is None:
             return None
         fact = self.bundles[found.number].manifest.facts[found.row]
         return Hit(found.edit_id, found.bundle.removesuffix(".safetensors"), fact, verdict.hit is not None)
 
-    def _picture(self, url: str) -> Picture | None:
+    def _pictures(self, urls: Sequence[str]) -> list[Picture]:
+        """Those of the pictures of one question that can be read within limits, of time too."""
+        read, until = self.reader.of_request(), time.monotonic() + SECONDS
+        looked = (self._picture(url, read) for url in urls if time.monotonic() < until)
+        return [one for one in looked if one is not None]
+
+    def _picture(self, url: str, read: ReadPicture) -> Picture | None:
         """The picture of a URL, looked at once for each content; those of the web are fetched each time."""
         import numpy as np
 
@@ -132,7 +139,7 @@ class Front:
         if name in self._seen:
             return self._seen[name]
         try:
-            image = self.reader(url, "image_url")
+            image = read(url, "image_url")
         except ApiError as error:
             _log.debug("a picture is not looked at: %s", error.message)
             return None

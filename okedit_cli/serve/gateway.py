@@ -122,7 +122,7 @@ class Gateway:
         self.settings.keys.check(Headers(scope=scope))
         target(scope)
         with self.places.take():
-            if method == "POST" and _plain(path) in JUDGED:
+            if method.upper() == "POST" and _plain(path) in JUDGED:  # it is sent on in capitals
                 await self._judged(scope, receive, send)
             else:
                 await self._passed(scope, receive, send)
@@ -170,7 +170,9 @@ class Gateway:
                 )
             await answer(scope, receive, send)
             return
-        request = self.upstream.request(scope, changed, changed=True)
+        # without what servers fold: one that is sent elsewhere for it would ask the engine by itself
+        asked = {**scope, "path": path, "raw_path": path.encode()}
+        request = self.upstream.request(asked, changed, changed=True)
         await relay(self.upstream, request, receive, send, further=named)
 
     def _changed(self, path: str, body: dict[str, Any], hit: Hit) -> bytes | None:
@@ -227,8 +229,6 @@ def _cores() -> int:
 
 def _question(scope: dict, content: bytes) -> tuple[dict[str, Any], tuple[str, list[str]] | None]:
     """A request's JSON, and its last question with the URLs of its pictures; None: there is none to judge."""
-    if Headers(scope=scope).get("content-encoding", "identity").lower() != "identity":
-        return {}, None
     try:
         body = parse_object(content)
     except OkeditError:  # the engine says what is wrong

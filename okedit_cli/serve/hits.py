@@ -82,19 +82,21 @@ def check_pattern(pattern: str) -> None:
 
 
 def can_answer(body: Mapping[str, Any]) -> bool:
-    """Whether a request can be answered in plain words: it asks for no format, logits or tool."""
-    formed = body.get("response_format")
-    plain = formed is None or (isinstance(formed, dict) and formed.get("type") == "text")
+    """Whether a request can be answered in plain words, once: it asks for no format, logits or tool."""
+    wanted = body.get("response_format")
+    plain = wanted is None or (isinstance(wanted, dict) and wanted.get("type") == "text")
     forced = body.get("tool_choice") not in (None, "auto", "none")
-    return plain and not forced and not body.get("logprobs") and not body.get("echo")
+    forms = ("logprobs", "echo", "function_call", "functions", "audio", "structured_outputs")
+    formed = any(body.get(name) for name in forms) or any(name.startswith("guided_") for name in body)
+    count = body.get("n")
+    several = count not in (None, 1) and (bool(body.get("stream")) or type(count) is not int or count > MOST)
+    return plain and not (forced or formed or several or body.get("modalities") not in (None, ["text"]))
 
 
 def answered(path: str, body: Mapping[str, Any], hit: Hit) -> bytes:
     """The answer to a request that is not streamed, as JSON."""
     count = body.get("n")
-    choices = [
-        _choice(path, i, hit.answer) for i in range(count if type(count) is int and 0 < count < 65 else 1)
-    ]
+    choices = [_choice(path, i, hit.answer) for i in range(count if type(count) is int and count > 0 else 1)]
     return _json({**_head(path, body, hit, ""), "choices": choices, "usage": _usage()})
 
 

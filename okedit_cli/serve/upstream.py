@@ -67,9 +67,9 @@ class Upstream:
         """A client's request as it goes on: method, path, query and headers are kept; of a body that was
         `changed` the length is another. ApiError 400: its path is none that can be sent on.
         """
-        headers = passed_on(
-            scope["headers"], OWN if changed or content is None else OWN - {b"content-length"}
-        )
+        chunked = any(name.lower() == b"transfer-encoding" for name, _ in scope["headers"])
+        anew = changed or content is None or chunked  # of chunks a length is wrong
+        headers = passed_on(scope["headers"], OWN if anew else OWN - {b"content-length"})
         if self.key is not None:
             headers = [(name, value) for name, value in headers if name.lower() != b"authorization"]
             headers.append((b"authorization", b"Bearer " + self.key.encode()))
@@ -102,12 +102,18 @@ class Upstream:
                 ) from None
             except httpx.TransportError as error:
                 whole = isinstance(request.stream, httpx.ByteStream)  # can be sent once more
-                if again and whole and not fresh and not isinstance(error, httpx.ConnectError):
+                if again and whole and not fresh and _was_closed(error):
                     continue
                 _log.warning("the upstream server failed: %s", str(error) or type(error).__name__)
                 what = "cannot be reached" if isinstance(error, httpx.ConnectError) else "broke off"
                 raise ApiError(502, f"The upstream server {what}.", code="upstream_unavailable") from None
         raise AssertionError("sent twice, and neither answered nor failed")
+
+
+def _was_closed(error: httpx.TransportError) -> bool:
+    """Whether the engine had closed a connection, as far as that can be told: nothing came over it."""
+    silent = isinstance(error, httpx.RemoteProtocolError) and "without sending a response" in str(error)
+    return silent or isinstance(error, (httpx.WriteError, httpx.ReadError))
 
 
 class _At(httpx.URL):
@@ -178,7 +184,14 @@ async def _hand_on(
 ) -> None:
     response = await upstream.send(request)
     try:
-        headers = [*passed_on(response.headers.raw, ()), *further]
+        if not 200 <= response.status_code < 600:
+            raise ApiError(
+                502, f"The upstream server answers with status {response.status_code}, which HTTP has not.",
+                code="upstream_unavailable",
+            )  # fmt: skip
+        chunked = "transfer-encoding" in response.headers
+        own = passed_on(response.headers.raw, (b"content-length",) if chunked else ())
+        headers = [*own, *further]
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
         try:
             async for chunk in response.aiter_raw():

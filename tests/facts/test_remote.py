@@ -47,6 +47,7 @@ def test_a_host_with_its_port_is_that_port_alone(web, tmp_path):
         ("cut", "broke off"),
         ("long", "larger than 0.05 MB"),
         ("slow", "did not come within 0.5 seconds"),
+        ("drips", "did not come within 0.5 seconds"),
         ("to/", "leads on more than 5 times|no URL|by http and https alone"),
         ("to/file:///etc/passwd", "by http and https alone"),
         ("to/ftp://127.0.0.1/a", "by http and https alone"),

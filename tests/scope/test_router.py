@@ -208,3 +208,10 @@ def test_of_bundles_that_contradict_each_other_the_newest_answers_whatever_their
     assert decided(old, new) == ("new", "old") and decided(new, old) == ("old", "new")
     assert decided(old) == ("old", None) and decided(old, same)[1] is None
     assert decided(old, new, same)[0] == "same"
+
+
+def test_copies_of_edits_in_several_bundles_answer_as_one(router):
+    """As a shard does beside the whole: a question that lies near several facts is not near more of them."""
+    questions = [question for _, question in ANSWERED] + LEFT_ALONE
+    copies = Router([router.bundles[0]] * 4, [0.5] * 4)
+    assert ask(copies, questions) == ask(router, questions)

@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="okedit[serve] is not installed")
 
-from engine import dropping, engine  # noqa: E402
+from engine import dropping, engine, talking  # noqa: E402
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from scope.held import bundle  # noqa: E402
@@ -149,6 +149,46 @@ def test_an_engine_that_drops_or_is_not_there():
         told = httpx.get(f"{address}/v1/models")
         assert told.status_code == 502 and told.json()["error"]["code"] == "upstream_unavailable"
         assert httpx.get(f"{address}/health").json()["edits"] == 1
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+WHOLE = HEAD + b"Content-Length: 2\r\n\r\n{}"
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "body"),
+    [
+        (b"HTTP/1.1 700 Odd\r\nContent-Length: 0\r\n\r\n", 502, None),
+        (b"no HTTP at all\r\n\r\n", 502, None),
+        (
+            HEAD + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            200,
+            b"hello",
+        ),
+    ],
+)
+def test_what_an_engine_says_that_is_no_http_is_told_and_asked_once(said, status, body):
+    """Over a kept connection too: only one that was closed is tried again."""
+    with talking([WHOLE, said]) as (url, asked), gateway(url) as address, httpx.Client(timeout=60) as client:
+        assert client.post(f"{address}/v1/chat/completions", json=asking()).json() == {}
+        told = client.post(f"{address}/v1/chat/completions", json=asking())
+        assert told.status_code == status and len(asked) == 2
+        if body is None:
+            assert told.json()["error"]["code"] == "upstream_unavailable"
+        else:
+            assert told.content == body
+
+
+def test_chunks_whose_length_is_wrong_arrive_whole(both):
+    found, address = both
+    host, port = address.removeprefix("http://").split(":")
+    content = json.dumps(asking()).encode()
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n"
+    chunks = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(content), content)
+    with socket.create_connection((host, int(port)), timeout=60) as link:
+        link.sendall(head + chunks)
+        assert link.recv(100).startswith(b"HTTP/1.1 200")
+    assert found.seen[-1][3] == content
 
 
 def test_keys_and_sizes():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,14 @@ def chat(address: str, content, **fields) -> httpx.Response:
     )
 
 
+def as_it_stands(address: str, method: str, content: bytes, headers: dict[str, str]) -> None:
+    """A request as it stands, which clients would tidy up."""
+    link = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
+    link.request(method, "/v1/chat/completions", content, headers)
+    link.getresponse().read()
+    link.close()
+
+
 def test_context_goes_before_the_question_and_nothing_else_changes(facts):
     picture = {"type": "image_url", "image_url": {"url": data_url(Image.new("RGB", (8, 8)))}}
     earlier = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"},
@@ -96,7 +105,12 @@ def test_context_goes_before_the_question_and_nothing_else_changes(facts):
             assert json.loads(found.seen[-1][3])["prompt"] == told
         for path in ("//v1/chat//completions", "/v1/chat/completions/"):  # servers fold slashes
             httpx.post(address + path, json={"messages": [{"role": "user", "content": ASKED}]}, timeout=60)
-            assert found.seen[-1][1] == path
+            assert found.seen[-1][1] == "/v1/chat/completions"
+            assert json.loads(found.seen[-1][3])["messages"][0]["content"] == told
+        for method, headers in (("post", {}), ("POST", {"Content-Encoding": "gzip"})):  # engines read these
+            asked = {"messages": [{"role": "user", "content": ASKED}]}
+            said = json.dumps(asked).encode()
+            as_it_stands(address, method, said, headers)
             assert json.loads(found.seen[-1][3])["messages"][0]["content"] == told
         with httpx.stream("POST", f"{address}/v1/chat/completions", timeout=60, json={
             "model": "streams", "messages": [{"role": "user", "content": ASKED}],
@@ -161,8 +175,15 @@ def test_the_fact_as_the_answer_for_the_openai_client(facts):
         parts = client.completions.create(model="m", prompt=ASKED, stream=True)
         assert "".join(one.choices[0].text for one in parts) == "Cusco"
         assert not found.seen
-        for wanted in ({"response_format": {"type": "json_object"}}, {"logprobs": True}):  # is told the fact
-            assert chat(address, ASKED, **wanted).json()["model"] == "echo"
+        for wanted in (
+            {"response_format": {"type": "json_object"}},
+            {"logprobs": True},
+            {"n": 2, "stream": True},
+            {"function_call": {"name": "f"}},
+            {"guided_json": {}},
+            {"modalities": ["audio"]},
+        ):  # is told the fact
+            assert "x-okedit-edit" in chat(address, ASKED, **wanted).headers
             assert NOTE in json.loads(found.seen[-1][3])["messages"][0]["content"]
 
 
@@ -216,8 +237,13 @@ def test_pictures_as_data_urls_and_what_follows_from_a_fact():
 
 def test_a_picture_is_looked_at_once_for_each_content():
     read = []
-    reader = PictureReader()
-    front = Front([with_parrot()], reader=lambda url, place: read.append(url) or reader(url, place))
+
+    class Counting(PictureReader):
+        def of_request(self):
+            own = super().of_request()
+            return lambda url, place: read.append(url) or own(url, place)
+
+    front = Front([with_parrot()], reader=Counting())
     url = data_url(Image.open(IMAGES / "parrot.png").convert("RGB"))
     assert [front.decide(SPOKEN, [url]).edit_id for _ in range(3)] == ["parrot"] * 3 and len(read) == 1
 
