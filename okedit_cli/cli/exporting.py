@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InvalidFacts, UsageError
+from ..errors import FactsDidNotTake, InvalidFacts, UsageError
 from .bundles import in_bytes, local
 from .output import Output
 from .targets import MEMORY, writable_folder, writable_target
@@ -48,11 +48,11 @@ def _memory(source: Path, wanted: Wanted, out: Output) -> None:
         out.json_object(
             {"bundle": wanted.bundle, "to": str(target), "facts": facts, "left_out": made.left_out}
         )
-        return
-    out.line(str(target))
-    _tell_left_out(out, made.left_out)
+    else:
+        out.line(str(target))
     size = in_bytes(target.stat().st_size)
     out.say(f"exported: {len(made.bundle)} facts, {size}; okedit gateway -b {target} --upstream URL")
+    _check_whole(made.left_out)
 
 
 def _peft(source: Path, wanted: Wanted, out: Output) -> None:
@@ -79,12 +79,12 @@ def _peft(source: Path, wanted: Wanted, out: Output) -> None:
         out.json_object(
             {"bundle": wanted.bundle, "to": str(folder), "adapters": made, "left_out": done.left_out}
         )
-        return
-    for one in done.made:
-        right, count = one.answered
-        out.line(f"{one.folder}\t{right}/{count} wordings and views answered")
-    _tell_left_out(out, done.left_out)
+    else:
+        for one in done.made:
+            right, count = one.answered
+            out.line(f"{one.folder}\t{right}/{count} wordings and views answered")
     out.say(f"exported: {len(done.made)} adapters. {DIFFERENCE}")
+    _check_whole(done.left_out)
 
 
 def _files(folder: str | None) -> dict[str, bytes]:
@@ -104,11 +104,13 @@ def _files(folder: str | None) -> dict[str, bytes]:
     return {hashlib.sha256(data).hexdigest(): data for data in found}
 
 
-def _tell_left_out(out: Output, left_out: Mapping[str, str]) -> None:
+def _check_whole(left_out: Mapping[str, str]) -> None:
+    """FactsDidNotTake, which ends the command with exit code 5, where facts were left out."""
     if left_out:
         names = ", ".join(list(left_out)[:10]) + (", ..." if len(left_out) > 10 else "")
         why = next(iter(left_out.values()))
-        out.warn(
-            f"left out, since {why}: {len(left_out)} facts ({names}). Name a folder with --pictures, or "
-            "embed pictures with `okedit edit --with-sources`."
+        count = f"{len(left_out)} fact{'' if len(left_out) == 1 else 's'}"
+        raise FactsDidNotTake(
+            f"{count} left out ({names}): {why}.",
+            hint="Name a folder with --pictures, or embed pictures with `okedit edit --with-sources`.",
         )

@@ -119,6 +119,9 @@ def test_a_fact_whose_picture_nobody_has_is_left_out_and_named(small, pictured, 
     made = as_memory(source)
     assert list(made.left_out) == ["cat"] and "not in the bundle" in made.left_out["cat"]
     assert [fact["id"] for fact in made.bundle.manifest.facts] == ["capital"]
+    result = okedit("export", str(source), "--to", "memory", "-o", str(tmp_path / "m.safetensors"))
+    assert result.exit_code == 5 and "1 fact left out (cat): " in result.stderr
+    assert [fact["id"] for fact in read_manifest(tmp_path / "m.safetensors").facts] == ["capital"]
     sha = read_manifest(source).facts[0]["picture_sha256"]
     assert not as_memory(source, pictures={sha: data}).left_out
     alone = Bundle.load(source)
