@@ -50,7 +50,7 @@ class Keys:
             return
         if given is not None and self._one_of(given, self.api):
             raise ApiError(403, "This key may ask, but not change bundles.", hint="Give the admin key.")
-        raise _missing(given)
+        raise _missing(given, "admin key")
 
     @staticmethod
     def _one_of(given: str | None, keys: Collection[str]) -> bool:
@@ -65,7 +65,7 @@ def _given(headers: Mapping[str, str]) -> str | None:
     return value[len(_BEARER) :].strip() if value and value[: len(_BEARER)].lower() == _BEARER else None
 
 
-def _missing(given: str | None) -> ApiError:
-    message = "There is no API key in the request." if given is None else "The API key is not known here."
+def _missing(given: str | None, what: str = "API key") -> ApiError:
+    message = f"There is no {what} in the request." if given is None else f"The {what} is not known here."
     hint = "Send the header 'Authorization: Bearer KEY'."
     return ApiError(401, message, hint=hint, headers={"WWW-Authenticate": "Bearer"})

@@ -122,6 +122,7 @@ def install(app: FastAPI) -> None:
     """Let every error of an app, those of its framework too, be answered with such JSON."""
     from fastapi.exceptions import RequestValidationError
     from starlette.exceptions import HTTPException
+    from starlette.requests import ClientDisconnect
 
     async def on_error(request: Any, error: Exception) -> Any:
         return respond(error)
@@ -138,6 +139,7 @@ def install(app: FastAPI) -> None:
         return respond(bad(f"{place or 'The request'}: {first['msg']}.", param=place or None))
 
     app.add_exception_handler(OkeditError, on_error)
+    app.add_exception_handler(ClientDisconnect, on_error)
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(Exception, on_error)

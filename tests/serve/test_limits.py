@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 
 import httpx
 import pytest
@@ -134,3 +135,12 @@ def test_any_body_is_an_object_or_an_error(body):
         assert isinstance(parse_object(body), dict)
     except ApiError as error:
         assert error.status == 400
+
+
+def test_a_client_that_leaves_before_its_body_has_come_is_no_failure(url, caplog):
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as link:
+        link.sendall(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
+    assert httpx.post(f"{url}/echo", json={"a": 1}, timeout=20).json() == {"a": 1}
+    time.sleep(0.2)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
