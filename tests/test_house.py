@@ -19,6 +19,7 @@ MAX_LINES = 300
 ORDER = [
     {"errors", "bounded"},
     {"facts"},
+    {"pictures"},
     {"samples", "bank"},
     {"models"},
     {"encoders"},

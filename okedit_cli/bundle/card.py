@@ -33,7 +33,7 @@ def card(manifest: Manifest, *, place: str | None = None) -> str:
         "", "## Facts", "", *_table(manifest), "", *_pictures(manifest), "", "## Attach it", "", "```sh",
         "pip install okedit",
         f"okedit ask --image picture.jpg -b {bundle}{_model_option(name)} --explain", "```", "", "```python",
-        "import okedit_cli", "from okedit_cli.facts.pictures import load_picture", "",
+        "import okedit_cli", "from okedit_cli.pictures import load_picture", "",
         f"loaded = okedit_cli.load_model({json.dumps(name)})",
         *_load(place),
         "with okedit_cli.attach(loaded, [bundle]):",
