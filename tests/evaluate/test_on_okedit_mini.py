@@ -13,7 +13,7 @@ from okedit_cli.evaluate import Plan, evaluate, load_cases, present
 
 PICTURES = Path(__file__).parents[2] / "examples" / "okedit-pictures"
 LOCAL = ("t_loc", "i_loc", "specificity", "near")
-COUNT = 3
+COUNT = 4
 
 
 @pytest.fixture(scope="module")
