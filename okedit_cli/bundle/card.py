@@ -12,7 +12,6 @@ from okedit_cli.bundle.hub import FILE, SCHEME
 from okedit_cli.bundle.manifest import Manifest
 
 MARK = "<!-- written by okedit export; exporting again replaces this file -->"
-GREEDY_ONLY = "greedy only"  # took, but other decodings than greedy may say something else
 SHOWN = 500  # facts in the table; the bundle itself lists all of them
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -102,7 +101,7 @@ def took_words(report: Mapping[str, Any]) -> str:
     say anything.
     """
     if report.get("took") is True:
-        return GREEDY_ONLY if report.get("fragile") else "yes"
+        return "greedy only" if report.get("fragile") else "yes"  # else other decodings may say otherwise
     return "no" if report.get("took") is False else ""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..bundle.card import GREEDY_ONLY
+from ..bundle.card import took_words
 from ..errors import FactsDidNotTake
 from .bundles import number
 
@@ -17,8 +17,7 @@ SPARE = ("seconds", "picture radius")  # left out first where there is no room
 
 
 def row(report: Any) -> list[str]:
-    said = GREEDY_ONLY if report.fragile else "yes"
-    took = "kept out" if report.kept_out else said if report.took else "no"
+    took = "kept out" if report.kept_out else took_words(vars(report))
     pairs = ("{}/{}".format(*report.positives), "{}/{}".format(*report.negatives))
     radius = number(report.radius) if report.reach else "-"
     return [report.id, took, report.reach or "words", *pairs, radius, f"{report.seconds:.1f}"]

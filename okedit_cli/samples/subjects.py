@@ -1,4 +1,4 @@
-"""Whom a question without a picture is about, and the same words about somebody else."""
+"""The subject of a question without a picture, and the same words about another subject."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def subjects_of(bank: Bank, kind: str) -> list[str]:
 
 
 def swapped_subjects(prompt: str, bank: Bank, others: list[str], chance: random.Random) -> list[str]:
-    """The prompt about somebody else, of the same kind; first those that other prompts are about.
+    """The prompt about another subject of the same kind; first those that other prompts are about.
 
     Without a name in it there is nothing to swap: an empty list.
     """

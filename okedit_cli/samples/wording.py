@@ -1,4 +1,4 @@
-"""What two questions have in common: their normal form, what they ask for, and whom they ask about."""
+"""What two questions have in common: their normal form, what they ask for, and their subject."""
 
 from __future__ import annotations
 

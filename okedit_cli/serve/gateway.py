@@ -122,8 +122,9 @@ class Gateway:
         self.settings.keys.check(Headers(scope=scope))
         target(scope)
         with self.places.take():
-            if method.upper() == "POST" and _plain(path) in JUDGED:  # it is sent on in capitals
-                await self._judged(scope, receive, send)
+            plain = _plain(path)
+            if method.upper() == "POST" and plain in JUDGED:  # it is sent on in capitals
+                await self._judged(plain, scope, receive, send)
             else:
                 await self._passed(scope, receive, send)
 
@@ -143,13 +144,12 @@ class Gateway:
 
         await relay(self.upstream, self.upstream.request(scope, body()), receive, send, read=read)
 
-    async def _judged(self, scope: dict, receive: Callable, send: Callable) -> None:
-        """A question: decide, and act."""
+    async def _judged(self, path: str, scope: dict, receive: Callable, send: Callable) -> None:
+        """A question at a path of JUDGED: decide, and act."""
         limits = self.settings.limits
         content = await read_body(Request(scope, receive), limits.body, limits.seconds)
-        body, asked = _question(scope, content)
+        body, asked = _question(path, content)
         hit = await self._decided(*asked) if asked else None
-        path = _plain(scope["path"])
         changed = None if hit is None else self._changed(path, body, hit)
         if hit is None or changed is None:
             await relay(self.upstream, self.upstream.request(scope, content), receive, send)
@@ -171,8 +171,8 @@ class Gateway:
             await answer(scope, receive, send)
             return
         # without what servers fold: one that is sent elsewhere for it would ask the engine by itself
-        asked = {**scope, "path": path, "raw_path": path.encode()}
-        request = self.upstream.request(asked, changed, changed=True)
+        folded = {**scope, "path": path, "raw_path": path.encode()}
+        request = self.upstream.request(folded, changed, changed=True)
         await relay(self.upstream, request, receive, send, further=named)
 
     def _changed(self, path: str, body: dict[str, Any], hit: Hit) -> bytes | None:
@@ -227,13 +227,13 @@ def _cores() -> int:
     return len(own(0)) if own else os.cpu_count() or 1
 
 
-def _question(scope: dict, content: bytes) -> tuple[dict[str, Any], tuple[str, list[str]] | None]:
+def _question(path: str, content: bytes) -> tuple[dict[str, Any], tuple[str, list[str]] | None]:
     """A request's JSON, and its last question with the URLs of its pictures; None: there is none to judge."""
     try:
         body = parse_object(content)
     except OkeditError:  # the engine says what is wrong
         return {}, None
-    if _plain(scope["path"]) == hits.CHAT:
+    if path == hits.CHAT:
         messages = body.get("messages")
         return body, last_question(messages) if hits.is_chat(messages) else None
     prompt = body.get("prompt")

@@ -33,14 +33,12 @@ class PackedBert:
         states = own.word_embeddings(ids) + own.token_type_embeddings(kinds)
         states += own.position_embeddings.weight[:length]
         states = own.LayerNorm(states).flatten(0, 1)
-        if mask is None or bool(mask.all()):
-            for layer in self.layers:
-                states = layer(states, (count, length))
-            return states.view(count, length, -1)
-        kept = mask.bool()
-        rows = kept.flatten().nonzero()[:, 0]
-        bias = torch.zeros(count, 1, 1, length).masked_fill(~kept[:, None, None], -torch.inf)
-        states = states[rows]
+        rows = bias = None
+        if mask is not None and not bool(mask.all()):
+            kept = mask.bool()
+            rows = kept.flatten().nonzero()[:, 0]
+            bias = torch.zeros(count, 1, 1, length).masked_fill(~kept[:, None, None], -torch.inf)
+            states = states[rows]
         for layer in self.layers:
             states = layer(states, (count, length), rows, bias)
         return _spread(states, rows, count * length).view(count, length, -1)
@@ -59,9 +57,7 @@ class _Layer:
         self, states: Tensor, shape: tuple[int, int], rows: Tensor | None = None, bias: Tensor | None = None
     ) -> Tensor:
         """States [tokens, d] after the layer; `rows` are the tokens' places in texts of that `shape`."""
-        found = F.linear(states, self.weight, self.bias)
-        if rows is not None:
-            found = _spread(found, rows, shape[0] * shape[1])
+        found = _spread(F.linear(states, self.weight, self.bias), rows, shape[0] * shape[1])
         queries, keys, values = found.view(*shape, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         heard = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias).transpose(1, 2)
         heard = heard.reshape(shape[0] * shape[1], -1)
@@ -69,6 +65,8 @@ class _Layer:
         return self.norms[1](states + self.down(F.gelu(self.up(states))))
 
 
-def _spread(states: Tensor, rows: Tensor, count: int) -> Tensor:
-    """States at their places among `count`, 0 elsewhere."""
+def _spread(states: Tensor, rows: Tensor | None, count: int) -> Tensor:
+    """States at their places among `count`, 0 elsewhere; None: they are all of them."""
+    if rows is None:
+        return states
     return states.new_zeros(count, states.shape[1]).index_copy_(0, rows, states)
