@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import socket
 import threading
 import time
 from dataclasses import replace
@@ -34,6 +35,12 @@ def running(app):
         server.should_exit = True
         thread.join(20)
         listener.close()
+
+
+def linked(address: str, timeout: float = 60) -> socket.socket:
+    """A connection to a server by its address, for what no client would send."""
+    host, port = address.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout)
 
 
 class Client:

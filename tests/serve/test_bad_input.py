@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import socket
 import time
 
 import httpx
@@ -11,7 +10,7 @@ import pytest
 import tiny
 from fitted import OTHER, WORDS, fitted
 from picture_server import png, serving
-from serving import data_url, serving_model
+from serving import data_url, linked, serving_model
 
 from okedit_cli.serve.auth import Keys
 from okedit_cli.serve.decoding import Sampling
@@ -165,8 +164,7 @@ def test_a_text_model_looks_at_no_picture():
 
 
 def test_bodies(client):
-    host, port = client.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), 10) as link:
+    with linked(client.url, 10) as link:
         head = "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
         link.sendall(f"{head}Content-Length: 100000000\r\n\r\n{{".encode())
         assert link.recv(100).startswith(b"HTTP/1.1 413")  # when one byte has come

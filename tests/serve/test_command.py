@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import fitted
 import httpx
 import pytest
 from fitted import PARIS, WORDS
+from serving import linked
 
 ROOT = Path(__file__).parents[2]
 OKEDIT = (sys.executable, "-c", "from okedit_cli.cli import main; main()")
@@ -74,8 +74,7 @@ def test_it_drains_when_it_is_stopped(tmp_path):
 
 def test_what_does_not_come_to_its_end_is_told_so():
     with process("--drain", "1") as (url, running):
-        host, port = url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), 30) as link:
+        with linked(url, 30) as link:
             head = "POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{"
             link.sendall(head.encode())
             while httpx.get(f"{url}/metrics").text.find("okedit_requests_running 2.0") < 0:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import socket
 import subprocess
 import time
 
@@ -18,7 +17,7 @@ from engine import dropping, engine, talking  # noqa: E402
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from scope.held import bundle  # noqa: E402
-from serving import running  # noqa: E402
+from serving import linked, running  # noqa: E402
 
 from okedit_cli.errors import UsageError  # noqa: E402
 from okedit_cli.serve.auth import Keys  # noqa: E402
@@ -117,8 +116,7 @@ def test_a_client_that_goes_takes_its_request_with_it(both, path, model):
     found, address = both
     found.left.clear()
     before, content = len(found.seen), json.dumps(asking(model)).encode()
-    host, port = address.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port))) as link:
+    with linked(address) as link:
         link.sendall(f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(content)}\r\n\r\n".encode())
         link.sendall(content)
         for _ in range(600):
@@ -181,11 +179,10 @@ def test_what_an_engine_says_that_is_no_http_is_told_and_asked_once(said, status
 
 def test_chunks_whose_length_is_wrong_arrive_whole(both):
     found, address = both
-    host, port = address.removeprefix("http://").split(":")
     content = json.dumps(asking()).encode()
     head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n"
     chunks = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(content), content)
-    with socket.create_connection((host, int(port)), timeout=60) as link:
+    with linked(address, 60) as link:
         link.sendall(head + chunks)
         assert link.recv(100).startswith(b"HTTP/1.1 200")
     assert found.seen[-1][3] == content
@@ -209,8 +206,7 @@ def test_keys_and_sizes():
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/files"])
 def test_a_body_that_does_not_come_gives_its_place_back(path):
     with engine() as found, gateway(found.url, limits=Limits(places=1, seconds=1)) as address:
-        host, port = address.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=60) as link:
+        with linked(address, 60) as link:
             link.sendall(f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{{".encode())
             said = b""
             while more := link.recv(10_000):

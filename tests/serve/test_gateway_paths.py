@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 
 import pytest
 
@@ -11,6 +10,7 @@ pytest.importorskip("fastapi", reason="okedit[serve] is not installed")
 
 from engine import engine  # noqa: E402
 from serve.test_gateway import gateway  # noqa: E402
+from serving import linked  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +22,7 @@ def prefixed():
 
 def raw(address: str, line: str) -> tuple[int, bytes]:
     """Status and body of the answer to a request line, which no client tidies up."""
-    host, port = address.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=60) as link:
+    with linked(address, 60) as link:
         link.sendall(f"{line} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode())
         said = b""
         while more := link.recv(100_000):

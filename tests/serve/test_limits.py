@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 
 import httpx
@@ -14,7 +13,7 @@ pytest.importorskip("fastapi", reason="okedit[serve] is not installed")
 from fastapi import FastAPI, Request  # noqa: E402
 from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
-from serving import running  # noqa: E402
+from serving import linked, running  # noqa: E402
 
 from okedit_cli.errors import InvalidBundle, ModelMismatch, UsageError  # noqa: E402
 from okedit_cli.serve import errors  # noqa: E402
@@ -62,8 +61,7 @@ def test_bodies(url):
 
 
 def test_a_large_body_is_refused_before_it_is_read(url):
-    host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), 10) as link:
+    with linked(url, 10) as link:
         link.sendall(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n{")
         assert link.recv(100).startswith(b"HTTP/1.1 413")
 
@@ -138,8 +136,7 @@ def test_any_body_is_an_object_or_an_error(body):
 
 
 def test_a_client_that_leaves_before_its_body_has_come_is_no_failure(url, caplog):
-    host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=20) as link:
+    with linked(url, 20) as link:
         link.sendall(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
     assert httpx.post(f"{url}/echo", json={"a": 1}, timeout=20).json() == {"a": 1}
     time.sleep(0.2)
